@@ -1,0 +1,79 @@
+package kudu
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// BatchBuilder makes row batches of Go values, laid out as a tablet server
+// would send them. It serves tests of code that takes batches, and fakes.
+type BatchBuilder struct {
+	schema *Schema
+	rows   int
+	cols   []ColumnView
+}
+
+// NewBatchBuilder starts an empty batch of the schema.
+func NewBatchBuilder(schema *Schema) *BatchBuilder {
+	b := &BatchBuilder{schema: schema, cols: make([]ColumnView, schema.NumColumns())}
+	for i := range b.cols {
+		c := schema.Column(i)
+		b.cols[i].typ = c.Type
+		if c.Nullable {
+			b.cols[i].present = []byte{}
+		}
+		if c.Type.VarLen() {
+			b.cols[i].data = make([]byte, 4)
+		}
+	}
+	return b
+}
+
+// Append adds a row: one value per column in column order, nil for NULL, of
+// the Go types that value.go lists. After an error the builder must not be
+// used.
+func (b *BatchBuilder) Append(values ...any) error {
+	if len(values) != len(b.cols) {
+		return fmt.Errorf("row has %d values for %d columns", len(values), len(b.cols))
+	}
+	for i, val := range values {
+		if err := b.appendValue(&b.cols[i], b.schema.Column(i), val); err != nil {
+			return err
+		}
+	}
+	b.rows++
+	return nil
+}
+
+func (b *BatchBuilder) appendValue(v *ColumnView, col *Column, val any) (err error) {
+	if val == nil && !col.Nullable {
+		return fmt.Errorf("column %q can't be NULL", col.Name)
+	}
+	if v.present != nil {
+		if b.rows%8 == 0 {
+			v.present = append(v.present, 0)
+		}
+		if val != nil {
+			v.present[b.rows/8] |= 1 << (b.rows % 8)
+		}
+	}
+	switch {
+	case col.Type.VarLen():
+		if val != nil {
+			if v.varlen, err = appendCell(v.varlen, col, val); err != nil {
+				return err
+			}
+		}
+		v.data = binary.LittleEndian.AppendUint32(v.data, uint32(len(v.varlen)))
+	case val == nil:
+		v.data = append(v.data, make([]byte, col.Type.Size())...)
+	default:
+		v.data, err = appendCell(v.data, col, val)
+	}
+	return err
+}
+
+// Build gives the batch; the builder must not be used any more.
+func (b *BatchBuilder) Build() *RowBatch {
+	return &RowBatch{schema: b.schema, rows: b.rows, cols: b.cols}
+}
