@@ -1,0 +1,9 @@
+package testenv
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(ClosingShared(m)) }
