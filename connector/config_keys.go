@@ -1,0 +1,272 @@
+package connector
+
+import (
+	"slices"
+	"time"
+)
+
+// KeyType says how the text of a value is read.
+type KeyType string
+
+// The types of keys. Kafka Connect's names, but for the units: a value in
+// bytes or milliseconds is a plain whole number.
+const (
+	TypeString   KeyType = "string"
+	TypePassword KeyType = "password"
+	TypeList     KeyType = "list"
+	TypeBoolean  KeyType = "boolean"
+	TypeInt      KeyType = "int"
+	TypeBytes    KeyType = "bytes"
+	TypeMillis   KeyType = "milliseconds"
+	TypeMap      KeyType = "map" // all keys that begin with Key.Prefix
+)
+
+// Importance tells who should look at a key.
+type Importance string
+
+// Kafka Connect's levels of importance.
+const (
+	High   Importance = "high"
+	Medium Importance = "medium"
+	Low    Importance = "low"
+)
+
+// Key defines one configuration key. The two tables of keys are the only place
+// where keys are listed: loading, checking, the search for the nearest name
+// and the reference are all made from them.
+type Key struct {
+	Name       string
+	Type       KeyType
+	Importance Importance
+	Doc        string
+
+	Default  any  // string, []string, bool, int64 or time.Duration; nil: none
+	Required bool // must be given, and not be empty
+
+	Min, Max int64    // range of an int, of bytes, and of milliseconds
+	Also     []int64  // values outside the range that are right too
+	Values   []string // the only right values of a string
+
+	// Absent marks a key that is known to be missing from this release, with
+	// the sentence that says so.
+	Absent string
+
+	// withheld are values of other releases, with the sentence that says so.
+	withheld map[string]string
+	// legal looks at a string, or at each element of a list, and says what is
+	// wrong with it and what to do.
+	legal func(value string) (what, remedy string)
+	// tidy rewrites an element of a list as it is read.
+	tidy func(value string) string
+}
+
+// WorkerKeys are the keys of a worker's file, in the order of the reference.
+func WorkerKeys() []Key { return slices.Clone(workerKeys) }
+
+// ConnectorKeys are the keys of a connector's file, in the order of the
+// reference.
+func ConnectorKeys() []Key { return slices.Clone(connectorKeys) }
+
+const (
+	brokerDefault = "; -1 takes the broker's default"
+
+	second = int64(1000) // in milliseconds
+	minute = 60 * second
+	hour   = 60 * minute
+	kib    = int64(1024)
+	mib    = 1024 * kib
+	gib    = 1024 * mib
+)
+
+var workerKeys = []Key{
+	{
+		Name: "bootstrap.servers", Type: TypeList, Required: true, Importance: High, legal: addressFault,
+		Doc: "Kafka brokers to begin with, each as host:port. The others are learnt from them.",
+	},
+	{
+		Name: "group.id", Type: TypeString, Required: true, Importance: High, legal: groupFault,
+		Doc: "Name of the cluster of workers. Workers with one group.id share out the tasks of their connectors. Part of the names of consumer groups, transactional ids and offsets topics: to change it is to begin anew.",
+	},
+	{
+		Name: "client.id", Type: TypeString, Default: "kudu2kafka", Importance: Low,
+		Doc: "Name that this process gives to Kafka's and Kudu's servers, for their logs, metrics and quotas.",
+	},
+	{
+		Name: "log.level", Type: TypeString, Default: "info", Importance: Low, Values: []string{"trace", "debug", "info", "warn", "error"},
+		Doc: "Least severe messages to log. At info only changes of state are told.",
+	},
+	{
+		Name: "log.format", Type: TypeString, Default: "text", Importance: Low, Values: []string{"text", "json"},
+		Doc: "Lines for people, or one JSON object for each message.",
+	},
+	{
+		Name: "session.timeout.ms", Type: TypeMillis, Default: 10 * time.Second, Min: second, Max: 30 * minute, Importance: Medium,
+		Doc: "How long a worker may be silent before Kafka gives its tasks to others. Kafka's brokers have a least and a greatest value of their own.",
+	},
+	{
+		Name: "heartbeat.interval.ms", Type: TypeMillis, Default: 3 * time.Second, Min: 1, Max: 10 * minute, Importance: Low,
+		Doc: "Time between two signs of life to Kafka's group coordinator. At most a third of session.timeout.ms is usual.",
+	},
+	{
+		Name: "rebalance.timeout.ms", Type: TypeMillis, Default: time.Minute, Min: second, Max: hour, Importance: Low,
+		Doc: "How long a worker has to give up tasks and rejoin when tasks are shared out anew.",
+	},
+	{
+		Name: "task.shutdown.graceful.timeout.ms", Type: TypeMillis, Default: 5 * time.Second, Min: 0, Max: 8 * second, Importance: Low,
+		Doc: "How long a task may take to end its transaction when it is stopped. After that the transaction is aborted. The whole process ends within 10 seconds of SIGTERM.",
+	},
+	{
+		Name: "topic.creation.enable", Type: TypeBoolean, Default: true, Importance: Low,
+		Doc: "Whether missing topics are created, as topic.creation.default.* of the connector says.",
+	},
+	{
+		Name: "offsets.storage.replication.factor", Type: TypeInt, Default: int64(-1), Min: 1, Max: 32767, Also: []int64{-1}, Importance: Low,
+		Doc: "Replicas of the offsets topics that are created" + brokerDefault + ".",
+	},
+	{
+		Name: "listeners", Absent: "the REST listener is not in this release",
+	},
+}
+
+var connectorKeys = []Key{
+	{
+		Name: "name", Type: TypeString, Required: true, Importance: High, legal: nameFault,
+		Doc: "Name of the connector. Part of its offsets topic, its consumer group and its transactional ids: to change it is to begin anew.",
+	},
+	{
+		Name: "tasks.max", Type: TypeInt, Default: int64(1), Min: 1, Max: 1000, Importance: High,
+		Doc: "Number of tasks that the table's tablets are spread over, each with a transaction of its own. It becomes the number of partitions of the offsets topic.",
+	},
+	{
+		Name: "kudu.masters", Type: TypeList, Required: true, Importance: High, legal: addressFault, tidy: withMasterPort,
+		Doc: "All masters of the Kudu cluster, each as host:port. The port may be left out if it is 7051.",
+	},
+	{
+		Name: "kudu.table", Type: TypeString, Required: true, Importance: High,
+		Doc: "Name of the table, as Kudu shows it; for one made by Impala, with its database, such as impala::default.orders.",
+	},
+	{
+		Name: "kudu.operation.timeout.ms", Type: TypeMillis, Default: 30 * time.Second, Min: 100, Max: hour, Importance: Low,
+		Doc: "How long one operation on Kudu may take, retries included, before it counts as failed.",
+	},
+	{
+		Name: "kudu.scan.batch.bytes", Type: TypeBytes, Default: mib, Min: kib, Max: 8 * mib, Importance: Low,
+		Doc: "About how many bytes of rows Kudu sends in one answer.",
+	},
+	{
+		Name: "mode", Type: TypeString, Default: "offset", Importance: High, Values: []string{"offset"},
+		withheld: map[string]string{
+			"sweep":     "this release does not have sweep mode",
+			"changelog": "this release does not have changelog mode",
+		},
+		Doc: "How the table is read. offset: rows above a high-water mark, in the order of the streaming key.",
+	},
+	{
+		Name: "streaming.key", Type: TypeList, Importance: High,
+		Doc: "Columns that give the rows their order and record how far a tablet has been read. Empty: the primary key.",
+	},
+	{
+		Name: "poll.interval.ms", Type: TypeMillis, Default: 100 * time.Millisecond, Min: 1, Max: hour, Importance: Medium,
+		Doc: "Time between two looks at a tablet that had nothing new.",
+	},
+	{
+		Name: "topic", Type: TypeString, Importance: High, legal: topicFault,
+		Doc: "Topic that the rows go to. Exactly one of topic and topic.prefix is given.",
+	},
+	{
+		Name: "topic.prefix", Type: TypeString, Importance: High, legal: topicCharactersFault,
+		Doc: "What stands before the table's name in the name of the topic.",
+	},
+	{
+		Name: "key.columns", Type: TypeList, Importance: Medium,
+		Doc: "Columns that make up the record's key, which chooses its partition. Empty: the streaming key.",
+	},
+	{
+		Name: "transaction.max.rows", Type: TypeInt, Default: int64(100_000), Min: 1, Max: 100_000_000, Importance: Medium,
+		Doc: "A transaction ends when it has this many rows.",
+	},
+	{
+		Name: "transaction.max.bytes", Type: TypeBytes, Default: 64 * mib, Min: kib, Max: 4 * gib, Importance: Medium,
+		Doc: "A transaction ends when its records have this many bytes before compression.",
+	},
+	{
+		Name: "transaction.boundary.interval.ms", Type: TypeMillis, Default: time.Second, Min: 1, Max: hour, Importance: Medium,
+		Doc: "A transaction ends when it is this old. Consumers that read committed records wait for that long at most.",
+	},
+	{
+		Name: "transaction.timeout.ms", Type: TypeMillis, Default: time.Minute, Min: second, Max: 24 * hour, Importance: Low,
+		Doc: "How old a transaction may get before Kafka aborts it, as it does with one whose worker has died. At most the brokers' transaction.max.timeout.ms, and at least twice transaction.boundary.interval.ms.",
+	},
+	{
+		Name: "offsets.storage.topic", Type: TypeString, Importance: Low, legal: topicFault,
+		Doc: "Compacted topic of the connector's positions. Empty: <group.id>-<name>-offsets.",
+	},
+	{
+		Name: "topic.creation.default.partitions", Type: TypeInt, Default: int64(-1), Min: 1, Max: 100_000, Also: []int64{-1}, Importance: Medium,
+		Doc: "Partitions of the topic when it is created" + brokerDefault + ".",
+	},
+	{
+		Name: "topic.creation.default.replication.factor", Type: TypeInt, Default: int64(-1), Min: 1, Max: 32767, Also: []int64{-1}, Importance: Medium,
+		Doc: "Replicas of the topic when it is created" + brokerDefault + ".",
+	},
+	{
+		Name: "topic.creation.default.*", Type: TypeMap, Importance: Low,
+		Doc: "Any further setting of the topic when it is created, by Kafka's name for it, such as topic.creation.default.cleanup.policy.",
+	},
+	{
+		Name: "key.converter", Type: TypeString, Default: "json", Importance: Medium, Values: []string{"json"},
+		withheld: notYetFormats,
+		Doc:      "Format of record keys.",
+	},
+	{
+		Name: "value.converter", Type: TypeString, Default: "json", Importance: Medium, Values: []string{"json"},
+		withheld: notYetFormats,
+		Doc:      "Format of record values.",
+	},
+	{
+		Name: "value.converter.schemas.enable", Type: TypeBoolean, Default: false, Importance: Low,
+		withheld: map[string]string{"true": "this release writes JSON without a schema in each record"},
+		Doc:      "Whether each JSON value carries its schema.",
+	},
+	{
+		Name: "decimal.handling.mode", Type: TypeString, Default: "string", Importance: Medium, Values: []string{"string", "precise", "double"},
+		Doc: "How decimals are written. string: all digits, as text. precise: all digits, as a number. double: the nearest double, which loses digits beyond the 15th.",
+	},
+	{
+		Name: "time.precision.mode", Type: TypeString, Default: "isostring", Importance: Medium, Values: []string{"isostring", "microseconds", "connect"},
+		Doc: "How times are written. isostring: ISO 8601, UTC, with microseconds. microseconds: microseconds since 1970. connect: milliseconds since 1970, as Kafka Connect's Timestamp.",
+	},
+	{
+		Name: "timestamp.column", Type: TypeString, Importance: Medium,
+		Doc: "Column of type UNIXTIME_MICROS that gives the record its timestamp. Empty: the time of producing.",
+	},
+	{
+		Name: "headers.enable", Type: TypeBoolean, Default: false, Importance: Low,
+		Doc: "Whether records carry headers that name table, tablet, snapshot and mode.",
+	},
+	{
+		Name: "producer.override.compression.type", Type: TypeString, Default: "none", Importance: Medium, Values: []string{"none", "gzip", "snappy", "lz4", "zstd"},
+		Doc: "How batches of records are compressed.",
+	},
+	{
+		Name: "producer.override.linger.ms", Type: TypeMillis, Default: 5 * time.Millisecond, Min: 0, Max: minute, Importance: Low,
+		Doc: "How long a batch waits for more records. The end of a transaction sends what is waiting.",
+	},
+	{
+		Name: "producer.override.batch.size", Type: TypeBytes, Default: mib, Min: kib, Max: gib, Importance: Low,
+		Doc: "Greatest size of a batch of records.",
+	},
+	{
+		Name: "producer.override.max.request.size", Type: TypeBytes, Default: mib, Min: kib, Max: gib, Importance: Medium,
+		Doc: "Greatest size of a record, and of a batch of them, that is sent. The topic's max.message.bytes must allow it.",
+	},
+	{
+		Name: "errors.retry.delay.max.ms", Type: TypeMillis, Default: time.Minute, Min: 1, Max: hour, Importance: Low,
+		Doc: "Longest pause between two attempts while Kudu or Kafka cannot be reached.",
+	},
+}
+
+var notYetFormats = map[string]string{
+	"avro":     "this release does not have Avro",
+	"protobuf": "this release does not have Protobuf",
+}
