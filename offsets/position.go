@@ -1,0 +1,316 @@
+package offsets
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"unicode/utf8"
+)
+
+// Key says whose position a record holds.
+type Key struct {
+	// Connector is the connector's name.
+	Connector string
+	// Table is the table's name in Kudu, such as impala::db.orders.
+	Table string
+	// Tablet is the tablet's id: 32 hexadecimal digits.
+	Tablet string
+}
+
+// Position is how far a tablet has been published. It is valid only as part
+// of the transaction that holds the rows it covers (I1).
+type Position struct {
+	// Mode is the connector's mode that wrote the position: offset, sweep or
+	// changelog.
+	Mode string
+	// Phase is where in its course the mode was; empty in modes of one phase.
+	Phase string
+	// TableID is Kudu's id of the table, which tells it from a later table of
+	// the same name.
+	TableID string
+	// Key is a JSON object of the streaming key columns of the last row
+	// published, in the order of the streaming key; nil before the first row.
+	Key json.RawMessage
+	// PrimaryKey is a JSON object of the full primary key of the last row
+	// published, in the order of the key's columns; nil before the first row.
+	PrimaryKey json.RawMessage
+	// Snapshot is the hybrid timestamp, chosen by a tablet server, that the
+	// last row was read at; 0 when there is none yet.
+	Snapshot uint64
+}
+
+// positionVersion is the layout that Position is written in. Readers of older
+// layouts are added beside readV1, never in place of it (I7).
+const positionVersion = 1
+
+// positionV1 is the stored layout; its order of fields is the order of the
+// members. Snapshot is a string because a hybrid time has more digits than the
+// 53 bits that many JSON tools keep of a number: a position patched with such
+// a tool must not move by a rounding.
+type positionV1 struct {
+	Version    int             `json:"version"`
+	Mode       string          `json:"mode"`
+	Phase      string          `json:"phase,omitempty"`
+	TableID    string          `json:"table_id,omitempty"`
+	Key        json.RawMessage `json:"key,omitempty"`
+	PrimaryKey json.RawMessage `json:"primary_key,omitempty"`
+	Snapshot   uint64          `json:"snapshot,string,omitempty"`
+}
+
+// AppendJSON appends the stored form of k.
+func (k Key) AppendJSON(b []byte) ([]byte, error) {
+	if k.Connector == "" || k.Table == "" || k.Tablet == "" {
+		return b, fmt.Errorf("encoding offset key %+v: connector, table and tablet must not be empty", k)
+	}
+	for _, s := range []string{k.Connector, k.Table, k.Tablet} {
+		// The encoder would turn bad bytes into U+FFFD, so that two keys could
+		// become one.
+		if !utf8.ValidString(s) {
+			return b, fmt.Errorf("encoding offset key %+v: %q is not UTF-8", k, s)
+		}
+	}
+	return appendJSON(b, []any{k.Connector, struct {
+		Table  string `json:"table"`
+		Tablet string `json:"tablet"`
+	}{k.Table, k.Tablet}})
+}
+
+// AppendJSON appends the stored form of p.
+func (p Position) AppendJSON(b []byte) ([]byte, error) {
+	for _, s := range []string{p.Mode, p.Phase, p.TableID} {
+		if !utf8.ValidString(s) {
+			return b, fmt.Errorf("encoding position: %q is not UTF-8", s)
+		}
+	}
+	out, err := appendJSON(b, positionV1{
+		Version: positionVersion, Mode: p.Mode, Phase: p.Phase, TableID: p.TableID,
+		Key: p.Key, PrimaryKey: p.PrimaryKey, Snapshot: p.Snapshot,
+	})
+	if err != nil {
+		return b, fmt.Errorf("encoding position: %w", err)
+	}
+	// What is stored must be readable again; finding out after a restart is
+	// too late.
+	if _, err := ParsePosition(out[len(b):]); err != nil {
+		return b, fmt.Errorf("encoding position: %w", err)
+	}
+	return out, nil
+}
+
+// appendJSON encodes v without HTML escapes, which only hinder reading, and
+// without the encoder's final newline.
+func appendJSON(b []byte, v any) ([]byte, error) {
+	buf := bytes.NewBuffer(b)
+	enc := json.NewEncoder(buf)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return b, err
+	}
+	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
+}
+
+// keyOwner returns the connector a key belongs to and the still unread rest,
+// which has a form of its own for each kind of connector.
+func keyOwner(b []byte) (connector string, rest json.RawMessage, err error) {
+	if !utf8.Valid(b) {
+		return "", nil, errors.New("the key is not UTF-8")
+	}
+	var parts []json.RawMessage
+	if err := json.Unmarshal(b, &parts); err != nil {
+		return "", nil, fmt.Errorf("the key is not a JSON array: %w", err)
+	}
+	if len(parts) != 2 {
+		return "", nil, fmt.Errorf("the key has %d elements instead of 2", len(parts))
+	}
+	if len(parts[0]) == 0 || parts[0][0] != '"' {
+		return "", nil, errors.New("the key's first element is not a connector name")
+	}
+	if err := json.Unmarshal(parts[0], &connector); err != nil {
+		return "", nil, fmt.Errorf("the key's connector name: %w", err)
+	}
+	return connector, parts[1], nil
+}
+
+// ParseKey reads the stored form of a key, in exactly the spelling that
+// AppendJSON gives it: another spelling would be another key for Kafka's
+// compaction, and the two would drift apart.
+func ParseKey(b []byte) (Key, error) {
+	connector, rest, err := keyOwner(b)
+	if err != nil {
+		return Key{}, err
+	}
+	members, err := readObject(rest)
+	if err != nil {
+		return Key{}, fmt.Errorf("the key's second element: %w", err)
+	}
+	k := Key{Connector: connector}
+	for name, value := range members {
+		var to *string
+		switch name {
+		case "table":
+			to = &k.Table
+		case "tablet":
+			to = &k.Tablet
+		default:
+			return Key{}, fmt.Errorf("the key has an unknown member %q", name)
+		}
+		if err := readString(value, to); err != nil {
+			return Key{}, fmt.Errorf("the key's member %q: %w", name, err)
+		}
+	}
+	canonical, err := k.AppendJSON(nil)
+	if err != nil {
+		return Key{}, err
+	}
+	if !bytes.Equal(canonical, b) {
+		return Key{}, fmt.Errorf("the key must be spelled exactly %s", canonical)
+	}
+	return k, nil
+}
+
+// ParsePosition reads the stored form of a position, of any release.
+func ParsePosition(b []byte) (Position, error) {
+	if !utf8.Valid(b) {
+		return Position{}, errors.New("the position is not UTF-8")
+	}
+	members, err := readObject(b)
+	if err != nil {
+		return Position{}, fmt.Errorf("the position: %w", err)
+	}
+	version, ok := members["version"]
+	if !ok {
+		return Position{}, errors.New(`the position has no member "version"`)
+	}
+	if string(version) != strconv.Itoa(positionVersion) {
+		return Position{}, fmt.Errorf("the position has version %s, this release reads version %d: upgrade kudu2kafka, or reset the position",
+			bytes.TrimSpace(version), positionVersion)
+	}
+	return readV1(members)
+}
+
+// readV1 reads the members of a version 1 position. A member it does not know
+// is an error: it is either a slip of a patching hand, which would silently
+// leave the position where it was, or information from a later release, which
+// the next commit would silently drop. A null is a member left out.
+func readV1(members map[string]json.RawMessage) (Position, error) {
+	var p Position
+	for name, value := range members {
+		var err error
+		switch name {
+		case "version":
+		case "mode":
+			err = readString(value, &p.Mode)
+		case "phase":
+			err = readString(value, &p.Phase)
+		case "table_id":
+			err = readString(value, &p.TableID)
+		case "key":
+			p.Key, err = readRow(value)
+		case "primary_key":
+			p.PrimaryKey, err = readRow(value)
+		case "snapshot":
+			p.Snapshot, err = readSnapshot(value)
+		default:
+			err = errors.New("unknown member")
+		}
+		if err != nil {
+			return Position{}, fmt.Errorf("the position's member %q: %w", name, err)
+		}
+	}
+	if p.Mode == "" {
+		return Position{}, errors.New(`the position has no member "mode"`)
+	}
+	return p, nil
+}
+
+// readObject splits a JSON object. Unlike encoding/json's struct decoding it
+// is exact: no member twice, and no matching of names by folded case.
+func readObject(b []byte) (map[string]json.RawMessage, error) {
+	dec := json.NewDecoder(bytes.NewReader(b))
+	if t, err := dec.Token(); err != nil {
+		return nil, fmt.Errorf("not a JSON object: %w", noEOF(err))
+	} else if t != json.Delim('{') {
+		return nil, fmt.Errorf("not a JSON object but %v", t)
+	}
+	members := make(map[string]json.RawMessage)
+	for dec.More() {
+		t, err := dec.Token()
+		if err != nil {
+			return nil, fmt.Errorf("not a JSON object: %w", noEOF(err))
+		}
+		name, ok := t.(string)
+		if !ok {
+			return nil, fmt.Errorf("not a JSON object: member name %v", t)
+		}
+		var value json.RawMessage
+		if err := dec.Decode(&value); err != nil {
+			return nil, fmt.Errorf("member %q: %w", name, noEOF(err))
+		}
+		if _, twice := members[name]; twice {
+			return nil, fmt.Errorf("member %q is there twice", name)
+		}
+		members[name] = value
+	}
+	if _, err := dec.Token(); err != nil {
+		return nil, fmt.Errorf("not a JSON object: %w", noEOF(err))
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("not a single JSON object")
+	}
+	return members, nil
+}
+
+// noEOF keeps a cut-off text from looking like the regular end of a stream.
+func noEOF(err error) error {
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
+func isNull(value json.RawMessage) bool { return string(value) == "null" }
+
+func readString(value json.RawMessage, to *string) error {
+	if isNull(value) {
+		return nil
+	}
+	if value[0] != '"' {
+		return fmt.Errorf("not a string: %s", value)
+	}
+	return json.Unmarshal(value, to)
+}
+
+// readRow reads an object of columns, in the order in which it is written.
+func readRow(value json.RawMessage) (json.RawMessage, error) {
+	if isNull(value) {
+		return nil, nil
+	}
+	if _, err := readObject(value); err != nil {
+		return nil, err
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, value); err != nil {
+		return nil, err
+	}
+	return compact.Bytes(), nil
+}
+
+// readSnapshot takes a bare number too, which is what a hand would write.
+func readSnapshot(value json.RawMessage) (uint64, error) {
+	text := string(value)
+	if value[0] == '"' {
+		if err := json.Unmarshal(value, &text); err != nil {
+			return 0, err
+		}
+	} else if isNull(value) {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("not a whole number of at most 64 bits: %s", value)
+	}
+	return n, nil
+}

@@ -1,0 +1,116 @@
+package offsets
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// topicConfigs keeps an offsets partition short, since a task reads all of it
+// before it starts. Each transaction adds a record per tablet and a commit
+// marker, of which only the last per tablet is worth anything.
+var topicConfigs = map[string]string{
+	"cleanup.policy": "compact",
+	// Compaction leaves the active segment alone, so its size bounds what is
+	// read at least: 8 MiB are read in a fraction of a second. (Kafka 4
+	// takes no less than 1 MiB.)
+	"segment.bytes": "8388608",
+	// A partition that writes little rolls its segment by time.
+	"segment.ms": "3600000",
+	// Nearly all of a rolled segment is obsolete. The default of 0.5 would let
+	// as much again pile up; the cleaned part is tiny, so cleaning it often is
+	// cheap.
+	"min.cleanable.dirty.ratio": "0.01",
+	// Even a partition below that ratio is cleaned within the hour.
+	"max.compaction.lag.ms": "3600000",
+	// The cleaner keeps tombstones and the markers of transactions this long
+	// after it first sees them. At ten transactions a second the default of a
+	// day would keep nearly a million markers to read through. It must exceed
+	// the time one Load takes, or a reader could miss a tombstone.
+	"delete.retention.ms": "600000",
+}
+
+// topicVisible is how long a topic just made may take to show up in the
+// metadata of the broker that is asked.
+const topicVisible = 15 * time.Second
+
+// EnsureTopic creates the offsets topic, of one partition per task, or checks
+// that the one that is there can serve: it is compacted and nothing else, and
+// has exactly one partition per task. A replicationFactor below 1 means the
+// broker's default.
+//
+// The number of partitions decides which task a tablet belongs to, and with it
+// where its position is. A topic with another number would have tasks look for
+// positions where they are not, and publish everything again.
+func EnsureTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32, replicationFactor int16) error {
+	err := verifyTopic(ctx, adm, name, tasks)
+	if !errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return err
+	}
+	if replicationFactor < 1 {
+		replicationFactor = -1
+	}
+	configs := make(map[string]*string, len(topicConfigs))
+	for key, value := range topicConfigs {
+		configs[key] = &value
+	}
+	resp, err := adm.CreateTopic(ctx, tasks, replicationFactor, configs, name)
+	// Another worker may have been quicker.
+	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+		return fmt.Errorf("creating offsets topic %q with %d partitions and replication factor %d: %w (%s): check the permission to create it and offsets.storage.replication.factor, or create it by hand with cleanup.policy=compact",
+			name, tasks, replicationFactor, err, resp.ErrMessage)
+	}
+	deadline := time.Now().Add(topicVisible)
+	for {
+		err := verifyTopic(ctx, adm, name, tasks)
+		if !errors.Is(err, kerr.UnknownTopicOrPartition) || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for offsets topic %q to appear: %w", name, ctx.Err())
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// verifyTopic returns kerr.UnknownTopicOrPartition for a topic that is not
+// there.
+func verifyTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32) error {
+	details, err := adm.ListTopics(ctx, name)
+	if err != nil {
+		return fmt.Errorf("looking up offsets topic %q: %w", name, err)
+	}
+	detail, ok := details[name]
+	if !ok {
+		return fmt.Errorf("looking up offsets topic %q: %w", name, kerr.UnknownTopicOrPartition)
+	}
+	if detail.Err != nil {
+		return fmt.Errorf("looking up offsets topic %q: %w", name, detail.Err)
+	}
+	if n := len(detail.Partitions); n != int(tasks) {
+		return fmt.Errorf("offsets topic %q has %d partitions and tasks.max is %d: set tasks.max to %d, or choose a new topic with offsets.storage.topic (the connector then starts over)",
+			name, n, tasks, n)
+	}
+	configs, err := adm.DescribeTopicConfigs(ctx, name)
+	if err != nil {
+		return fmt.Errorf("reading the configuration of offsets topic %q: %w", name, err)
+	}
+	config, err := configs.On(name, nil)
+	if err == nil {
+		err = config.Err
+	}
+	if err != nil {
+		return fmt.Errorf("reading the configuration of offsets topic %q (grant DESCRIBE_CONFIGS on it): %w", name, err)
+	}
+	for _, c := range config.Configs {
+		if c.Key == "cleanup.policy" && c.MaybeValue() != "compact" {
+			return fmt.Errorf("offsets topic %q has cleanup.policy=%s, by which Kafka would delete positions: set it to compact", name, c.MaybeValue())
+		}
+	}
+	return nil
+}
