@@ -229,13 +229,12 @@ func (c *serverConn) serve(ctx context.Context) error {
 	opts := &c.server.opts
 	timer := time.AfterFunc(opts.NegotiationTimeout, c.shut)
 	err := c.negotiate(ctx)
-	if !timer.Stop() && err == nil {
-		err = ErrNegotiationTimeout
-	}
-	if err != nil {
-		if c.isShut() {
-			return ErrClosed
-		}
+	switch {
+	case !timer.Stop():
+		return ErrNegotiationTimeout
+	case err != nil && c.isShut():
+		return ErrClosed
+	case err != nil:
 		return err
 	}
 	frames := frameReader{r: bufio.NewReaderSize(c.stream, readBufferBytes), max: opts.MaxFrameBytes}
