@@ -222,14 +222,6 @@ func (c Config) Validate() []Fault {
 			others: []string{"transaction.timeout.ms"},
 		})
 	}
-	if c.ProducerBatchBytes > c.ProducerRequestBytes {
-		faults = addFault(faults, Fault{
-			Key:    "producer.override.batch.size",
-			What:   fmt.Sprintf("%d is more than producer.override.max.request.size (%d)", c.ProducerBatchBytes, c.ProducerRequestBytes),
-			Remedy: "lower it, or raise producer.override.max.request.size",
-			others: []string{"producer.override.max.request.size"},
-		})
-	}
 	return faults
 }
 
@@ -356,9 +348,7 @@ func checkKeys(v reflect.Value, keys []Key) []Fault {
 		if k.Absent != "" {
 			continue
 		}
-		if f := k.check(fieldOf(v, k.Name), ""); f != nil {
-			faults = append(faults, *f)
-		}
+		faults = append(faults, k.check(fieldOf(v, k.Name), "")...)
 	}
 	return faults
 }

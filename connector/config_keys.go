@@ -254,7 +254,7 @@ var connectorKeys = []Key{
 	},
 	{
 		Name: "producer.override.batch.size", Type: TypeBytes, Default: mib, Min: kib, Max: gib, Importance: Low,
-		Doc: "Greatest size of a batch of records.",
+		Doc: "Greatest size of a batch of records. producer.override.max.request.size bounds it as well.",
 	},
 	{
 		Name: "producer.override.max.request.size", Type: TypeBytes, Default: mib, Min: kib, Max: gib, Importance: Medium,

@@ -47,7 +47,7 @@ func (k Key) Range() string {
 // Parse reads a value of the key's type and checks it: a string, Secret,
 // []string, bool, int64 or time.Duration. A map's key is read one entry at a
 // time, as a string.
-func (k Key) Parse(v Value) (any, *Fault) {
+func (k Key) Parse(v Value) (any, []Fault) {
 	if k.Type == TypeList {
 		return k.parseList(v)
 	}
@@ -55,7 +55,7 @@ func (k Key) Parse(v Value) (any, *Fault) {
 		if k.Type == TypeMap { // Kafka's own lists are comma-separated text
 			return strings.Join(v.Items, ","), nil
 		}
-		return nil, &Fault{Key: k.Name, What: "takes one value, not a list", Remedy: "write the value alone"}
+		return nil, k.fault("takes one value, not a list", "write the value alone")
 	}
 	text := strings.TrimSpace(v.Items[0])
 	var parsed any
@@ -71,7 +71,7 @@ func (k Key) Parse(v Value) (any, *Fault) {
 		case "false":
 			parsed = false
 		default:
-			return nil, &Fault{Key: k.Name, What: v.show(text) + " is neither true nor false", Remedy: "write true or false"}
+			return nil, k.fault(v.show(text)+" is neither true nor false", "write true or false")
 		}
 	default:
 		n, err := strconv.ParseInt(text, 10, 64)
@@ -89,14 +89,14 @@ func (k Key) Parse(v Value) (any, *Fault) {
 		}
 	}
 	if k.Type != TypeMap && k.Type != TypePassword {
-		if f := k.check(reflect.ValueOf(parsed), v.Shown); f != nil {
-			return nil, f
+		if faults := k.check(reflect.ValueOf(parsed), v.Shown); len(faults) > 0 {
+			return nil, faults
 		}
 	}
 	return parsed, nil
 }
 
-func (k Key) parseList(v Value) (any, *Fault) {
+func (k Key) parseList(v Value) (any, []Fault) {
 	items := v.Items
 	if !v.IsList {
 		items = strings.Split(v.Items[0], ",")
@@ -111,8 +111,8 @@ func (k Key) parseList(v Value) (any, *Fault) {
 			parsed[i] = k.tidy(parsed[i])
 		}
 	}
-	if f := k.check(reflect.ValueOf(parsed), v.Shown); f != nil {
-		return nil, f
+	if faults := k.check(reflect.ValueOf(parsed), v.Shown); len(faults) > 0 {
+		return nil, faults
 	}
 	return parsed, nil
 }
@@ -124,37 +124,41 @@ func (v Value) show(text string) string {
 	return quote(text)
 }
 
-// numberFault says what a text that is not a whole number should have been; a
-// number with a unit is the likeliest.
-func (k Key) numberFault(v Value, text string) *Fault {
-	f := &Fault{Key: k.Name, What: v.show(text) + " is not a whole number", Remedy: "write a number in " + k.Range()}
-	switch {
-	case text == "":
-		f.What = "has no value"
-	case k.Type == TypeMillis:
-		f.Remedy = "the unit is milliseconds: write a plain number in " + k.Range()
-		if d, err := time.ParseDuration(strings.ReplaceAll(text, " ", "")); err == nil && v.Shown == "" {
-			f.Remedy = fmt.Sprintf("the unit is milliseconds: write %d", d.Milliseconds())
-		}
-	case k.Type == TypeBytes:
-		f.Remedy = "the unit is bytes: write a plain number in " + k.Range()
-	}
-	return f
+func (k Key) fault(what, remedy string) []Fault {
+	return []Fault{{Key: k.Name, What: what, Remedy: remedy}}
 }
 
-func (k Key) rangeFault(shown string) *Fault {
-	return &Fault{Key: k.Name, What: shown + " is out of range", Remedy: "write a number in " + k.Range()}
+// numberFault says what a text that is not a whole number should have been; a
+// number with a unit is the likeliest.
+func (k Key) numberFault(v Value, text string) []Fault {
+	what, remedy := v.show(text)+" is not a whole number", "write a number in "+k.Range()
+	switch {
+	case text == "":
+		what = "has no value"
+	case k.Type == TypeMillis:
+		remedy = "the unit is milliseconds: write a plain number in " + k.Range()
+		if d, err := time.ParseDuration(strings.ReplaceAll(text, " ", "")); err == nil && v.Shown == "" {
+			remedy = fmt.Sprintf("the unit is milliseconds: write %d", d.Milliseconds())
+		}
+	case k.Type == TypeBytes:
+		remedy = "the unit is bytes: write a plain number in " + k.Range()
+	}
+	return k.fault(what, remedy)
+}
+
+func (k Key) rangeFault(shown string) []Fault {
+	return k.fault(shown+" is out of range", "write a number in "+k.Range())
 }
 
 // check looks at a value of the type that Parse gives, or that the field of
 // the config struct has. shown replaces the value in what it says, if not "".
-func (k Key) check(v reflect.Value, shown string) *Fault {
-	if v.IsValid() && v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0 {
+func (k Key) check(v reflect.Value, shown string) []Fault {
+	if v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0 {
 		switch {
 		case k.Required:
-			return &Fault{Key: k.Name, What: "is required", Remedy: "give " + k.Name}
+			return k.fault("is required", "give "+k.Name)
 		case len(k.Values) > 0:
-			return &Fault{Key: k.Name, What: "has no value", Remedy: "write " + orList(k.Values) + ", or leave the key out"}
+			return k.fault("has no value", "write "+orList(k.Values)+", or leave the key out")
 		}
 	}
 	show := Value{Shown: shown}.show
@@ -162,23 +166,12 @@ func (k Key) check(v reflect.Value, shown string) *Fault {
 	case TypeString:
 		return k.checkText(v.String(), show)
 	case TypeBoolean:
-		text := strconv.FormatBool(v.Bool())
-		if why := k.withheld[text]; why != "" {
-			return &Fault{Key: k.Name, What: why, Remedy: fmt.Sprintf("write %v, or leave the key out", k.Default)}
+		if why := k.withheld[strconv.FormatBool(v.Bool())]; why != "" {
+			return k.fault(why, fmt.Sprintf("write %v, or leave the key out", k.Default))
 		}
 	case TypeList:
 		items, _ := v.Interface().([]string)
-		for i, item := range items {
-			if item == "" {
-				return &Fault{Key: k.Name, What: "has an empty element", Remedy: "remove it"}
-			}
-			if slices.Contains(items[:i], item) {
-				return &Fault{Key: k.Name, What: show(item) + " is there twice", Remedy: "remove one"}
-			}
-			if f := k.checkText(item, show); f != nil {
-				return f
-			}
-		}
+		return k.checkList(items, show)
 	case TypeInt, TypeBytes, TypeMillis:
 		n := v.Int()
 		if d, ok := v.Interface().(time.Duration); ok {
@@ -191,19 +184,34 @@ func (k Key) check(v reflect.Value, shown string) *Fault {
 	return nil
 }
 
-func (k Key) checkText(text string, show func(string) string) *Fault {
+func (k Key) checkList(items []string, show func(string) string) []Fault {
+	var faults []Fault
+	for i, item := range items {
+		switch {
+		case item == "":
+			faults = append(faults, k.fault("has an empty element", "remove it")...)
+		case slices.Contains(items[:i], item):
+			faults = append(faults, k.fault(show(item)+" is there twice", "remove one")...)
+		default:
+			faults = append(faults, k.checkText(item, show)...)
+		}
+	}
+	return faults
+}
+
+func (k Key) checkText(text string, show func(string) string) []Fault {
 	if !utf8.ValidString(text) || strings.ContainsRune(text, 0) {
-		return &Fault{Key: k.Name, What: show(text) + " is not text", Remedy: "write valid UTF-8 without zero bytes"}
+		return k.fault(show(text)+" is not text", "write valid UTF-8 without zero bytes")
 	}
 	if why := k.withheld[text]; why != "" {
-		return &Fault{Key: k.Name, What: why, Remedy: "write " + orList(k.Values)}
+		return k.fault(why, "write "+orList(k.Values))
 	}
 	if len(k.Values) > 0 && !slices.Contains(k.Values, text) {
-		return &Fault{Key: k.Name, What: show(text) + " is not a value it takes", Remedy: "write " + orList(k.Values)}
+		return k.fault(show(text)+" is not a value it takes", "write "+orList(k.Values))
 	}
 	if k.legal != nil && text != "" {
 		if what, remedy := k.legal(text); what != "" {
-			return &Fault{Key: k.Name, What: show(text) + " " + what, Remedy: remedy}
+			return k.fault(show(text)+" "+what, remedy)
 		}
 	}
 	return nil
