@@ -99,7 +99,7 @@ func cellOf(t *rapid.T, c *kudu.Column, o Options, member any) any {
 		}
 		return n
 	}
-	real := func(bits int) float64 {
+	float := func(bits int) float64 {
 		if s, ok := member.(string); ok {
 			return map[string]float64{"NaN": math.NaN(), "Infinity": math.Inf(1), "-Infinity": math.Inf(-1)}[s]
 		}
@@ -115,9 +115,9 @@ func cellOf(t *rapid.T, c *kudu.Column, o Options, member any) any {
 	case c.Type == kudu.Bool, c.Type == kudu.IsDeleted, c.Type == kudu.String, c.Type == kudu.Varchar:
 		return member
 	case c.Type == kudu.Float:
-		return float32(real(32))
+		return float32(float(32))
 	case c.Type == kudu.Double:
-		return real(64)
+		return float(64)
 	case c.Type == kudu.Binary:
 		b, err := base64.StdEncoding.DecodeString(member.(string))
 		if err != nil {
