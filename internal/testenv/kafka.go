@@ -115,6 +115,10 @@ func renderProperties(addr, controller, dir string, extra map[string]string) str
 		"transaction.state.log.min.isr":            "1",
 		"transaction.state.log.num.partitions":     "4",
 		"group.initial.rebalance.delay.ms":         "0",
+		// A broker that was killed may not come back before its session ends,
+		// by default 9 s later.
+		"broker.session.timeout.ms":    "3000",
+		"broker.heartbeat.interval.ms": "500",
 	}
 	for key, value := range extra {
 		properties[key] = value

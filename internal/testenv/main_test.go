@@ -1,9 +1,16 @@
 package testenv
 
 import (
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(ClosingShared(m)) }
+func TestMain(m *testing.M) {
+	if log := os.Getenv(parentVariable); log != "" {
+		runParent(log)
+		return
+	}
+	goleak.VerifyTestMain(ClosingShared(m))
+}

@@ -84,6 +84,18 @@ func NewKafka(t TB, config KafkaConfig) *Kafka {
 	return k
 }
 
+// NewKuduTool starts the oracle for the cluster, and closes it at the test's end.
+func NewKuduTool(t TB, k *Kudu) *KuduTool {
+	t.Helper()
+	Require(t)
+	tool, err := StartKuduTool(t.Context(), k.Masters())
+	if err != nil {
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(func() { closeOrFail(t, "the oracle", tool.Close) })
+	return tool
+}
+
 func showLogs(t TB, servers ...*Server) {
 	if !t.Failed() {
 		return
@@ -104,6 +116,7 @@ var shared struct {
 	mu    sync.Mutex
 	kudu  *Kudu
 	kafka *Kafka
+	tool  *KuduTool
 }
 
 // SharedKudu returns the cluster of one master and one tablet server that all
@@ -140,6 +153,22 @@ func SharedKafka(t TB) *Kafka {
 	return shared.kafka
 }
 
+// SharedKuduTool returns the oracle for SharedKudu.
+func SharedKuduTool(t TB) *KuduTool {
+	t.Helper()
+	k := SharedKudu(t)
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if shared.tool == nil {
+		tool, err := StartKuduTool(t.Context(), k.Masters())
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		shared.tool = tool
+	}
+	return shared.tool
+}
+
 // ClosingShared wraps a test binary's tests so that the shared servers are
 // closed after the last one, and before goroutines are checked:
 //
@@ -162,12 +191,15 @@ func CloseShared() error {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
 	var errs []error
+	if shared.tool != nil {
+		errs = append(errs, shared.tool.Close())
+	}
 	if shared.kudu != nil {
 		errs = append(errs, shared.kudu.Close())
 	}
 	if shared.kafka != nil {
 		errs = append(errs, shared.kafka.Close())
 	}
-	shared.kudu, shared.kafka = nil, nil
+	shared.kudu, shared.kafka, shared.tool = nil, nil, nil
 	return errors.Join(errs...)
 }

@@ -1,0 +1,133 @@
+package testenv
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+func TestInstallFillsAFolderOnceHoweverManyWantIt(t *testing.T) {
+	t.Setenv("K2K_CACHE_DIR", t.TempDir())
+	var fills atomic.Int32
+	fill := func(_ context.Context, dir string) error {
+		fills.Add(1)
+		return os.WriteFile(filepath.Join(dir, "file"), []byte("whole"), 0o644)
+	}
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			dir, err := install(t.Context(), "thing", fill)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if data, err := os.ReadFile(filepath.Join(dir, "file")); err != nil || string(data) != "whole" {
+				t.Errorf("installed file: %q, %v", data, err)
+			}
+		})
+	}
+	wait.Wait()
+	if fills.Load() != 1 {
+		t.Errorf("filled %d times", fills.Load())
+	}
+}
+
+func TestInstallMendsAnIncompleteFolder(t *testing.T) {
+	t.Setenv("K2K_CACHE_DIR", t.TempDir())
+	fail := errors.New("no network")
+	if _, err := install(t.Context(), "thing", func(context.Context, string) error { return fail }); !errors.Is(err, fail) {
+		t.Fatalf("failing to fill: %v", err)
+	}
+	fill := func(_ context.Context, dir string) error {
+		return os.WriteFile(filepath.Join(dir, "file"), []byte("whole"), 0o644)
+	}
+	dir, err := install(t.Context(), "thing", fill)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "file")
+	for _, damage := range []func() error{
+		func() error { return os.Remove(file) },
+		func() error { return os.WriteFile(file, []byte("wh"), 0o644) },
+		func() error { return os.Remove(filepath.Join(dir, manifestName)) },
+	} {
+		if err := damage(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := install(t.Context(), "thing", fill); err != nil {
+			t.Fatal(err)
+		}
+		if data, err := os.ReadFile(file); err != nil || string(data) != "whole" {
+			t.Errorf("mended file: %q, %v", data, err)
+		}
+	}
+}
+
+func TestPortsAreReservedUntilClosed(t *testing.T) {
+	var a, b ports
+	taken := map[int]bool{}
+	for range 20 {
+		for _, p := range []*ports{&a, &b} {
+			port, err := p.take()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if taken[port] {
+				t.Errorf("port %d was given twice", port)
+			}
+			taken[port] = true
+		}
+	}
+	if err := errors.Join(a.close(), b.close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMissingProgramsAreNamedWithTheirRemedy(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	t.Setenv("JAVA_HOME", "")
+	_, javaErr := findJava(t.Context())
+	_, javacErr := findJavac()
+	for _, err := range []error{javaErr, javacErr, maven(t.Context(), "--version")} {
+		if !errors.Is(err, ErrMissing) {
+			t.Errorf("not a missing prerequisite: %v", err)
+		}
+		t.Log(err)
+	}
+}
+
+// recorder is a TB that only notes whether it was skipped or failed.
+type recorder struct {
+	TB
+	skipped, failed bool
+}
+
+func (r *recorder) Helper()               {}
+func (r *recorder) Skipf(string, ...any)  { r.skipped = true }
+func (r *recorder) Fatalf(string, ...any) { r.failed = true }
+
+func TestRequireSkipsOrFailsAsTold(t *testing.T) {
+	saved := prerequisites
+	defer func() { prerequisites = saved }()
+	for _, c := range []struct {
+		err             error
+		required        string
+		skipped, failed bool
+	}{
+		{nil, "1", false, false},
+		{ErrMissing, "", true, false},
+		{ErrMissing, "1", false, true},
+	} {
+		t.Setenv("K2K_REQUIRE_SERVERS", c.required)
+		prerequisites = func() error { return c.err }
+		r := &recorder{TB: t}
+		Require(r)
+		if r.skipped != c.skipped || r.failed != c.failed {
+			t.Errorf("%v with %q: skipped %v, failed %v", c.err, c.required, r.skipped, r.failed)
+		}
+	}
+}
