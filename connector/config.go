@@ -17,6 +17,7 @@ type WorkerConfig struct {
 	BootstrapServers []string `koanf:"bootstrap.servers"` // host:port each
 	GroupID          string   `koanf:"group.id"`
 	ClientID         string   `koanf:"client.id"`
+	GroupInstanceID  string   `koanf:"group.instance.id"` // empty: dynamic membership
 
 	LogLevel  string `koanf:"log.level"`  // trace, debug, info, warn or error
 	LogFormat string `koanf:"log.format"` // text or json

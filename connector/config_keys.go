@@ -92,6 +92,10 @@ var workerKeys = []Key{
 		Doc: "Name that this process gives to Kafka's and Kudu's servers, for their logs, metrics and quotas.",
 	},
 	{
+		Name: "group.instance.id", Type: TypeString, Importance: Low,
+		Doc: "A name of this process that stays over its restarts and no other process has. With it a worker that comes back within session.timeout.ms takes up its tasks at once, without a rebalance. Default: none.",
+	},
+	{
 		Name: "log.level", Type: TypeString, Default: "info", Importance: Low, Values: []string{"trace", "debug", "info", "warn", "error"},
 		Doc: "Least severe messages to log. At info only changes of state are told.",
 	},

@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -174,8 +175,8 @@ type producer struct {
 
 	failed  atomic.Bool // quick look at failure
 	mu      sync.Mutex
-	failure error       // the transaction's first
-	largest *kgo.Record // of those too large
+	failure error    // the transaction's first
+	largest tooLarge // of those refused for their size
 }
 
 // openProducer dials and takes the transactional id over: when it returns,
@@ -225,13 +226,14 @@ func (p *producer) begin(ctx context.Context) error {
 
 // produce hands r over for sending and returns. It blocks while
 // MaxBufferedBytes are unacknowledged. r and the bytes it points to must not
-// change until the transaction has ended; records may share one allocation.
+// change until its promise, which is p.promise or one that calls p.done and then
+// reuses the record's memory; records may share one allocation.
 //
 // An error is the transaction's first failure, of this or an earlier record;
 // the transaction can then only abort, whatever is produced after. It is also
 // an error, and a failure of the transaction, if ctx ends during the wait: r
 // was not produced, so no position that covers it may commit.
-func (p *producer) produce(ctx context.Context, r *kgo.Record) error {
+func (p *producer) produce(ctx context.Context, r *kgo.Record, promise func(*kgo.Record, error)) error {
 	if !p.open {
 		return p.notOpen("producing")
 	}
@@ -245,15 +247,23 @@ func (p *producer) produce(ctx context.Context, r *kgo.Record) error {
 			return p.firstFailure()
 		}
 	}
-	p.send(r, size)
+	p.send(r, size, promise)
 	return nil
 }
 
-func (p *producer) send(r *kgo.Record, size int64) {
+func (p *producer) send(r *kgo.Record, size int64, promise func(*kgo.Record, error)) {
 	p.sent += size
 	// The background context keeps a record, once taken, from failing because
 	// the task is told to stop: end decides what becomes of it.
-	p.client.Produce(context.Background(), r, p.promise)
+	p.client.Produce(context.Background(), r, promise)
+}
+
+// tooLarge describes a record that the broker refused for its size; the record
+// itself may be in use again.
+type tooLarge struct {
+	size  int64
+	key   []byte
+	value int // bytes
 }
 
 // recordSize must give the same before and after sending.
@@ -311,8 +321,8 @@ func (p *producer) fail(r *kgo.Record, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	// A batch is refused as a whole; its largest record is the likely cause.
-	if r != nil && errors.Is(err, kerr.MessageTooLarge) && (p.largest == nil || recordSize(r) > recordSize(p.largest)) {
-		p.largest = r
+	if r != nil && errors.Is(err, kerr.MessageTooLarge) && recordSize(r) > p.largest.size {
+		p.largest = tooLarge{size: recordSize(r), key: bytes.Clone(r.Key), value: len(r.Value)}
 	}
 	if p.failure == nil {
 		if r != nil {
@@ -328,9 +338,9 @@ func (p *producer) firstFailure() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	err := p.failure
-	if err != nil && p.largest != nil && errors.Is(err, kerr.MessageTooLarge) {
+	if err != nil && p.largest.size > 0 && errors.Is(err, kerr.MessageTooLarge) {
 		err = fmt.Errorf("%w: the largest record has key %.300q and %d bytes of value: raise the topic's max.message.bytes and producer.max.request.size, or leave columns out",
-			err, p.largest.Key, len(p.largest.Value))
+			err, p.largest.key, p.largest.value)
 	}
 	if err == nil {
 		return nil
@@ -341,7 +351,7 @@ func (p *producer) firstFailure() error {
 func (p *producer) clearFailure() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.failure, p.largest = nil, nil
+	p.failure, p.largest = nil, tooLarge{}
 	p.failed.Store(false)
 }
 
@@ -363,7 +373,7 @@ func (p *producer) end(ctx context.Context, positions []*kgo.Record) (outcome, e
 	}
 	if !p.failed.Load() {
 		for _, r := range positions {
-			p.send(r, recordSize(r))
+			p.send(r, recordSize(r), p.promise)
 		}
 		if err := p.client.Flush(ctx); err != nil {
 			p.fail(nil, fmt.Errorf("waiting for acknowledgements: %w", err))

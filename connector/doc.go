@@ -1,0 +1,43 @@
+// Package connector is the runtime: it reads Kudu tables in position order and
+// publishes each row once in Kafka.
+//
+// # Life of a row
+//
+// A worker (worker.go) runs connectors (instance.go). The workers of one
+// connector share its tasks through a consumer group on its offsets topic
+// (group.go); who is assigned partition p runs task p. A supervisor
+// (supervise.go) runs a task again after a failure that may pass. One run of a
+// task (task.go) fences the owner before it, reads the positions back, opens a
+// source and then goes round: a batch of rows from the source
+// (source.go, mode_offset.go, and below it kudu/scanner.go and
+// kudu/rowbatch.go), encoded by serde into the batch's records (records.go),
+// sent in a transaction (txn.go) that ends with the positions (offsets/log.go).
+//
+// # Invariants
+//
+// They are cited by number where they are upheld.
+//
+//   - I1: a row's record and the position that covers it are in one Kafka
+//     transaction.
+//   - I2: a position never moves back, except by an operator's reset.
+//   - I3: one live producer epoch per task; the older one is fenced before
+//     positions are read.
+//   - I4: rows of one tablet are published in position order.
+//   - I5: a row that can't be encoded or published fails the task; it is never
+//     dropped.
+//   - I6: after a kill at any instant, a read_committed consumer sees each row
+//     exactly once.
+//   - I7: positions written by any release stay readable.
+//
+// # States of a task
+//
+//	UNASSIGNED -> RESTORING -> RUNNING -> UNASSIGNED   (revoked, stopped)
+//	                 ^            |
+//	                 +- RESTARTING+-> FAILED           (by the error's kind)
+//
+// # Goroutines
+//
+// Everything that starts a goroutine waits for its end before it returns:
+// Worker.Run for its connectors, a connector for its group and tasks, a task
+// for its source and producer.
+package connector

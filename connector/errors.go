@@ -1,0 +1,57 @@
+package connector
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
+	"github.com/kudu2kafka/kudu2kafka/kudu"
+	"github.com/kudu2kafka/kudu2kafka/offsets"
+)
+
+// FatalError is a failure that trying again can't mend: the task stays FAILED
+// until somebody acts on what it says.
+type FatalError struct{ Err error }
+
+func (e *FatalError) Error() string { return e.Err.Error() }
+
+// Unwrap gives the failure itself.
+func (e *FatalError) Unwrap() error { return e.Err }
+
+// Reasons why a task's run is cut short from outside, as the cause of its
+// context.
+var (
+	// errRevoked: the partition is asked for by the group, or the worker stops.
+	// What is open is finished first.
+	errRevoked = errors.New("the task is given up")
+	// errLost: the group has given the partition to somebody else already.
+	errLost = errors.New("the task was taken over by another worker")
+)
+
+// errReload ends a task's run without blame: the next one reads the positions
+// anew.
+type errReload struct {
+	outcome outcome
+	err     error
+}
+
+func (e *errReload) Error() string {
+	return fmt.Sprintf("transaction %s: %v", e.outcome, e.err)
+}
+
+func (e *errReload) Unwrap() error { return e.err }
+
+// fatal reports whether a failure of a task is worth another try.
+func fatal(err error) bool {
+	var f *FatalError
+	var unreadable *offsets.UnreadableError
+	switch {
+	case errors.As(err, &f), errors.As(err, &unreadable):
+		return true
+	case errors.Is(err, kafka.ErrFenced):
+		return false // whether this worker still owns the task is looked at first
+	case errors.Is(err, kafka.ErrPermanent), errors.Is(err, kudu.ErrTableNotFound):
+		return true
+	}
+	return false
+}

@@ -1,0 +1,198 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
+)
+
+// group is this worker's membership in a connector's consumer group. The group
+// subscribes to the offsets topic; owning its partition p is being task p. No
+// record is consumed through it: tasks read their partition themselves, after
+// fencing.
+type group struct {
+	id       string
+	client   *kgo.Client
+	instance string
+	logger   hclog.Logger
+
+	// runTask runs one task until its context ends. It is called on a goroutine
+	// that the group owns.
+	runTask func(ctx context.Context, task int32)
+
+	mu     sync.Mutex
+	tasks  map[int32]*runningTask
+	closed bool
+}
+
+type runningTask struct {
+	cancel context.CancelCauseFunc
+	done   chan struct{}
+}
+
+type groupOptions struct {
+	kafka     kafka.Options
+	id        string
+	topic     string
+	session   time.Duration
+	heartbeat time.Duration
+	rebalance time.Duration
+	instance  string // static membership when not empty
+	logger    hclog.Logger
+	runTask   func(ctx context.Context, task int32)
+}
+
+// joinGroup begins to take part. Partitions come and go until leave.
+func joinGroup(o groupOptions) (*group, error) {
+	g := &group{id: o.id, logger: o.logger, runTask: o.runTask, instance: o.instance, tasks: make(map[int32]*runningTask)}
+	opts := append(o.kafka.ClientOpts(),
+		kgo.ConsumerGroup(o.id),
+		kgo.ConsumeTopics(o.topic),
+		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.SessionTimeout(o.session),
+		kgo.HeartbeatInterval(o.heartbeat),
+		kgo.RebalanceTimeout(o.rebalance),
+		kgo.DisableAutoCommit(),
+		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { g.assigned(parts[o.topic]) }),
+		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { g.stop(parts[o.topic], errRevoked) }),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { g.stop(parts[o.topic], errLost) }),
+	)
+	if o.instance != "" {
+		opts = append(opts, kgo.InstanceID(o.instance))
+	}
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("joining group %q: %w", o.id, err)
+	}
+	g.client = client
+	// The client would otherwise fetch what it was assigned.
+	client.PauseFetchTopics(o.topic)
+	return g, nil
+}
+
+// watch reports why the group makes no progress, until ctx ends. With the only
+// topic paused, all that a poll can bring is errors.
+func (g *group) watch(ctx context.Context, report func(error)) {
+	for {
+		fetches := g.client.PollFetches(ctx)
+		if ctx.Err() != nil || fetches.IsClientClosed() {
+			return
+		}
+		for _, e := range fetches.Errors() {
+			report(fmt.Errorf("in group %q: %w", g.id, e.Err))
+		}
+	}
+}
+
+// assigned starts the tasks of new partitions.
+func (g *group) assigned(parts []int32) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, p := range parts {
+		if g.closed || g.tasks[p] != nil {
+			continue
+		}
+		ctx, cancel := context.WithCancelCause(context.Background())
+		t := &runningTask{cancel: cancel, done: make(chan struct{})}
+		g.tasks[p] = t
+		go func() {
+			defer close(t.done)
+			g.runTask(ctx, p)
+		}()
+	}
+}
+
+// stop ends tasks and waits for them: only then may the partitions go to
+// another worker.
+func (g *group) stop(parts []int32, cause error) {
+	g.mu.Lock()
+	var stopping []*runningTask
+	for _, p := range parts {
+		if t := g.tasks[p]; t != nil {
+			stopping = append(stopping, t)
+			delete(g.tasks, p)
+		}
+	}
+	g.mu.Unlock()
+	for _, t := range stopping {
+		t.cancel(cause)
+	}
+	for _, t := range stopping {
+		<-t.done
+	}
+}
+
+// leave ends all tasks, then gives the membership up.
+func (g *group) leave() {
+	g.mu.Lock()
+	g.closed = true
+	var all []int32
+	for p := range g.tasks {
+		all = append(all, p)
+	}
+	g.mu.Unlock()
+	g.stop(all, errRevoked)
+
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	if err := g.client.LeaveGroupContext(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		g.logger.Debug("leaving the group", "group", g.id, "error", err)
+	}
+	g.client.CloseAllowingRebalance()
+}
+
+// leaveTimeout bounds the farewell, which only saves the others a wait.
+const leaveTimeout = 2 * time.Second
+
+// confirm makes sure, with a heartbeat of its own, that the broker counts this
+// worker as a member of the group's present generation. A worker that slept
+// through its session must not fence the task's new owner: it waits here until
+// the client has noticed, and its tasks are taken from it.
+func (g *group) confirm(ctx context.Context) error {
+	for {
+		member, generation := g.client.GroupMetadata()
+		req := kmsg.NewPtrHeartbeatRequest()
+		req.Group, req.MemberID, req.Generation = g.id, member, generation
+		if g.instance != "" {
+			req.InstanceID = &g.instance
+		}
+		resp, err := req.RequestWith(ctx, g.client)
+		if err == nil {
+			err = kerr.ErrorForCode(resp.ErrorCode)
+		}
+		// During a rebalance a member keeps what it owns until it is revoked.
+		if err == nil || errors.Is(err, kerr.RebalanceInProgress) {
+			return nil
+		}
+		g.logger.Debug("membership is not confirmed", "group", g.id, "error", err)
+		if ctx.Err() != nil {
+			return fmt.Errorf("confirming the membership in group %q: %w", g.id, context.Cause(ctx))
+		}
+		if err := pause(ctx, confirmPause); err != nil {
+			return fmt.Errorf("confirming the membership in group %q: %w", g.id, context.Cause(ctx))
+		}
+	}
+}
+
+const confirmPause = 200 * time.Millisecond
+
+// pause waits for d or until ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}

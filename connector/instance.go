@@ -1,0 +1,322 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/hashicorp/go-hclog"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
+	"github.com/kudu2kafka/kudu2kafka/kudu"
+	"github.com/kudu2kafka/kudu2kafka/offsets"
+	"github.com/kudu2kafka/kudu2kafka/serde"
+)
+
+// instance is one connector on this worker: its clients, its membership, and
+// the tasks it was assigned.
+type instance struct {
+	cfg    Config
+	worker WorkerConfig
+	kafka  kafka.Options
+	kudu   *kudu.Client
+	board  *statusBoard
+	logger hclog.Logger
+}
+
+func newInstance(cfg Config, worker WorkerConfig, logger hclog.Logger) (*instance, error) {
+	logger = logger.With("connector", cfg.Name)
+	client, err := kudu.New(kudu.Config{
+		Masters: cfg.KuduMasters, OperationTimeout: cfg.KuduOperationTimeout, Logger: logger.Named("kudu"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &instance{
+		cfg: cfg, worker: worker, kudu: client, board: newStatusBoard(), logger: logger,
+		kafka: kafkaOptions(worker, logger),
+	}, nil
+}
+
+func kafkaOptions(worker WorkerConfig, logger hclog.Logger) kafka.Options {
+	return kafka.Options{
+		BootstrapServers: worker.BootstrapServers, ClientID: worker.ClientID,
+		Logger: logger.Named("kafka"),
+	}
+}
+
+// close gives up the connections that newInstance made.
+func (i *instance) close() { _ = i.kudu.Close() }
+
+// run takes part in the connector's work until ctx ends. Failures of tasks stay
+// with the tasks.
+func (i *instance) run(ctx context.Context) error {
+	if err := i.prepare(ctx); err != nil {
+		return err
+	}
+	g, err := i.join()
+	if err != nil {
+		return err
+	}
+	var watching sync.WaitGroup
+	watchCtx, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	watching.Go(func() {
+		g.watch(watchCtx, func(err error) {
+			i.board.set(Running, err)
+			i.logger.Warn("group membership", "error", err)
+		})
+	})
+	i.board.set(Running, nil)
+	i.logger.Info("connector started", "table", i.cfg.KuduTable, "topic", i.cfg.TopicName(), "tasks", i.cfg.TasksMax)
+	<-ctx.Done()
+	g.leave()
+	stopWatching()
+	watching.Wait()
+	i.board.set(Unassigned, nil)
+	i.logger.Info("connector stopped")
+	return nil
+}
+
+// join becomes a member of the connector's group; assigned tasks run under
+// supervisors.
+func (i *instance) join() (*group, error) {
+	var g *group
+	ready := make(chan struct{})
+	opts := groupOptions{
+		kafka: i.kafka, id: i.cfg.GroupID(i.worker.GroupID), topic: i.cfg.OffsetsTopic(i.worker.GroupID),
+		session: i.worker.SessionTimeout, heartbeat: i.worker.HeartbeatInterval, rebalance: i.worker.RebalanceTimeout,
+		instance: i.worker.GroupInstanceID, logger: i.logger,
+		runTask: func(ctx context.Context, id int32) {
+			<-ready
+			s := &supervisor{
+				task: id, delayMax: i.cfg.RetryDelayMax, board: i.board, logger: i.logger.With("task", id),
+				confirm: g.confirm,
+				run:     func(ctx context.Context, alive func()) error { return i.runTask(ctx, id, alive) },
+			}
+			s.supervise(ctx)
+		},
+	}
+	var err error
+	g, err = joinGroup(opts)
+	close(ready)
+	return g, err
+}
+
+// prepare makes sure that both topics are there, waiting for Kafka if need be.
+func (i *instance) prepare(ctx context.Context) error {
+	pace := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(min(firstRestartPause, i.cfg.RetryDelayMax)),
+		backoff.WithMaxInterval(i.cfg.RetryDelayMax), backoff.WithMaxElapsedTime(0),
+	)
+	for {
+		err := i.ensureTopics(ctx)
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if fatal(err) {
+			return err
+		}
+		wait := pace.NextBackOff()
+		i.board.set(Restarting, err)
+		i.logger.Warn("preparing the topics", "again_in", wait.Round(time.Millisecond), "error", err)
+		if pause(ctx, wait) != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+func (i *instance) ensureTopics(ctx context.Context) error {
+	client, err := kgo.NewClient(i.kafka.ClientOpts()...)
+	if err != nil {
+		return &FatalError{fmt.Errorf("connecting to Kafka: %w", err)}
+	}
+	defer client.Close()
+	adm := kadm.NewClient(client)
+	err = offsets.EnsureTopic(ctx, adm, i.cfg.OffsetsTopic(i.worker.GroupID), int32(i.cfg.TasksMax), i.worker.OffsetsReplicationFactor)
+	if err != nil {
+		return err
+	}
+	if !i.worker.TopicCreationEnable {
+		return nil
+	}
+	_, err = kafka.EnsureTopic(ctx, adm, i.cfg.TopicName(), i.cfg.TopicPartitions, i.cfg.TopicReplicationFactor, i.cfg.TopicConfigs)
+	return err
+}
+
+// runTask is one run of a task: fence, restore, publish.
+func (i *instance) runTask(ctx context.Context, id int32, alive func()) error {
+	logger := i.logger.With("task", id)
+	logger.Trace("task begins")
+	p, err := openProducer(ctx, i.producerOptions(id)) // I3: before positions are read
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	logger.Trace("predecessor fenced")
+	stored, err := offsets.Load(ctx, i.kafka.ClientOpts(), i.cfg.OffsetsTopic(i.worker.GroupID), id, i.cfg.Name)
+	if err != nil {
+		return err
+	}
+	logger.Trace("positions restored", "tablets", len(stored))
+	t, closeSource, err := i.newTask(ctx, id, p, stored, logger)
+	if err != nil {
+		return err
+	}
+	defer closeSource()
+	t.committed = func(rows int64) {
+		alive()
+		i.board.addRows(id, rows)
+	}
+	i.board.setTask(id, Running, nil)
+	return t.loop(ctx)
+}
+
+// newTask opens the table and starts the source that reads the task's tablets.
+func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored map[offsets.Key]offsets.Position, logger hclog.Logger) (*task, func(), error) {
+	table, err := i.kudu.OpenTable(ctx, i.cfg.KuduTable)
+	if err != nil {
+		return nil, nil, err
+	}
+	plan, err := planRead(i.cfg, table.Schema())
+	if err != nil {
+		return nil, nil, &FatalError{err}
+	}
+	all, err := table.Tablets(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	tablets := tabletsOf(all, table.PartitionSchema(), id, i.cfg.TasksMax)
+	byTablet := make(map[string]offsets.Position)
+	for key, pos := range stored {
+		if key.Table != i.cfg.KuduTable {
+			continue
+		}
+		if pos.TableID != "" && pos.TableID != table.ID() {
+			return nil, nil, &FatalError{fmt.Errorf("the stored positions belong to another table (id %s) that was dropped; table %q is new (id %s): reset the connector's offsets to read it from the start", pos.TableID, table.Name(), table.ID())}
+		}
+		byTablet[key.Tablet] = pos
+	}
+	src, err := startOffsetSource(offsetOptions{
+		table: table, tablets: tablets, stored: byTablet, columns: plan.columns, streaming: plan.streaming,
+		batchSize: int(i.cfg.KuduScanBatchBytes), poll: i.cfg.PollInterval, logger: logger,
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	logger.Info("task runs", "tablets", len(tablets), "restored", len(byTablet))
+	return &task{
+		id: id, name: i.cfg.Name, table: i.cfg.KuduTable, topic: i.cfg.TopicName(),
+		offsets: i.cfg.OffsetsTopic(i.worker.GroupID),
+		limits: limits{
+			rows: i.cfg.TransactionMaxRows, bytes: i.cfg.TransactionMaxBytes, age: i.cfg.TransactionBoundaryInterval,
+		},
+		encoder: plan.encoder, headers: i.cfg.HeadersEnable, tsColumn: plan.timestamp, logger: logger,
+		producer: p, source: src,
+	}, src.Close, nil
+}
+
+func (i *instance) producerOptions(id int32) producerOptions {
+	return producerOptions{
+		Kafka:              i.kafka,
+		TransactionalID:    i.cfg.TransactionalID(i.worker.GroupID, id),
+		OffsetsTopic:       i.cfg.OffsetsTopic(i.worker.GroupID),
+		TransactionTimeout: i.cfg.TransactionTimeout,
+		StopTimeout:        i.worker.TaskShutdownTimeout,
+		Linger:             i.cfg.ProducerLinger,
+		Compression:        i.cfg.ProducerCompression,
+		BatchMaxBytes:      int32(i.cfg.ProducerBatchBytes),
+		MaxRequestBytes:    int32(i.cfg.ProducerRequestBytes),
+	}
+}
+
+// readPlan is what a configuration means for a table's schema.
+type readPlan struct {
+	columns   []string // the projection
+	streaming []string // the streaming key
+	encoder   serde.Encoder
+	timestamp int // place of timestamp.column in columns, -1 without
+}
+
+// planRead checks the configuration against the schema; the error joins all
+// faults, each beginning with its key.
+func planRead(cfg Config, schema *kudu.Schema) (*readPlan, error) {
+	var faults []error
+	fault := func(key string, err error) {
+		if err != nil {
+			faults = append(faults, fmt.Errorf("%s: %w", key, err))
+		}
+	}
+	p := &readPlan{streaming: cfg.StreamingKey, timestamp: -1}
+	for i := range schema.NumColumns() {
+		p.columns = append(p.columns, schema.Column(i).Name)
+	}
+	if len(p.streaming) == 0 {
+		p.streaming = schema.KeyNames()
+	}
+	fault("streaming.key", checkStreamingKey(p.streaming, schema))
+	keys := cfg.KeyColumns
+	if len(keys) == 0 {
+		keys = p.streaming
+	}
+	var missing error
+	for _, k := range keys {
+		if schema.Index(k) < 0 && (len(cfg.KeyColumns) > 0) {
+			missing = errors.Join(missing, noColumn(k, schema))
+		}
+	}
+	fault("key.columns", missing)
+	var err error
+	p.timestamp, err = timestampPlace(schema, p.columns, cfg.TimestampColumn)
+	fault("timestamp.column", err)
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	proj, err := schema.Project(p.columns...)
+	if err != nil {
+		return nil, fmt.Errorf("kudu.table: %w", err)
+	}
+	p.encoder, err = serde.NewEncoder(proj, keys, p.columns, serde.Options{
+		Converter: cfg.ValueConverter, DecimalHandling: cfg.DecimalHandlingMode, TimePrecision: cfg.TimePrecisionMode,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// checkStreamingKey lets prefixes of the primary key pass.
+func checkStreamingKey(key []string, schema *kudu.Schema) error {
+	for i, name := range key {
+		place := schema.Index(name)
+		if place < 0 {
+			return noColumn(name, schema)
+		}
+		if i >= schema.NumKeys() || schema.Column(i).Name != name {
+			return fmt.Errorf("%v is not a prefix of the primary key %v: this release orders rows only by such a prefix", key, schema.KeyNames())
+		}
+	}
+	for i := range schema.NumKeys() {
+		if schema.Column(i).AutoIncrementing && i == 0 {
+			return errors.New("the primary key begins with the auto-incrementing column")
+		}
+	}
+	return nil
+}
+
+func noColumn(name string, schema *kudu.Schema) error {
+	return fmt.Errorf("the table has no column %q; its columns are %s", name, strings.Join(columnNames(schema), ", "))
+}
+
+func columnNames(schema *kudu.Schema) []string {
+	var names []string
+	for i := range schema.NumColumns() {
+		names = append(names, schema.Column(i).Name)
+	}
+	return names
+}

@@ -1,0 +1,76 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
+)
+
+// The pause before a failed task is run again: it doubles from the first to
+// errors.retry.delay.max.ms.
+const firstRestartPause = 200 * time.Millisecond
+
+// supervisor runs one task again and again while this worker owns it.
+type supervisor struct {
+	task     int32
+	delayMax time.Duration
+	board    *statusBoard
+	logger   hclog.Logger
+	// confirm makes sure that this worker still owns the task.
+	confirm func(context.Context) error
+	// run is one life of the task. It reports progress through alive.
+	run func(ctx context.Context, alive func()) error
+}
+
+// supervise returns when ctx ends, and the task's run has ended with it.
+func (s *supervisor) supervise(ctx context.Context) {
+	defer s.board.setTask(s.task, Unassigned, nil)
+	pace := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(min(firstRestartPause, s.delayMax)),
+		backoff.WithMaxInterval(s.delayMax),
+		backoff.WithMultiplier(2),
+		backoff.WithMaxElapsedTime(0), // as long as the task is ours
+	)
+	s.board.setTask(s.task, Restoring, nil)
+	for {
+		// I3: only an owner may fence.
+		err := s.confirm(ctx)
+		if err == nil {
+			err = s.run(ctx, pace.Reset)
+		}
+		if ctx.Err() != nil {
+			s.ended(context.Cause(ctx), err)
+			return
+		}
+		if fatal(err) {
+			s.logger.Error("task failed", "error", err)
+			s.board.setTask(s.task, Failed, err)
+			<-ctx.Done()
+			return
+		}
+		wait := pace.NextBackOff()
+		s.logger.Warn("task restarts", "in", wait.Round(time.Millisecond), "error", err)
+		s.board.setTask(s.task, Restarting, err)
+		if pause(ctx, wait) != nil {
+			return
+		}
+	}
+}
+
+// ended says how the last run went. What a run that was cut short reports is
+// of interest only when it couldn't finish what it had begun.
+func (s *supervisor) ended(cause, err error) {
+	switch {
+	case err == nil, errors.Is(err, cause), errors.Is(err, context.Canceled):
+		s.logger.Debug("task ended", "cause", cause)
+	case errors.Is(err, kafka.ErrFenced):
+		s.logger.Info("task ended: another worker has it", "cause", cause)
+	default:
+		s.logger.Warn("task ended with an open transaction, which Kafka aborts", "cause", cause, "error", err)
+	}
+}

@@ -1,0 +1,267 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu"
+	"github.com/kudu2kafka/kudu2kafka/offsets"
+	"github.com/kudu2kafka/kudu2kafka/serde"
+)
+
+// task is one run of one task, from fencing to its end. It joins source,
+// encoder and transaction; nothing else does.
+//
+// Way of one row: mode_offset.go gives its batch; this file has serde encode
+// it into a record (records.go) and sends it (txn.go).
+type task struct {
+	id       int32
+	name     string // of the connector
+	table    string
+	topic    string
+	offsets  string // topic
+	limits   limits
+	encoder  serde.Encoder
+	headers  bool
+	tsColumn int // place of timestamp.column in the projection; -1 without
+	logger   hclog.Logger
+	// committed is told the rows of each committed transaction.
+	committed func(rows int64)
+
+	producer *producer
+	source   source
+	slabs    *slabPool
+	slab     *slab
+	tx       transaction
+}
+
+// limits end a transaction, whichever is reached first.
+type limits struct {
+	rows, bytes int64
+	age         time.Duration
+}
+
+// transaction is what the open transaction holds so far.
+type transaction struct {
+	open        bool
+	rows, bytes int64
+	points      map[string]point // by tablet id: the last row produced
+	timer       *time.Timer      // fires when the transaction is old enough
+}
+
+// loop publishes what the source gives until ctx ends or something fails. It
+// returns nil when ctx has ended and everything produced is committed.
+func (t *task) loop(ctx context.Context) error {
+	t.tx.timer = time.NewTimer(time.Hour)
+	t.tx.timer.Stop()
+	defer t.tx.timer.Stop()
+	t.tx.points = make(map[string]point)
+	t.slabs = newSlabPool(t.producer.done)
+	t.slab = t.slabs.get()
+	for {
+		select {
+		case b := <-t.source.Batches():
+			if err := t.publish(ctx, b); err != nil {
+				return t.giveUp(ctx, err)
+			}
+		case <-t.source.Drained():
+			if err := t.commit(ctx); err != nil {
+				return err
+			}
+		case <-t.tx.timer.C:
+			if err := t.commit(ctx); err != nil {
+				return err
+			}
+		case err := <-t.source.Failed():
+			// What came before the failure is whole.
+			return errors.Join(err, t.commit(ctx))
+		case <-ctx.Done():
+			if errors.Is(context.Cause(ctx), errLost) {
+				return t.giveUp(ctx, context.Cause(ctx))
+			}
+			return t.commit(ctx)
+		}
+	}
+}
+
+// publish produces the rows of a batch, ending transactions on the way when
+// they are full.
+func (t *task) publish(ctx context.Context, b *batch) error {
+	defer b.done()
+	now := time.Now()
+	var headers []kgo.RecordHeader
+	if t.headers {
+		headers = recordHeaders(t.table, b)
+	}
+	for row := range b.rows.NumRows() {
+		if !t.tx.open {
+			if err := t.begin(ctx); err != nil {
+				return err
+			}
+		}
+		size, err := t.produce(ctx, b, row, now, headers)
+		if err != nil {
+			return err
+		}
+		t.tx.rows++
+		t.tx.bytes += int64(size)
+		if t.tx.rows >= t.limits.rows || t.tx.bytes >= t.limits.bytes {
+			t.cover(b, row)
+			if err := t.commit(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	if t.tx.open {
+		t.cover(b, b.rows.NumRows()-1)
+	}
+	return nil
+}
+
+// cover notes that the transaction holds the tablet's rows up to this one.
+func (t *task) cover(b *batch, row int) {
+	t.tx.points[b.tablet.id] = b.tablet.pointAt(b, row)
+}
+
+// produce encodes one row and hands it to the producer. It gives the bytes of
+// key and value.
+func (t *task) produce(ctx context.Context, b *batch, row int, now time.Time, headers []kgo.RecordHeader) (int, error) {
+	if t.slab.full() {
+		t.slab.unref()
+		t.slab = t.slabs.get()
+	}
+	s := t.slab
+	start := len(s.bytes)
+	buf, err := t.encoder.AppendKey(s.bytes, b.rows, row)
+	if err != nil {
+		return 0, t.refuse(b, row, err)
+	}
+	mid := len(buf)
+	if buf, err = t.encoder.AppendValue(buf, b.rows, row); err != nil {
+		return 0, t.refuse(b, row, err)
+	}
+	end := len(buf)
+	s.bytes = buf
+	r := s.add()
+	*r = kgo.Record{
+		Key: buf[start:mid:mid], Value: buf[mid:end:end], Headers: headers, Timestamp: now, Topic: t.topic,
+	}
+	if t.tsColumn >= 0 {
+		if cell := b.rows.Column(t.tsColumn); !cell.IsNull(row) {
+			r.Timestamp = time.UnixMicro(cell.Int64(row))
+		}
+	}
+	if err := t.producer.produce(ctx, r, s.promise); err != nil {
+		return 0, err
+	}
+	return end - start, nil
+}
+
+// refuse names the row that can't be encoded (I5).
+func (t *task) refuse(b *batch, row int, err error) error {
+	pos, posErr := t.source.Position(b.tablet.pointAt(b, row))
+	if posErr != nil {
+		return &FatalError{errors.Join(err, posErr)}
+	}
+	return &FatalError{fmt.Errorf("encoding the row %s of tablet %s: %w", pos.PrimaryKey, b.tablet.id, err)}
+}
+
+func (t *task) begin(ctx context.Context) error {
+	if err := t.producer.begin(ctx); err != nil {
+		return err
+	}
+	t.tx.open = true
+	t.tx.timer.Reset(t.limits.age)
+	t.logger.Trace("transaction begun")
+	return nil
+}
+
+// commit ends the open transaction, if there is one, with the positions of all
+// tablets that have rows in it (I1).
+func (t *task) commit(ctx context.Context) error {
+	if !t.tx.open {
+		return nil
+	}
+	records, err := t.positions()
+	if err != nil {
+		return t.giveUp(ctx, err)
+	}
+	t.logger.Trace("transaction ends", "rows", t.tx.rows, "bytes", t.tx.bytes)
+	out, err := t.producer.end(ctx, records)
+	if out != committed {
+		// Aborted or unknown: what the offsets topic says is the truth. The next
+		// run reads it, after fencing.
+		return &errReload{outcome: out, err: err}
+	}
+	t.logger.Trace("transaction committed", "rows", t.tx.rows)
+	t.committed(t.tx.rows)
+	t.reset()
+	return nil
+}
+
+// positions renders where the tablets stand that have rows in the transaction.
+func (t *task) positions() ([]*kgo.Record, error) {
+	records := make([]*kgo.Record, 0, len(t.tx.points))
+	for tablet, p := range t.tx.points {
+		pos, err := t.source.Position(p)
+		if err != nil {
+			return nil, err
+		}
+		r, err := offsets.Record(t.offsets, t.id, offsets.Key{Connector: t.name, Table: t.table, Tablet: tablet}, pos)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, r)
+	}
+	return records, nil
+}
+
+func (t *task) reset() {
+	t.tx.open, t.tx.rows, t.tx.bytes = false, 0, 0
+	clear(t.tx.points)
+	t.tx.timer.Stop()
+}
+
+// giveUp aborts the open transaction, so that Kafka need not wait for it to
+// time out, and returns why.
+func (t *task) giveUp(ctx context.Context, cause error) error {
+	if t.tx.open {
+		t.tx.open = false
+		if out, err := t.producer.abort(ctx); out != aborted {
+			t.logger.Debug("aborting the transaction", "outcome", out, "error", err)
+		}
+	}
+	return cause
+}
+
+// recordHeaders are the same for all rows of a batch.
+func recordHeaders(table string, b *batch) []kgo.RecordHeader {
+	return []kgo.RecordHeader{
+		{Key: "kudu.table", Value: []byte(table)},
+		{Key: "kudu.tablet", Value: []byte(b.tablet.id)},
+		{Key: "kudu.snapshot", Value: []byte(fmt.Sprint(uint64(b.snapshot)))},
+		{Key: "kudu.mode", Value: []byte(modeOffset)},
+	}
+}
+
+// timestampPlace finds timestamp.column in the projection.
+func timestampPlace(schema *kudu.Schema, columns []string, name string) (int, error) {
+	if name == "" {
+		return -1, nil
+	}
+	for i, c := range columns {
+		if c != name {
+			continue
+		}
+		if col := schema.Column(schema.Index(c)); col.Type != kudu.UnixtimeMicros {
+			return -1, fmt.Errorf("column %q is a %s: only a UNIXTIME_MICROS column can be the record's timestamp", name, col.TypeString())
+		}
+		return i, nil
+	}
+	return -1, fmt.Errorf("the table has no column %q", name)
+}

@@ -1,0 +1,162 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu"
+)
+
+// Worker is one process's share of the work of its connectors.
+type Worker struct {
+	cfg       WorkerConfig
+	instances []*instance
+	logger    hclog.Logger
+}
+
+// NewWorker checks the configurations together and makes the clients; nothing
+// is connected yet. Run must be called, which also frees them.
+func NewWorker(cfg WorkerConfig, connectors []Config, logger hclog.Logger) (*Worker, error) {
+	w := &Worker{cfg: cfg, logger: logger}
+	for _, c := range connectors {
+		i, err := newInstance(c, cfg, logger)
+		if err != nil {
+			w.close()
+			return nil, fmt.Errorf("connector %q: %w", c.Name, err)
+		}
+		w.instances = append(w.instances, i)
+	}
+	return w, nil
+}
+
+func (w *Worker) close() {
+	for _, i := range w.instances {
+		i.close()
+	}
+}
+
+// Run works until ctx ends and everything has been finished or given up in
+// order. A connector that can't start is logged and shown in its status; the
+// others go on. The error is not nil when no connector could start.
+func (w *Worker) Run(ctx context.Context) error {
+	defer w.close()
+	errs := make([]error, len(w.instances))
+	var running sync.WaitGroup
+	for n, i := range w.instances {
+		running.Go(func() {
+			if err := i.run(ctx); err != nil && ctx.Err() == nil {
+				i.board.set(Failed, err)
+				i.logger.Error("connector failed", "error", err)
+				errs[n] = fmt.Errorf("connector %q: %w", i.cfg.Name, err)
+			}
+		})
+	}
+	running.Wait()
+	for _, err := range errs {
+		if err == nil {
+			return nil
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Status is what the connectors do on this worker.
+func (w *Worker) Status() []Status {
+	all := make([]Status, len(w.instances))
+	for n, i := range w.instances {
+		all[n] = i.board.snapshot(i.cfg.Name)
+	}
+	return all
+}
+
+// checkTimeout bounds the look at Kafka and at each Kudu cluster before the
+// start.
+const checkTimeout = 15 * time.Second
+
+// Check looks, before anything is written, whether Kafka and the tables are
+// there and fit the configuration. What doesn't is in a *ConfigError.
+func (w *Worker) Check(ctx context.Context) error {
+	var mu sync.Mutex
+	var faults []Fault
+	add := func(f ...Fault) {
+		mu.Lock()
+		defer mu.Unlock()
+		faults = append(faults, f...)
+	}
+	var checks sync.WaitGroup
+	checks.Go(func() { add(w.checkKafka(ctx)...) })
+	for _, i := range w.instances {
+		checks.Go(func() { add(i.check(ctx)...) })
+	}
+	checks.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if len(faults) > 0 {
+		return &ConfigError{Faults: faults}
+	}
+	return nil
+}
+
+func (w *Worker) checkKafka(ctx context.Context) []Fault {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	client, err := kgo.NewClient(kafkaOptions(w.cfg, w.logger).ClientOpts()...)
+	if err == nil {
+		defer client.Close()
+		_, err = kadm.NewClient(client).BrokerMetadata(ctx)
+	}
+	if err != nil {
+		return []Fault{{
+			Key: "bootstrap.servers", What: fmt.Sprintf("no Kafka broker answers at %s: %v", strings.Join(w.cfg.BootstrapServers, ", "), err),
+			Remedy: "start Kafka, or correct the addresses",
+		}}
+	}
+	return nil
+}
+
+// check opens the table and compares it with the configuration.
+func (i *instance) check(ctx context.Context) []Fault {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	about := func(key string, err error, remedy string) Fault {
+		return Fault{Key: key, What: fmt.Sprintf("connector %q: %v", i.cfg.Name, err), Remedy: remedy}
+	}
+	table, err := i.kudu.OpenTable(ctx, i.cfg.KuduTable)
+	switch {
+	case errors.Is(err, kudu.ErrTableNotFound):
+		return []Fault{about("kudu.table", err, "create the table, or correct its name")}
+	case err != nil:
+		return []Fault{about("kudu.masters", err, "start Kudu, or correct the addresses")}
+	}
+	if _, err := planRead(i.cfg, table.Schema()); err != nil {
+		return faultsOf(i.cfg.Name, err)
+	}
+	return nil
+}
+
+// faultsOf takes the joined error of planRead apart again, whose parts begin
+// with their key.
+func faultsOf(connector string, err error) []Fault {
+	parts := []error{err}
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		parts = joined.Unwrap()
+	}
+	faults := make([]Fault, len(parts))
+	for n, part := range parts {
+		key, what, found := strings.Cut(part.Error(), ": ")
+		if !found {
+			key, what = "", part.Error()
+		}
+		faults[n] = Fault{Key: key, What: fmt.Sprintf("connector %q: %s", connector, what), Remedy: "correct the configuration, or the table"}
+	}
+	return faults
+}
