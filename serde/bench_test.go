@@ -20,7 +20,7 @@ func narrowBatch(tb testing.TB) *kudu.RowBatch {
 	)
 	bb := kudu.NewBatchBuilder(s)
 	for i := range benchRows {
-		row := []any{int64(1767323045000006 + i*1234567), int64(100000 + i*7919), fmt.Sprintf("user-%08d", i*31), float64(i*737%100000) / 100}
+		row := []any{1767323045000006 + int64(i)*1234567, int64(100000 + i*7919), fmt.Sprintf("user-%08d", i*31), float64(i*737%100000) / 100}
 		if err := bb.Append(row...); err != nil {
 			tb.Fatal(err)
 		}
@@ -47,7 +47,7 @@ func wideBatch(tb testing.TB) *kudu.RowBatch {
 		row := []any{
 			i%2 == 0, i % 128, i * 3, i * 100003, int64(i) * 10000000019, float32(i) / 8, float64(i) / 3,
 			fmt.Sprintf("text of row %d", i), "varchar ü", []byte("some bytes"),
-			int64(1767323045000006 + i*999), 20000 + i,
+			1767323045000006 + int64(i)*999, 20000 + i,
 			"1234567.89", "123456789012.3456", "-12345678901234567890123456.789012",
 			"a note of some forty characters in ASCII", "Zürich", float64(i) * 1.5, int64(1767323045000006), nil,
 		}
