@@ -1,0 +1,74 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// app is the command with all it touches of the world outside, so that tests
+// can stand in for it.
+type app struct {
+	stdout, stderr io.Writer
+	env            func(name string) (value string, set bool)
+	newWorker      workerFactory
+	// notify begins to deliver the signals that stop the process, until the
+	// function it returns is called.
+	notify func() (signals <-chan os.Signal, stop func())
+}
+
+// exitError is how a command ends if not with success.
+type exitError struct {
+	code int
+	err  error // nil when the user has been told already
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return fmt.Sprintf("exit code %d", e.code)
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+// execute runs one command line and returns the exit code.
+func (a *app) execute(args []string) int {
+	root := a.rootCommand()
+	root.SetArgs(args)
+	command, err := root.ExecuteC()
+	if err == nil {
+		return exitOK
+	}
+	var exit *exitError
+	if errors.As(err, &exit) {
+		if exit.err != nil {
+			fmt.Fprintln(a.stderr, exit.err)
+		}
+		return exit.code
+	}
+	// Whatever else cobra returns is about the arguments.
+	fmt.Fprintf(a.stderr, "%s: %v\n\n%s", command.CommandPath(), err, command.UsageString())
+	return exitUsage
+}
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "kudu2kafka",
+		Short:         "Streams Apache Kudu tables into Kafka topics, each row exactly once",
+		SilenceErrors: true, // told by execute
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return errors.New("which command?")
+		},
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.AddCommand(a.runCommand(), a.versionCommand())
+	return root
+}

@@ -1,0 +1,47 @@
+// Command kudu2kafka streams Apache Kudu tables into Kafka topics, each row
+// exactly once.
+//
+//	kudu2kafka run WORKER.yaml [CONNECTOR.yaml ...]
+//	kudu2kafka version [--json]
+//
+// This package only wires: it reads the configuration, starts the worker, and
+// turns signals and errors into exit codes. Logs and messages go to standard
+// error, what a command was asked for to standard output.
+package main
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/kudu2kafka/kudu2kafka/connector"
+)
+
+// The exit codes. Scripts and service managers rely on them: 2 will not get
+// better by starting again, 1 may.
+//
+// A bug that panics ends the process as Go does: a stack trace, and status 2.
+const (
+	exitOK     = 0 // done, or stopped by a signal with everything in order
+	exitFailed = 1 // failed while running, or not stopped in time
+	exitUsage  = 2 // wrong arguments or configuration; nothing was written
+)
+
+func main() {
+	a := app{
+		stdout: os.Stdout,
+		stderr: os.Stderr,
+		env:    os.LookupEnv,
+		newWorker: func(cfg connector.WorkerConfig, connectors []connector.Config, logger hclog.Logger) (worker, error) {
+			return connector.NewWorker(cfg, connectors, logger)
+		},
+		notify: func() (<-chan os.Signal, func()) {
+			signals := make(chan os.Signal, 2)
+			signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+			return signals, func() { signal.Stop(signals) }
+		},
+	}
+	os.Exit(a.execute(os.Args[1:]))
+}

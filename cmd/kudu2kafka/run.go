@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"github.com/kudu2kafka/kudu2kafka/connector"
+	"github.com/kudu2kafka/kudu2kafka/internal/config"
+)
+
+// hardStop is how long the worker may take to stop after a signal. Service
+// managers commonly kill after 10 seconds; a kill would be harmless, but would
+// leave no word about what hung.
+const hardStop = 9500 * time.Millisecond
+
+// worker is what this command needs of a connector.Worker.
+type worker interface {
+	// Check looks, before anything is written, whether the configuration fits
+	// what is there. A *connector.ConfigError tells that it does not.
+	Check(ctx context.Context) error
+	// Run blocks until ctx ends or the worker fails. nil: it stopped in order.
+	Run(ctx context.Context) error
+}
+
+type workerFactory func(connector.WorkerConfig, []connector.Config, hclog.Logger) (worker, error)
+
+func (a *app) runCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "run WORKER.yaml [CONNECTOR.yaml ...]",
+		Short: "Run a worker with its connectors until it is stopped",
+		Long: `Run a worker with its connectors until SIGINT or SIGTERM. It then ends its
+transactions, leaves its groups and exits within 10 seconds; a second signal
+ends it at once.
+
+Exit codes: 0 stopped in order, 1 failed while running, 2 wrong arguments or
+configuration (nothing was written).`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("the worker's file is missing")
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error { return a.run(args[0], args[1:]) },
+	}
+}
+
+// run owns the worker's goroutine: it returns when that has ended, save in the
+// two cases in which the process must end without it.
+func (a *app) run(workerFile string, connectorFiles []string) error {
+	cfg, connectors, err := config.Load(workerFile, connectorFiles, a.env)
+	if err != nil {
+		return &exitError{code: exitUsage, err: err}
+	}
+	logger := newLogger(a.stderr, cfg)
+	logger.Info("starting", "version", currentVersion().Version, "group.id", cfg.GroupID, "connectors", len(connectors))
+	if len(connectors) == 0 {
+		logger.Warn("no connector was given: there is nothing to do")
+	}
+
+	signals, ignore := a.notify()
+	defer ignore()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- a.work(ctx, cfg, connectors, logger) }()
+
+	var stopping bool
+	var tooLate <-chan time.Time
+	for {
+		select {
+		case err := <-done:
+			return finish(logger, err)
+		case s := <-signals:
+			if stopping {
+				logger.Error("second signal: ending at once", "signal", s.String())
+				return &exitError{code: exitFailed}
+			}
+			logger.Info("stopping", "signal", s.String())
+			stopping = true
+			timer := time.NewTimer(hardStop)
+			defer timer.Stop()
+			tooLate = timer.C
+			cancel()
+		case <-tooLate:
+			logger.Error("did not stop in time: ending without it", "waited", hardStop.String())
+			return &exitError{code: exitFailed}
+		}
+	}
+}
+
+// work makes, checks and runs the worker.
+func (a *app) work(ctx context.Context, cfg connector.WorkerConfig, connectors []connector.Config, logger hclog.Logger) error {
+	w, err := a.newWorker(cfg, connectors, logger)
+	if err != nil {
+		return fmt.Errorf("making the worker: %w", err)
+	}
+	if err := w.Check(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // stopped before anything was begun
+		}
+		return fmt.Errorf("checking the configuration: %w", err)
+	}
+	if err := w.Run(ctx); err != nil {
+		return fmt.Errorf("running the worker: %w", err)
+	}
+	return nil
+}
+
+// finish tells how the worker ended and chooses the exit code.
+func finish(logger hclog.Logger, err error) error {
+	var faulty *connector.ConfigError
+	switch {
+	case err == nil:
+		logger.Info("stopped")
+		return nil
+	case errors.As(err, &faulty):
+		for _, f := range faulty.Faults {
+			logger.Error(f.String())
+		}
+		return &exitError{code: exitUsage}
+	}
+	logger.Error("failed", "error", err)
+	return &exitError{code: exitFailed}
+}
+
+// newLogger writes lines of text or JSON objects, as the worker's file says.
+func newLogger(out io.Writer, cfg connector.WorkerConfig) hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{
+		Name:       "kudu2kafka",
+		Level:      hclog.LevelFromString(cfg.LogLevel),
+		Output:     out,
+		JSONFormat: cfg.LogFormat == "json",
+		Color:      hclog.ColorOff,
+	})
+}
