@@ -2,7 +2,6 @@ package krpc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"net"
@@ -132,7 +131,9 @@ func (c *Conn) Close() error {
 
 // Call sends req, waits for the response and decodes it into resp (nil drops
 // it). The server is told the time that ctx has left. On success the caller
-// must release the payload; on error it is nil.
+// must release the payload; on error it is nil. Errors are a CallError or a
+// TransportError; a request that cannot be encoded, or is larger than
+// Options.MaxRequestBytes, fails with neither and is not sent.
 //
 // When ctx ends first, the call is given up: the error wraps ctx.Err(), the
 // server may still carry the call out, and a late response is dropped.
@@ -286,10 +287,5 @@ func (c *Conn) fail(cause error) {
 	// The socket is closed under TLS's feet: its close notification could
 	// block, and the length of each frame guards against truncation.
 	c.raw.Close()
-	switch {
-	case len(calls) > 0 && !errors.Is(cause, ErrClosed):
-		c.opts.Logger.Warn("connection lost", "addr", c.addr, "calls", len(calls), "error", cause)
-	default:
-		c.opts.Logger.Debug("connection ended", "addr", c.addr, "cause", cause)
-	}
+	c.opts.Logger.Debug("connection ended", "addr", c.addr, "calls", len(calls), "cause", cause)
 }

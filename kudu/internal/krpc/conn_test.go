@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -285,13 +286,16 @@ func TestCallThatNeverLeftIsNotSent(t *testing.T) {
 				sent++
 			}
 		}
-		if sent != 1 || c.Err() != nil || len(c.queue) != 0 {
-			t.Errorf("%d calls sent, %d queued, connection: %v", sent, len(c.queue), c.Err())
+		c.mu.Lock()
+		queued, lost := len(c.queue), c.err
+		c.mu.Unlock()
+		if sent != 1 || queued != 0 || lost != nil {
+			t.Errorf("%d calls sent, %d queued, connection: %v", sent, queued, lost)
 		}
 		// The server takes no byte for WriteTimeout: the connection is lost.
 		<-c.Done()
-		if err := c.Err(); !errors.Is(err, ErrClosed) && err == nil {
-			t.Error("connection is up")
+		if err := c.Err(); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("connection ended with %v", err)
 		}
 		if _, err := c.Call(context.Background(), request("Write", ""), nil); err == nil || err.(*TransportError).Sent {
 			t.Errorf("got %v", err)
@@ -369,15 +373,10 @@ func TestUndecodableMessageFailsOneCallOnly(t *testing.T) {
 			echo(ctx, call)
 			return
 		}
-		b, err := EncodeResponse(call.CallID, nil, []byte("side"))
-		if err != nil {
-			t.Error(err)
-		}
 		bad, err := buildFrame(appendResponseHeader(nil, call.CallID, false, 0, nil), nil, [][]byte{{0xff, 0xff}}, 99)
 		if err != nil {
 			t.Error(err)
 		}
-		_ = b
 		_ = call.ReplyRaw(bad.b)
 	})
 	c := connect(t, addr, Options{})
@@ -485,4 +484,45 @@ func TestCallWithoutAnswerEndsWithItsContext(t *testing.T) {
 			t.Errorf("connection ended: %v", c.Err())
 		}
 	})
+}
+
+// shortWriter takes so many bytes, then fails.
+type shortWriter struct {
+	net.Conn
+	left int
+}
+
+func (w *shortWriter) Write(b []byte) (int, error) {
+	n := min(len(b), w.left)
+	w.left -= n
+	if n < len(b) {
+		return n, io.ErrShortWrite
+	}
+	return n, nil
+}
+
+func TestFailedWriteTellsWhichCallsWereBegun(t *testing.T) {
+	client, server := net.Pipe()
+	defer server.Close()
+	c := &Conn{
+		nc: &shortWriter{Conn: client, left: 25}, raw: client, opts: Options{}.withDefaults(),
+		wake: make(chan struct{}, 1), done: make(chan struct{}),
+		calls: make(map[int32]*call), abandoned: make(map[int32]struct{}),
+	}
+	var calls []*call
+	for range 4 {
+		cl := &call{done: make(chan outcome, 1)}
+		if err := c.register(cl); err != nil {
+			t.Fatal(err)
+		}
+		c.enqueue(cl, getBuffer(10)) // all in one write
+		calls = append(calls, cl)
+	}
+	c.writeLoop()
+	for i, want := range []bool{true, true, true, false} {
+		var te *TransportError
+		if err := (<-calls[i].done).err; !errors.As(err, &te) || te.Sent != want || !errors.Is(err, io.ErrShortWrite) {
+			t.Errorf("call %d: got %v", i, err)
+		}
+	}
 }
