@@ -237,7 +237,7 @@ func (r *reader) fetch(ctx context.Context) (*kmsg.FetchResponseTopicPartition, 
 }
 
 func (r *reader) findLeader(ctx context.Context) error {
-	details, err := r.admin.ListTopics(ctx, r.topic)
+	details, err := listTopics(ctx, r.admin, r.topic)
 	if err != nil {
 		return fmt.Errorf("looking up the leader: %w", err)
 	}
@@ -257,4 +257,11 @@ func (r *reader) findLeader(ctx context.Context) error {
 	}
 	r.leader, r.topicID = r.client.Broker(int(part.Leader)), detail.ID
 	return nil
+}
+
+// listTopics asks a broker. Plainly, the admin client would answer from a cache
+// of up to five seconds, in which a new topic is missing and a leader that has
+// moved is not; asking for authorized operations as well goes past it.
+func listTopics(ctx context.Context, adm *kadm.Client, topic string) (kadm.TopicDetails, error) {
+	return adm.ListTopics(kadm.WithAuthorizedOps(ctx), topic)
 }

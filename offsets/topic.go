@@ -81,7 +81,7 @@ func EnsureTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32
 // verifyTopic returns kerr.UnknownTopicOrPartition for a topic that is not
 // there.
 func verifyTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32) error {
-	details, err := adm.ListTopics(ctx, name)
+	details, err := listTopics(ctx, adm, name)
 	if err != nil {
 		return fmt.Errorf("looking up offsets topic %q: %w", name, err)
 	}

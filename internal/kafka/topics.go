@@ -93,7 +93,10 @@ func awaitTopic(ctx context.Context, adm *kadm.Client, name string) (Topic, erro
 // there.
 func describeTopic(ctx context.Context, adm *kadm.Client, name string) (Topic, error) {
 	topic := Topic{Name: name}
-	details, err := adm.ListTopics(ctx, name)
+	// Plainly, the admin client would answer from a cache of up to five
+	// seconds, in which a new topic is missing; asking for authorized
+	// operations as well goes past it.
+	details, err := adm.ListTopics(kadm.WithAuthorizedOps(ctx), name)
 	if err != nil {
 		return topic, Classify(fmt.Errorf("looking up topic %q: %w", name, err))
 	}

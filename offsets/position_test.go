@@ -1,0 +1,206 @@
+package offsets
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// goldens are positions as some release has written them. Entries and files
+// are added and never changed (I7).
+var goldens = map[string]Position{
+	"v1/complete.json": {
+		Mode:       "changelog",
+		Phase:      "snapshot",
+		TableID:    "9f6e5c2b7d8a4e1f8a3b2c1d0e9f8a7b",
+		Key:        json.RawMessage(`{"event_time":"2026-01-02T03:04:05.000006Z","id":9223372036854775807}`),
+		PrimaryKey: json.RawMessage(`{"id":9223372036854775807,"region":"Zürich <1> \u2028"}`),
+		Snapshot:   7182736455463728191,
+	},
+	"v1/least.json": {Mode: "offset"},
+	"v1/patched-by-hand.json": {
+		Mode:     "offset",
+		Key:      json.RawMessage(`{"id":5}`),
+		Snapshot: 7182736455463728191,
+	},
+}
+
+func TestPositionsOfEveryReleaseStayReadable(t *testing.T) {
+	files, err := filepath.Glob("testdata/v*/*.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) != len(goldens) {
+		t.Errorf("%d files and %d expected positions", len(files), len(goldens))
+	}
+	for name, want := range goldens {
+		text, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := ParsePosition(text)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v\nwant %+v", name, got, want)
+		}
+	}
+}
+
+func TestNoFieldIsForgottenInTheGoldenPosition(t *testing.T) {
+	complete := reflect.ValueOf(goldens["v1/complete.json"])
+	for i := range complete.NumField() {
+		if complete.Field(i).IsZero() {
+			t.Errorf("field %s is not in the golden file", complete.Type().Field(i).Name)
+		}
+	}
+	if stored, fields := reflect.TypeFor[positionV1]().NumField(), complete.NumField(); stored != fields+1 {
+		t.Errorf("%d fields are stored besides the version, of %d", stored-1, fields)
+	}
+}
+
+func TestPositionIsWrittenInStableOrderWithoutEscapes(t *testing.T) {
+	got, err := goldens["v1/complete.json"].AppendJSON(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `{"version":1,"mode":"changelog","phase":"snapshot","table_id":"9f6e5c2b7d8a4e1f8a3b2c1d0e9f8a7b",` +
+		`"key":{"event_time":"2026-01-02T03:04:05.000006Z","id":9223372036854775807},` +
+		`"primary_key":{"id":9223372036854775807,"region":"Zürich <1> \u2028"},"snapshot":"7182736455463728191"}`
+	if string(got) != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+func TestUnreadablePositionsSayWhy(t *testing.T) {
+	for text, why := range map[string]string{
+		``:                                 "not a JSON object",
+		`5`:                                "not a JSON object but 5",
+		`{"version":1,"mode":"offset"`:     "unexpected EOF",
+		`{"version":1,"mode":"offset"} {}`: "not a single JSON object",
+		`{"mode":"offset"}`:                `no member "version"`,
+		`{"version":2,"mode":"offset"}`:    "version 2, this release reads version 1: upgrade kudu2kafka",
+		`{"version":1}`:                    `no member "mode"`,
+		`{"version":1,"mode":"offset","primarykey":{}}`:     `"primarykey": unknown member`,
+		`{"version":1,"mode":"offset","Key":{}}`:            `"Key": unknown member`,
+		`{"version":1,"mode":"offset","mode":"sweep"}`:      `"mode" is there twice`,
+		`{"version":1,"mode":7}`:                            "not a string: 7",
+		`{"version":1,"mode":"offset","key":[1]}`:           `"key": not a JSON object`,
+		`{"version":1,"mode":"offset","key":{"a":1,"a":2}}`: `"a" is there twice`,
+		`{"version":1,"mode":"offset","snapshot":1.5}`:      "not a whole number",
+		`{"version":1,"mode":"offset","snapshot":"-1"}`:     "not a whole number",
+		`{"version":1,"mode":"offset","snapshot":7e18}`:     "not a whole number",
+		"{\"version\":1,\"mode\":\"\xff\"}":                 "not UTF-8",
+	} {
+		if _, err := ParsePosition([]byte(text)); err == nil {
+			t.Errorf("%s was read", text)
+		} else if !strings.Contains(err.Error(), why) {
+			t.Errorf("%s: %v, want %q", text, err, why)
+		}
+	}
+}
+
+func TestPositionThatCouldNotBeReadBackIsNotWritten(t *testing.T) {
+	for _, p := range []Position{
+		{},
+		{Mode: "\xff"},
+		{Mode: "offset", Key: json.RawMessage(`[]`)},
+		{Mode: "offset", Key: json.RawMessage(`{`)},
+		{Mode: "offset", PrimaryKey: json.RawMessage(`{"a":1,"a":2}`)},
+	} {
+		if out, err := p.AppendJSON(nil); err == nil {
+			t.Errorf("%+v was written as %s", p, out)
+		}
+	}
+}
+
+func TestKeysLookLikeThoseOfKafkaConnect(t *testing.T) {
+	key := Key{Connector: "orders", Table: `impala::shop.<"orders">`, Tablet: "5e1c0123456789abcdef0123456789ab"}
+	text, err := key.AppendJSON(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `["orders",{"table":"impala::shop.<\"orders\">","tablet":"5e1c0123456789abcdef0123456789ab"}]`
+	if string(text) != want {
+		t.Errorf("got %s\nwant %s", text, want)
+	}
+}
+
+func TestKeysAreInjective(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.StringN(1, 20, -1)
+		key := Key{text.Draw(t, "connector"), text.Draw(t, "table"), text.Draw(t, "tablet")}
+		b, err := key.AppendJSON(nil)
+		if err != nil {
+			t.Skip(err)
+		}
+		if got, err := ParseKey(b); err != nil || got != key {
+			t.Fatalf("%+v became %s became %+v, %v", key, b, got, err)
+		}
+	})
+}
+
+func TestKeysInAnotherSpellingAreRefused(t *testing.T) {
+	for text, why := range map[string]string{
+		`["c", {"table":"t","tablet":"x"}]`:              `exactly ["c",{"table":"t","tablet":"x"}]`,
+		`["c",{"tablet":"x","table":"t"}]`:               "exactly",
+		`["c",{"table":"\u0074","tablet":"x"}]`:          "exactly",
+		`["c",{"table":"t"}]`:                            "must not be empty",
+		`["c",{"table":"t","tablet":"x","more":"y"}]`:    `unknown member "more"`,
+		`["c",{"table":"t","tablet":5}]`:                 "not a string",
+		`["c"]`:                                          "1 elements",
+		`{"table":"t"}`:                                  "not a JSON array",
+		`[5,{"table":"t","tablet":"x"}]`:                 "not a connector name",
+		`["c",["t","x"]]`:                                "not a JSON object",
+		"[\"c\xff\",{\"table\":\"t\",\"tablet\":\"x\"}]": "not UTF-8",
+	} {
+		if key, err := ParseKey([]byte(text)); err == nil {
+			t.Errorf("%s was read as %+v", text, key)
+		} else if !strings.Contains(err.Error(), why) {
+			t.Errorf("%s: %v, want %q", text, err, why)
+		}
+	}
+}
+
+func FuzzPosition(f *testing.F) {
+	for name := range goldens {
+		text, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		p, err := ParsePosition(text)
+		if err != nil {
+			return
+		}
+		out, err := p.AppendJSON(nil)
+		if err != nil {
+			t.Fatalf("%s was read and cannot be written: %v", text, err)
+		}
+		again, err := ParsePosition(out)
+		if err != nil || !reflect.DeepEqual(again, p) {
+			t.Fatalf("%s became %+v became %s became %+v, %v", text, p, out, again, err)
+		}
+	})
+}
+
+func FuzzKey(f *testing.F) {
+	f.Add([]byte(`["orders",{"table":"t","tablet":"x"}]`))
+	f.Add([]byte(`["orders",{"table":"<\u2028\"é","tablet":"x"}]`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		key, err := ParseKey(text)
+		if err != nil {
+			return
+		}
+		if out, err := key.AppendJSON(nil); err != nil || string(out) != string(text) {
+			t.Fatalf("%s became %+v became %s, %v", text, key, out, err)
+		}
+	})
+}
