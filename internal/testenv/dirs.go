@@ -125,7 +125,7 @@ type dataDir struct {
 // newDataDir makes an empty folder, and removes those of dead processes.
 func newDataDir(ctx context.Context) (*dataDir, error) {
 	// Between the making of a folder and its locking nobody may sweep.
-	guard, err := lock(ctx, filepath.Join(os.TempDir(), dataPrefix+"guard.lock"))
+	guard, err := lock(ctx, filepath.Join(os.TempDir(), perUser(dataPrefix+"guard")))
 	if err != nil {
 		return nil, err
 	}
@@ -143,6 +143,10 @@ func newDataDir(ctx context.Context) (*dataDir, error) {
 	}
 	return &dataDir{path: path, lock: l}, nil
 }
+
+// perUser makes a name in the folder for temporary files, which all users share
+// but whose files they cannot write in common.
+func perUser(name string) string { return fmt.Sprintf("%s-%d", name, os.Getuid()) }
 
 func removeStale() error {
 	entries, err := os.ReadDir(os.TempDir())

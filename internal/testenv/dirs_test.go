@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -88,16 +89,32 @@ func TestPortsAreReservedUntilClosed(t *testing.T) {
 }
 
 func TestMissingProgramsAreNamedWithTheirRemedy(t *testing.T) {
-	t.Setenv("PATH", t.TempDir())
+	dir := t.TempDir()
+	t.Setenv("PATH", dir)
 	t.Setenv("JAVA_HOME", "")
-	_, javaErr := findJava(t.Context())
-	_, javacErr := findJavac()
-	for _, err := range []error{javaErr, javacErr, maven(t.Context(), "--version")} {
-		if !errors.Is(err, ErrMissing) {
-			t.Errorf("not a missing prerequisite: %v", err)
+	missing := func(err error, parts ...string) {
+		t.Helper()
+		for _, part := range append(parts, "apt-get install") {
+			if !errors.Is(err, ErrMissing) || !strings.Contains(err.Error(), part) {
+				t.Errorf("the error does not tell of %q: %v", part, err)
+			}
 		}
-		t.Log(err)
 	}
+	java := func(version string) {
+		t.Helper()
+		script := "#!/bin/sh\necho 'openjdk version \"" + version + "\" 2020-01-01' >&2\n"
+		if err := os.WriteFile(filepath.Join(dir, "java"), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := findJava(t.Context())
+	missing(err, "Java", "17 or newer")
+	_, err = findJavac()
+	missing(err, "javac")
+	java("11.0.2")
+	missing(maven(t.Context(), "--version"), "version 11", "17 or newer")
+	java("21")
+	missing(maven(t.Context(), "--version"), "Maven (mvn)")
 }
 
 // recorder is a TB that only notes whether it was skipped or failed.

@@ -44,6 +44,15 @@ func StartKafka(ctx context.Context, config KafkaConfig) (*Kafka, error) {
 	if err != nil {
 		return nil, err
 	}
+	archive, err := kafkaArchive(ctx, java, lib)
+	if err != nil {
+		return nil, err
+	}
+	config.JVMFlags = append(archive, config.JVMFlags...)
+	return startKafka(ctx, java, lib, config)
+}
+
+func startKafka(ctx context.Context, java, lib string, config KafkaConfig) (*Kafka, error) {
 	data, err := newDataDir(ctx)
 	if err != nil {
 		return nil, err

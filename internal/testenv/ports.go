@@ -23,7 +23,7 @@ type ports struct{ locks []*fileLock }
 
 // take returns a port of 127.0.0.1 that nobody listens on or has reserved.
 func (p *ports) take() (int, error) {
-	dir := filepath.Join(os.TempDir(), "kudu2kafka-ports")
+	dir := filepath.Join(os.TempDir(), perUser("kudu2kafka-ports"))
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return 0, fmt.Errorf("making the folder of port reservations: %w", err)
 	}
