@@ -83,7 +83,7 @@ func EnsureTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32
 func verifyTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32) error {
 	details, err := listTopics(ctx, adm, name)
 	if err != nil {
-		return fmt.Errorf("looking up offsets topic %q: %w", name, err)
+		return fmt.Errorf("looking up offsets topic %q: %w%s", name, err, remedy(err, "DESCRIBE"))
 	}
 	detail, ok := details[name]
 	if !ok {
@@ -97,15 +97,15 @@ func verifyTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32
 			name, n, tasks, n)
 	}
 	configs, err := adm.DescribeTopicConfigs(ctx, name)
-	if err != nil {
-		return fmt.Errorf("reading the configuration of offsets topic %q: %w", name, err)
+	var config kadm.ResourceConfig
+	if err == nil {
+		config, err = configs.On(name, nil)
 	}
-	config, err := configs.On(name, nil)
 	if err == nil {
 		err = config.Err
 	}
 	if err != nil {
-		return fmt.Errorf("reading the configuration of offsets topic %q (grant DESCRIBE_CONFIGS on it): %w", name, err)
+		return fmt.Errorf("reading the configuration of offsets topic %q: %w%s", name, err, remedy(err, "DESCRIBE_CONFIGS"))
 	}
 	for _, c := range config.Configs {
 		if c.Key == "cleanup.policy" && c.MaybeValue() != "compact" {
@@ -113,4 +113,11 @@ func verifyTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32
 		}
 	}
 	return nil
+}
+
+func remedy(err error, permission string) string {
+	if errors.Is(err, kerr.TopicAuthorizationFailed) {
+		return ": grant " + permission + " on it"
+	}
+	return ""
 }

@@ -89,6 +89,13 @@ func awaitTopic(ctx context.Context, adm *kadm.Client, name string) (Topic, erro
 	}
 }
 
+func describeRemedy(err error) string {
+	if errors.Is(err, kerr.TopicAuthorizationFailed) {
+		return ": grant DESCRIBE on the topic"
+	}
+	return ""
+}
+
 // describeTopic returns kerr.UnknownTopicOrPartition for a topic that is not
 // there.
 func describeTopic(ctx context.Context, adm *kadm.Client, name string) (Topic, error) {
@@ -98,7 +105,7 @@ func describeTopic(ctx context.Context, adm *kadm.Client, name string) (Topic, e
 	// operations as well goes past it.
 	details, err := adm.ListTopics(kadm.WithAuthorizedOps(ctx), name)
 	if err != nil {
-		return topic, Classify(fmt.Errorf("looking up topic %q: %w", name, err))
+		return topic, Classify(fmt.Errorf("looking up topic %q: %w%s", name, err, describeRemedy(err)))
 	}
 	detail, ok := details[name]
 	if !ok {
@@ -106,23 +113,24 @@ func describeTopic(ctx context.Context, adm *kadm.Client, name string) (Topic, e
 	}
 	if detail.Err != nil {
 		// Not classified: a missing topic is news here, not a failure.
-		return topic, fmt.Errorf("looking up topic %q (grant DESCRIBE on it if it exists): %w", name, detail.Err)
+		return topic, fmt.Errorf("looking up topic %q: %w", name, detail.Err)
 	}
 	topic.Partitions = int32(len(detail.Partitions))
 	configs, err := adm.DescribeTopicConfigs(ctx, name)
-	if err != nil {
-		return topic, Classify(fmt.Errorf("reading the configuration of topic %q: %w", name, err))
+	var config kadm.ResourceConfig
+	if err == nil {
+		config, err = configs.On(name, nil)
 	}
-	config, err := configs.On(name, nil)
+	if err == nil {
+		err = config.Err
+	}
 	switch {
-	case err != nil:
-		return topic, fmt.Errorf("reading the configuration of topic %q: %w", name, err)
-	case errors.Is(config.Err, kerr.TopicAuthorizationFailed):
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
 		// DESCRIBE_CONFIGS is a permission of its own; producing needs none of
 		// what it would tell.
 		return topic, nil
-	case config.Err != nil:
-		return topic, Classify(fmt.Errorf("reading the configuration of topic %q: %w", name, config.Err))
+	case err != nil:
+		return topic, Classify(fmt.Errorf("reading the configuration of topic %q: %w", name, err))
 	}
 	for _, c := range config.Configs {
 		if c.Key == "cleanup.policy" {
