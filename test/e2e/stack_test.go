@@ -1,0 +1,143 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
+)
+
+// stack is what a test runs against: servers, and the official Java client.
+type stack struct {
+	kudu  *testenv.Kudu
+	kafka *testenv.Kafka
+	tool  *testenv.KuduTool
+}
+
+// newStack uses the servers that the tests of this package share.
+func newStack(t *testing.T) *stack {
+	t.Helper()
+	s := &stack{kudu: testenv.SharedKudu(t), kafka: testenv.SharedKafka(t)}
+	tool, err := testenv.StartKuduTool(t.Context(), s.kudu.Masters())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.tool = tool
+	t.Cleanup(func() {
+		if err := tool.Close(); err != nil {
+			t.Errorf("closing the Java tool: %v", err)
+		}
+	})
+	return s
+}
+
+// job is one connector's configuration in a test: keys and values of its YAML.
+// Each test has names of its own, since servers are shared.
+type job struct {
+	name, table, topic, group string
+	worker, connector         map[string]string
+}
+
+var jobs atomic.Int32
+
+func newJob(t *testing.T, tasks int) *job {
+	t.Helper()
+	n := fmt.Sprintf("%s_%d", strings.ToLower(strings.NewReplacer("/", "_", "Test", "").Replace(t.Name())), jobs.Add(1))
+	n = n[:min(len(n), 80)]
+	return &job{
+		name: "c", table: n, topic: n, group: n,
+		worker: map[string]string{"log.level": "debug", "session.timeout.ms": "6000", "heartbeat.interval.ms": "500"},
+		connector: map[string]string{
+			"tasks.max": fmt.Sprint(tasks), "poll.interval.ms": "20", "transaction.boundary.interval.ms": "100",
+			"topic.creation.default.partitions": "3", "errors.retry.delay.max.ms": "1000",
+		},
+	}
+}
+
+// worker is a running process of the binary.
+type worker struct {
+	*testenv.Process
+	t   *testing.T
+	log string
+}
+
+// start runs a worker of the job. Its log is shown if the test fails.
+func (s *stack) start(t *testing.T, j *job, name string) *worker {
+	t.Helper()
+	dir := t.TempDir()
+	workerKeys := map[string]string{"bootstrap.servers": s.kafka.BootstrapServers(), "group.id": j.group}
+	maps.Copy(workerKeys, j.worker)
+	if workerKeys["group.instance.id"] == "" {
+		delete(workerKeys, "group.instance.id")
+	}
+	connectorKeys := map[string]string{
+		"name": j.name, "kudu.masters": strings.Join(s.kudu.Masters(), ","), "kudu.table": j.table,
+		"mode": "offset", "topic": j.topic,
+	}
+	maps.Copy(connectorKeys, j.connector)
+	files := []string{writeYAML(t, dir, "worker.yaml", workerKeys), writeYAML(t, dir, "connector.yaml", connectorKeys)}
+	log := filepath.Join(dir, "log")
+	p, err := testenv.StartProcess(testenv.Command{
+		Name: name, Path: binary, Args: append([]string{"run"}, files...), Log: log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &worker{Process: p, t: t, log: log}
+	t.Cleanup(func() {
+		if w.Running() {
+			_ = w.Kill()
+		}
+		if t.Failed() {
+			t.Logf("end of the log of %s:\n%s", name, testenv.Tail(log, 60))
+		}
+	})
+	return w
+}
+
+func writeYAML(t *testing.T, dir, name string, keys map[string]string) string {
+	t.Helper()
+	var b strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(keys)) {
+		fmt.Fprintf(&b, "%s: %q\n", k, keys[k])
+	}
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// awaitLine waits until the worker has logged a line with the text.
+func (w *worker) awaitLine(text string, within time.Duration) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), within)
+	defer cancel()
+	if _, err := w.WaitLine(ctx, func(line string) bool { return strings.Contains(line, text) }); err != nil {
+		w.t.Fatalf("waiting for %q: %v", text, err)
+	}
+}
+
+// stop ends the worker with SIGTERM, as an operator would: exit code 0, within
+// 10 s.
+func (w *worker) stop() {
+	w.t.Helper()
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.t.Context()), 12*time.Second)
+	defer cancel()
+	code, err := w.Terminate(ctx)
+	if err != nil || code != 0 {
+		w.t.Fatalf("after SIGTERM the worker exited with code %d: %v", code, err)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		w.t.Fatalf("the worker took %v to stop", took)
+	}
+}
