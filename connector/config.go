@@ -116,7 +116,8 @@ type Fault struct {
 	others []string
 }
 
-// String is "FILE:LINE: key: what: remedy", without the parts that are unknown.
+// String is "FILE:LINE: key: what: remedy", without the parts that are unknown,
+// in one line: what a server said may have had several.
 func (f Fault) String() string {
 	parts := make([]string, 0, 4)
 	switch {
@@ -130,7 +131,7 @@ func (f Fault) String() string {
 			parts = append(parts, s)
 		}
 	}
-	return strings.Join(parts, ": ")
+	return strings.ReplaceAll(strings.Join(parts, ": "), "\n", "; ")
 }
 
 // RestsOn reports whether the fault is about key or follows from its value.

@@ -234,11 +234,11 @@ var connectorKeys = []Key{
 	},
 	{
 		Name: "decimal.handling.mode", Type: TypeString, Default: "string", Importance: Medium, Values: []string{"string", "precise", "double"},
-		Doc: "How decimals are written. string: all digits, as text. precise: all digits, as a number. double: the nearest double, which loses digits beyond the 15th.",
+		Doc: "How decimals are written. string: all digits, as text. precise: base64 of the unscaled value, as Kafka Connect's Decimal. double: a number; a reader that takes numbers as doubles gets the nearest one.",
 	},
 	{
 		Name: "time.precision.mode", Type: TypeString, Default: "isostring", Importance: Medium, Values: []string{"isostring", "microseconds", "connect"},
-		Doc: "How times are written. isostring: ISO 8601, UTC, with microseconds. microseconds: microseconds since 1970. connect: milliseconds since 1970, as Kafka Connect's Timestamp.",
+		Doc: "How times are written. isostring: ISO 8601, UTC, with microseconds. microseconds: microseconds since 1970. connect: milliseconds since 1970, as Kafka Connect's Timestamp; finer times are cut in values, and an error in keys.",
 	},
 	{
 		Name: "timestamp.column", Type: TypeString, Importance: Medium,
@@ -258,11 +258,11 @@ var connectorKeys = []Key{
 	},
 	{
 		Name: "producer.override.batch.size", Type: TypeBytes, Default: mib, Min: kib, Max: gib, Importance: Low,
-		Doc: "Greatest size of a batch of records. producer.override.max.request.size bounds it as well.",
+		Doc: "Greatest size of a batch of records, and so of a record. The topic's max.message.bytes must allow it.",
 	},
 	{
 		Name: "producer.override.max.request.size", Type: TypeBytes, Default: mib, Min: kib, Max: gib, Importance: Medium,
-		Doc: "Greatest size of a record, and of a batch of them, that is sent. The topic's max.message.bytes must allow it.",
+		Doc: "Greatest size of a request to produce, which holds a batch for each of several partitions. producer.override.batch.size counts instead if it is more.",
 	},
 	{
 		Name: "errors.retry.delay.max.ms", Type: TypeMillis, Default: time.Minute, Min: 1, Max: hour, Importance: Low,

@@ -206,6 +206,7 @@ func TestFaultsTellWhereTheyAre(t *testing.T) {
 		"f.yaml:3: k: w: r": {File: "f.yaml", Line: 3, Key: "k", What: "w", Remedy: "r"},
 		"f.yaml: w: r":      {File: "f.yaml", What: "w", Remedy: "r"},
 		"k: w":              {Key: "k", What: "w"},
+		"k: one; two: r":    {Key: "k", What: "one\ntwo", Remedy: "r"},
 	} {
 		if f.String() != want {
 			t.Errorf("fault is %q, want %q", f, want)
