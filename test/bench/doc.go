@@ -1,0 +1,13 @@
+// Command bench measures the connector on real servers, next to what it is
+// compared with, in one run:
+//
+//   - Kudu's own `kudu perf table_scan` with 2 threads, and our client scanning
+//     the same table;
+//   - a bare franz-go transactional producer sending the same record bytes, and
+//     kudu2kafka end to end (offset mode, JSON, no compression), with its CPU
+//     time and peak memory.
+//
+// Each figure is the median of several rounds; in each round all of them are
+// measured once, one after the other, so that a change of the machine's mood
+// meets all alike.
+package main

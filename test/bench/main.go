@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
+)
+
+func main() {
+	b := &bench{}
+	flag.StringVar(&b.binary, "binary", "bin/kudu2kafka", "the program to measure")
+	flag.IntVar(&b.rounds, "rounds", 5, "rounds; the median counts")
+	flag.Int64Var(&b.narrow, "narrow", 3_000_000, "rows of the narrow table (event_time, id, user, amount); 0 leaves it out")
+	flag.Int64Var(&b.wide, "wide", 1_000_000, "rows of the wide table (20 columns of all types); 0 leaves it out")
+	flag.IntVar(&b.tasks, "tasks", 4, "tasks.max")
+	flag.StringVar(&b.only, "only", "", "comma-separated measurements: cli, scan, producer, e2e; empty for all")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := b.run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// bench is one run of the program.
+type bench struct {
+	binary        string
+	rounds, tasks int
+	narrow, wide  int64
+	only, profile string
+	kudu          *testenv.Kudu
+	kafka         *testenv.Kafka
+	tool          *testenv.KuduTool
+}
+
+func (b *bench) wants(name string) bool {
+	return b.only == "" || strings.Contains(","+b.only+",", ","+name+",")
+}
+
+func (b *bench) run(ctx context.Context) (err error) {
+	if b.kudu, err = testenv.StartKudu(ctx, testenv.KuduConfig{}); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.kudu.Close()) }()
+	if b.kafka, err = testenv.StartKafka(ctx, testenv.KafkaConfig{}); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.kafka.Close()) }()
+	if b.tool, err = testenv.StartKuduTool(ctx, b.kudu.Masters()); err != nil {
+		return err
+	}
+	for _, t := range []struct {
+		kind string
+		rows int64
+	}{{"narrow", b.narrow}, {"wide", b.wide}} {
+		if t.rows == 0 {
+			continue
+		}
+		fmt.Printf("\n%s table, %d rows\n", t.kind, t.rows)
+		if err := b.fill(ctx, t.kind, t.rows); err != nil {
+			return errors.Join(err, b.tool.Close())
+		}
+	}
+	// Java's heap and threads must not be around while we measure.
+	if err := b.tool.Close(); err != nil {
+		return err
+	}
+	for _, t := range []struct {
+		kind string
+		rows int64
+	}{{"narrow", b.narrow}, {"wide", b.wide}} {
+		if t.rows == 0 {
+			continue
+		}
+		if err := b.measure(ctx, t.kind, t.rows); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *bench) fill(ctx context.Context, table string, rows int64) error {
+	began := time.Now()
+	_, err := b.tool.Generate(ctx, testenv.GenerateOptions{Table: table, Kind: table, Create: true, Rows: rows}, nil)
+	if err != nil {
+		return fmt.Errorf("filling table %s: %w", table, err)
+	}
+	fmt.Printf("  filled by the Java client in %.1f s\n", time.Since(began).Seconds())
+	return nil
+}
+
+// measure runs the rounds for one table and prints the medians.
+func (b *bench) measure(ctx context.Context, table string, rows int64) error {
+	ref, err := b.reference(ctx, table)
+	if err != nil {
+		return err
+	}
+	if ref.rows != rows {
+		return fmt.Errorf("table %s has %d rows, not %d", table, ref.rows, rows)
+	}
+	r := newReport(table, rows, ref.bytes)
+	for round := range b.rounds {
+		fmt.Printf("  round %d:", round+1)
+		for _, m := range []struct {
+			name string
+			fn   func(context.Context, *reference, int) (figures, error)
+		}{
+			{"cli", b.cliScan}, {"scan", b.ourScan}, {"producer", b.bareProducer}, {"e2e", b.endToEnd},
+		} {
+			if !b.wants(m.name) {
+				continue
+			}
+			f, err := m.fn(ctx, ref, round)
+			if err != nil {
+				return fmt.Errorf("%s on table %s: %w", m.name, table, err)
+			}
+			r.add(m.name, f)
+			fmt.Printf(" %s %.2f s", m.name, f.seconds)
+		}
+		fmt.Println()
+	}
+	r.print(os.Stdout)
+	return nil
+}
