@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"time"
+
 	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -30,6 +32,9 @@ func (o Options) ClientOpts() []kgo.Opt {
 		// Client telemetry (KIP-714) would add a connection and periodic
 		// pushes that nothing here asks for.
 		kgo.DisableClientMetrics(),
+		// What a client sees of a leader that has moved, it sees this late. The
+		// default of 5 s would hold a task up for as long at each move.
+		kgo.MetadataMinAge(500*time.Millisecond),
 	}
 	if o.Logger != nil {
 		opts = append(opts, kgo.WithLogger(NewLogger(o.Logger)))
