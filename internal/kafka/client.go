@@ -34,7 +34,7 @@ func (o Options) ClientOpts() []kgo.Opt {
 		kgo.DisableClientMetrics(),
 		// What a client sees of a leader that has moved, it sees this late. The
 		// default of 5 s would hold a task up for as long at each move.
-		kgo.MetadataMinAge(500*time.Millisecond),
+		kgo.MetadataMinAge(500 * time.Millisecond),
 	}
 	if o.Logger != nil {
 		opts = append(opts, kgo.WithLogger(NewLogger(o.Logger)))
