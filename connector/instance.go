@@ -232,8 +232,17 @@ func (i *instance) producerOptions(id int32) producerOptions {
 		Compression:        i.cfg.ProducerCompression,
 		BatchMaxBytes:      int32(i.cfg.ProducerBatchBytes),
 		MaxRequestBytes:    int32(i.cfg.ProducerRequestBytes),
+		MaxBufferedBytes:   max(leastBuffer, bufferBudget/i.cfg.TasksMax),
 	}
 }
+
+// bufferBudget is what a connector's tasks together may have produced and not
+// yet acknowledged, if all of them run in one worker. A broker that takes 200
+// MB/s needs a few MiB of it to stay busy; the rest evens out its pauses.
+const (
+	bufferBudget = 32 << 20
+	leastBuffer  = 2 << 20
+)
 
 // readPlan is what a configuration means for a table's schema.
 type readPlan struct {
