@@ -40,7 +40,8 @@ const topicVisible = 15 * time.Second
 
 // EnsureTopic creates the offsets topic, of one partition per task, or checks
 // that the one that is there can serve: it is compacted and nothing else, and
-// has exactly one partition per task. A replicationFactor below 1 means the
+// has exactly one partition per task; if not, the error is an UnfitTopicError.
+// A replicationFactor below 1 means the
 // broker's default.
 //
 // The number of partitions decides which task a tablet belongs to, and with it
@@ -78,6 +79,17 @@ func EnsureTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32
 	}
 }
 
+// UnfitTopicError is an existing topic that cannot hold a connector's
+// positions until somebody changes it or the connector's configuration.
+type UnfitTopicError struct {
+	Topic string
+	// Why says what is wrong and what to do, as the end of a sentence that
+	// begins with the topic.
+	Why string
+}
+
+func (e *UnfitTopicError) Error() string { return fmt.Sprintf("offsets topic %q %s", e.Topic, e.Why) }
+
 // verifyTopic returns kerr.UnknownTopicOrPartition for a topic that is not
 // there.
 func verifyTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32) error {
@@ -93,8 +105,7 @@ func verifyTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32
 		return fmt.Errorf("looking up offsets topic %q: %w", name, detail.Err)
 	}
 	if n := len(detail.Partitions); n != int(tasks) {
-		return fmt.Errorf("offsets topic %q has %d partitions and tasks.max is %d: set tasks.max to %d, or choose a new topic with offsets.storage.topic (the connector then starts over)",
-			name, n, tasks, n)
+		return &UnfitTopicError{name, fmt.Sprintf("has %d partitions and tasks.max is %d: set tasks.max to %d, or choose a new topic with offsets.storage.topic (the connector then starts over)", n, tasks, n)}
 	}
 	configs, err := adm.DescribeTopicConfigs(ctx, name)
 	var config kadm.ResourceConfig
@@ -109,7 +120,7 @@ func verifyTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32
 	}
 	for _, c := range config.Configs {
 		if c.Key == "cleanup.policy" && c.MaybeValue() != "compact" {
-			return fmt.Errorf("offsets topic %q has cleanup.policy=%s, by which Kafka would delete positions: set it to compact", name, c.MaybeValue())
+			return &UnfitTopicError{name, fmt.Sprintf("has cleanup.policy=%s, by which Kafka would delete positions: set it to compact", c.MaybeValue())}
 		}
 	}
 	return nil
