@@ -12,8 +12,8 @@ import (
 	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 )
 
-// binary is the program under test, built once with the race detector off, as
-// it is shipped.
+// binary is the program under test, built once: as it is shipped, or with the
+// race detector if K2K_E2E_RACE=1.
 var binary string
 
 func TestMain(m *testing.M) {
@@ -23,8 +23,12 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	binary = filepath.Join(dir, "kudu2kafka")
-	build := exec.Command("go", "build", "-o", binary, "github.com/kudu2kafka/kudu2kafka/cmd/kudu2kafka")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	args, cgo := []string{"build", "-o", binary}, "CGO_ENABLED=0"
+	if os.Getenv("K2K_E2E_RACE") == "1" {
+		args, cgo = append(args, "-race"), "CGO_ENABLED=1"
+	}
+	build := exec.Command("go", append(args, "github.com/kudu2kafka/kudu2kafka/cmd/kudu2kafka")...)
+	build.Env = append(os.Environ(), cgo)
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "building the binary: %v\n%s", err, out)
 		os.Exit(1)

@@ -25,7 +25,13 @@ type stack struct {
 // newStack uses the servers that the tests of this package share.
 func newStack(t *testing.T) *stack {
 	t.Helper()
-	s := &stack{kudu: testenv.SharedKudu(t), kafka: testenv.SharedKafka(t)}
+	return newStackOn(t, testenv.SharedKudu(t), testenv.SharedKafka(t))
+}
+
+// newStackOn is for tests that want servers of their own.
+func newStackOn(t *testing.T, kudu *testenv.Kudu, kafka *testenv.Kafka) *stack {
+	t.Helper()
+	s := &stack{kudu: kudu, kafka: kafka}
 	tool, err := testenv.StartKuduTool(t.Context(), s.kudu.Masters())
 	if err != nil {
 		t.Fatal(err)
@@ -62,6 +68,14 @@ func newJob(t *testing.T, tasks int) *job {
 	}
 }
 
+// as is the job on a worker of that name, which stays over its restarts.
+func (j *job) as(instance string) *job {
+	named := *j
+	named.worker = maps.Clone(j.worker)
+	named.worker["group.instance.id"] = instance
+	return &named
+}
+
 // worker is a running process of the binary.
 type worker struct {
 	*testenv.Process
@@ -96,11 +110,25 @@ func (s *stack) start(t *testing.T, j *job, name string) *worker {
 		if w.Running() {
 			_ = w.Kill()
 		}
-		if t.Failed() {
+		w.checkLog()
+		if t.Failed() || os.Getenv("K2K_LOGS") != "" {
 			t.Logf("end of the log of %s:\n%s", name, testenv.Tail(log, 60))
 		}
 	})
 	return w
+}
+
+// checkLog fails the test if the process told of a bug that no exit code shows.
+func (w *worker) checkLog() {
+	text, err := os.ReadFile(w.log)
+	if err != nil {
+		w.t.Errorf("reading the log of a worker: %v", err)
+	}
+	for _, bug := range []string{"WARNING: DATA RACE", "\npanic: ", "\nfatal error: "} {
+		if at := strings.Index(string(text), bug); at >= 0 {
+			w.t.Errorf("in the log of a worker:\n%.4000s", text[at:])
+		}
+	}
 }
 
 func writeYAML(t *testing.T, dir, name string, keys map[string]string) string {

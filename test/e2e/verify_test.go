@@ -112,8 +112,8 @@ func (s *stack) awaitRecords(t *testing.T, topic string, n int, within time.Dura
 
 // verify compares the topic with the table, as the official Java client reads
 // it: each row once, equal in every column, and in primary key order within
-// each tablet. The key columns name the row.
-func (s *stack) verify(t *testing.T, j *job, keyColumns ...string) {
+// each tablet. The key columns name the row. It returns the records.
+func (s *stack) verify(t *testing.T, j *job, keyColumns ...string) []published {
 	t.Helper()
 	type row struct {
 		tablet int
@@ -152,7 +152,8 @@ func (s *stack) verify(t *testing.T, j *job, keyColumns ...string) {
 			t.Errorf(format, args...)
 		}
 	}
-	for _, p := range s.consume(t, j.topic) {
+	records := s.consume(t, j.topic)
+	for _, p := range records {
 		cells, err := decodeRecord(p.value)
 		if err != nil {
 			t.Fatalf("record %d/%d: %v", p.partition, p.offset, err)
@@ -192,6 +193,7 @@ func (s *stack) verify(t *testing.T, j *job, keyColumns ...string) {
 	if faults > 0 || missing > 0 {
 		t.Errorf("%d faults, %d of %d rows missing", faults, missing, len(rows))
 	}
+	return records
 }
 
 func rowName(cells map[string]any, keys []string) string {

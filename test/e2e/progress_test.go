@@ -1,0 +1,239 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
+)
+
+// phase is what a task does at a moment, as its worker's log at level trace
+// tells: each phase begins with a line.
+type phase string
+
+const (
+	fencing   phase = "fencing"   // InitProducerID is under way
+	restoring phase = "restoring" // the positions are being read
+	opening   phase = "opening"   // the table is being opened, nothing is read yet
+	scanning  phase = "scanning"  // a transaction is open and takes rows
+	flushing  phase = "flushing"  // the last rows and the positions are under way
+	ending    phase = "ending"    // EndTxn is under way
+	settled   phase = "settled"   // between two transactions
+	absent    phase = ""          // the task is not run here
+)
+
+// markers are the lines that phases begin with. Those about EndTxn are of the
+// Kafka client; should they change, no kill would be counted as one in the
+// phase ending, and the tests fail.
+var markers = []struct {
+	text  string
+	phase phase
+}{
+	{": task begins:", fencing},
+	{": predecessor fenced:", restoring},
+	{": positions restored:", opening},
+	{": transaction begun:", scanning},
+	{": transaction ends:", flushing},
+	{": ending transaction:", ending},
+	{": end transaction response successfully received:", settled},
+	{": transaction committed:", settled},
+	{": task ended", absent},
+	{": task restarts:", absent},
+}
+
+// phaseLine tells which phase of which task a line begins.
+func phaseLine(line string) (task string, p phase, ok bool) {
+	for _, m := range markers {
+		if !strings.Contains(line, m.text) {
+			continue
+		}
+		if m.phase == ending && strings.Contains(line, "commit=false") {
+			return "", absent, false
+		}
+		if _, rest, found := strings.Cut(line, " task="); found {
+			task, _, _ = strings.Cut(rest, " ")
+		} else if _, rest, found := strings.Cut(line, " transactional_id="); found {
+			id, _, _ := strings.Cut(rest, " ")
+			task = id[strings.LastIndexByte(id, '-')+1:]
+		}
+		return task, m.phase, task != ""
+	}
+	return "", absent, false
+}
+
+// phases tells what each of the worker's tasks did last.
+func (w *worker) phases() map[string]phase {
+	w.t.Helper()
+	text, err := os.ReadFile(w.log)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	now := make(map[string]phase)
+	for line := range strings.Lines(string(text)) {
+		task, p, ok := phaseLine(strings.TrimSuffix(line, "\n"))
+		switch {
+		case !ok:
+		case p == absent:
+			delete(now, task)
+		default:
+			now[task] = p
+		}
+	}
+	return now
+}
+
+// awaitPhase waits, from an offset in the log on, for the nth time that a task
+// begins the phase. It gives the task and the offset behind the line.
+func (w *worker) awaitPhase(from int64, nth int, within time.Duration, want ...phase) (task string, next int64) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), within)
+	defer cancel()
+	_, next, err := w.WaitLineFrom(ctx, from, func(line string) bool {
+		in, p, ok := phaseLine(line)
+		for _, one := range want {
+			if ok && p == one {
+				task = in
+				nth--
+			}
+		}
+		return nth <= 0
+	})
+	if err != nil {
+		w.t.Fatalf("waiting until a task is %s: %v", want, err)
+	}
+	return task, next
+}
+
+// newDice makes a test's choices. A failed test shows the seed that makes the
+// same choices again.
+func newDice(t *testing.T) *rand.Rand {
+	t.Helper()
+	seed := uint64(time.Now().UnixNano())
+	if text := os.Getenv("K2K_SEED"); text != "" {
+		given, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatalf("K2K_SEED: %v", err)
+		}
+		seed = given
+	}
+	t.Logf("choices of K2K_SEED=%d", seed)
+	name := fnv.New64a()
+	fmt.Fprint(name, t.Name())
+	return rand.New(rand.NewPCG(seed, name.Sum64()))
+}
+
+// upTo is a moment from now to the longest.
+func upTo(dice *rand.Rand, longest time.Duration) time.Duration {
+	return time.Duration(dice.Int64N(int64(longest) + 1))
+}
+
+// lateRows are rows written while a test runs, in key order, each batch before
+// the next, so that none comes behind the position of its tablet.
+type lateRows struct {
+	t      *testing.T
+	rest   chan struct{} // closed to have the rest written at full speed
+	hurry  sync.Once
+	done   chan struct{}
+	failed error // set before done
+}
+
+// writeLate writes the rows that the options say, at their rate, until finish.
+func (s *stack) writeLate(t *testing.T, o testenv.GenerateOptions) *lateRows {
+	l := &lateRows{t: t, rest: make(chan struct{}), done: make(chan struct{})}
+	ctx := t.Context()
+	go func() {
+		defer close(l.done)
+		l.failed = s.writeInSteps(ctx, o, l.rest)
+	}()
+	t.Cleanup(func() { <-l.done }) // the test's context has ended by now
+	return l
+}
+
+func (s *stack) writeInSteps(ctx context.Context, o testenv.GenerateOptions, rest <-chan struct{}) error {
+	o.Ordered = true
+	for o.Rows > 0 {
+		step := o
+		step.Rows = min(o.Rows, max(1, o.Rate/4))
+		select {
+		case <-rest:
+			step.Rows, step.Rate = o.Rows, 0
+		default:
+		}
+		if _, err := s.tool.Generate(ctx, step, nil); err != nil {
+			return err
+		}
+		o.Start += step.Rows
+		o.Rows -= step.Rows
+	}
+	return nil
+}
+
+// underWay reports whether rows are still to be written.
+func (l *lateRows) underWay() bool {
+	select {
+	case <-l.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// finish writes what is left and waits for it.
+func (l *lateRows) finish() {
+	l.t.Helper()
+	l.hurry.Do(func() { close(l.rest) })
+	<-l.done
+	if l.failed != nil {
+		l.t.Fatalf("writing rows during the test: %v", l.failed)
+	}
+}
+
+// ends are the ends of a topic's partitions, whatever is behind them: nothing
+// that was produced until now is beyond.
+type ends map[int32]int64
+
+// mark notes where the topic ends now.
+func (s *stack) mark(t *testing.T, topic string) ends {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.kafka.BootstrapServers()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	listed, err := kadm.NewClient(client).ListEndOffsets(ctx, topic)
+	if err == nil {
+		err = listed.Error()
+	}
+	if err != nil {
+		t.Fatalf("listing the end of %s: %v", topic, err)
+	}
+	at := make(ends)
+	listed.Each(func(o kadm.ListedOffset) { at[o.Partition] = o.Offset })
+	return at
+}
+
+// before counts the records that were produced before the mark. A transaction
+// that was open then counts in full if it was committed after all, so this is
+// the most that can have been published.
+func (e ends) before(records []published) int {
+	n := 0
+	for _, r := range records {
+		if r.offset < e[r.partition] {
+			n++
+		}
+	}
+	return n
+}
