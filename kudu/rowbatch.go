@@ -182,7 +182,8 @@ func decodeColumn(v *ColumnView, col *Column, n int, c *pb.ColumnarRowBlockPB_Co
 		}
 	}
 	if !col.Type.VarLen() {
-		if want := n * col.Type.Size(); len(v.data) != want {
+		// In 64 bits: an int of 32 would wrap around.
+		if want := int64(n) * int64(col.Type.Size()); int64(len(v.data)) != want {
 			return fmt.Errorf("%d bytes of cells, %d rows need %d", len(v.data), n, want)
 		}
 		return nil

@@ -110,6 +110,8 @@ const (
 // integerOf reads v as the integer of an INT, DATE or UNIXTIME_MICROS cell.
 func integerOf(col *Column, v any) (i int64, ok bool, err error) {
 	switch n := v.(type) {
+	case uint:
+		return integerOf(col, uint64(n))
 	case int:
 		i = int64(n)
 	case int8:
@@ -127,7 +129,10 @@ func integerOf(col *Column, v any) (i int64, ok bool, err error) {
 	case uint32:
 		i = int64(n)
 	case uint64:
-		if n > math.MaxInt64 && col.Type != Uint64 {
+		if col.Type == Uint64 {
+			return int64(n), true, nil // the same 64 bits
+		}
+		if n > math.MaxInt64 {
 			return 0, false, fmt.Errorf("column %q: %d is out of the range of %s", col.Name, n, col.Type)
 		}
 		i = int64(n)
@@ -159,7 +164,9 @@ func integerOf(col *Column, v any) (i int64, ok bool, err error) {
 		lo, hi = 0, math.MaxUint16
 	case Uint32:
 		lo, hi = 0, math.MaxUint32
-	case Int64, UnixtimeMicros, Uint64:
+	case Uint64:
+		lo = 0
+	case Int64, UnixtimeMicros:
 	default:
 		return 0, false, nil
 	}
