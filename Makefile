@@ -1,0 +1,77 @@
+# What needs doing with this project. "make help" lists the targets.
+#
+# Go's own variables (GOFLAGS, GOPROXY, ...) are left as they are found. The
+# variables here can be given on the command line: make fuzz FUZZTIME=5m
+
+GO        ?= go
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+PKGS      ?= ./...
+TESTFLAGS ?=
+FUZZTIME  ?= 30s
+
+MODULE      := github.com/kudu2kafka/kudu2kafka
+LINTVERSION := v2.15.0
+LINT        := bin/tools/golangci-lint-$(LINTVERSION)
+LDFLAGS     := -s -w -X main.version=$(VERSION)
+
+# Packages are tested one after another: several start real servers, and two
+# such packages at once on a small machine make each other's deadlines fail.
+# Results are never taken from the cache, which doesn't notice that a machine
+# has got servers, or lost them. The time limit is each package's.
+GOTEST := $(GO) test -count=1 -p 1
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build bin/kudu2kafka, one static binary
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/kudu2kafka ./cmd/kudu2kafka
+
+.PHONY: demo
+demo: build ## show rows going from Kudu to Kafka, on servers of its own (DEMO_SECONDS, DEMO_RATE)
+	@$(GO) build -o bin/demo ./test/demo
+	@bin/demo
+
+.PHONY: test
+test: check-format ## all tests; with K2K_REQUIRE_SERVERS=1 a missing server is a failure
+	$(GO) vet $(PKGS)
+	$(GOTEST) -timeout 20m $(TESTFLAGS) $(PKGS)
+
+.PHONY: race
+race: ## all tests with the race detector (needs a C compiler)
+	$(GOTEST) -race -timeout 40m $(TESTFLAGS) $(PKGS)
+
+.PHONY: check-format
+check-format:
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted, run gofmt -w:"; echo "$$files"; exit 1; fi
+
+.PHONY: lint
+lint: check-format $(LINT) ## golangci-lint, as .golangci.yml says
+	$(LINT) run $(PKGS)
+
+# Built from source, once for each version, so that it knows this Go.
+$(LINT):
+	GOBIN='$(CURDIR)/bin/tools' $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINTVERSION)
+	mv bin/tools/golangci-lint $@
+
+.PHONY: bench
+bench: build ## measure against Kudu's scanner and a bare producer, on servers of its own
+	$(GO) run ./test/bench
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME
+	@grep -rlE '^func Fuzz' --include='*_test.go' . | sort | while read -r file; do \
+		for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$$file"); do \
+			echo "== $$target in $$(dirname $$file)"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)" || exit 1; \
+		done || exit 1; \
+	done
+
+.PHONY: generate
+generate: ## rewrite the files that are made from others (docs/configuration.md)
+	$(GO) generate ./internal/config
+
+.PHONY: clean
+clean: ## remove what was built; servers stay in the user's cache
+	rm -rf bin
