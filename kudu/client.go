@@ -97,6 +97,7 @@ type Client struct {
 	// propagated is the largest timestamp that a server told us. It goes into
 	// new scans, so that they see at least what was seen before.
 	propagated atomic.Uint64
+	requests   *requestTracker
 }
 
 // New checks the configuration; it doesn't connect. Close the client at the
@@ -106,7 +107,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("configuring the Kudu client: %w", err)
 	}
-	c := &Client{cfg: cfg}
+	c := &Client{cfg: cfg, requests: newRequestTracker()}
 	c.pool = krpc.NewPool(krpc.Options{
 		Dial:          cfg.Dial,
 		User:          cfg.User,

@@ -37,6 +37,8 @@ var (
 	// ErrTableNotFound: no table has this name or id; a dropped table that was
 	// opened before gives it too.
 	ErrTableNotFound = errors.New("table not found")
+	// ErrTableReplaced: the table was dropped and another one has its name.
+	ErrTableReplaced = errors.New("another table has the name now")
 	// ErrTabletNotFound: the tablet is gone, its range partition or table was
 	// dropped.
 	ErrTabletNotFound = errors.New("tablet not found")
@@ -51,6 +53,16 @@ var (
 	ErrNotResumable = errors.New("an unordered scan can't go on after a failure")
 	// ErrMalformed: a peer's bytes break the protocol.
 	ErrMalformed = errors.New("malformed answer")
+	// ErrOutcomeUnknown: a write was sent and no answer tells whether it was
+	// carried out. Read the rows to find out.
+	ErrOutcomeUnknown = errors.New("outcome of the write is unknown")
+	// ErrAlreadyPresent: the row to be inserted, or the table to be created,
+	// exists.
+	ErrAlreadyPresent = errors.New("already present")
+	// ErrRowNotFound: the row to be updated or deleted doesn't exist.
+	ErrRowNotFound = errors.New("row not found")
+	// ErrImmutable: an update would change a column that can't be changed.
+	ErrImmutable = errors.New("column is immutable")
 	// ErrClosed: the client or the scanner was closed.
 	ErrClosed = errors.New("closed")
 )
@@ -115,11 +127,13 @@ func Retriable(err error) bool { return ClassOf(err) != ClassFatal }
 // src/kudu/common/wire_protocol.proto) that this package looks at.
 const (
 	statusNotFound           = 1
+	statusAlreadyPresent     = 6
 	statusNotAuthorized      = 10
 	statusIllegalState       = 9
 	statusAborted            = 11
 	statusServiceUnavailable = 13
 	statusTimedOut           = 14
+	statusImmutable          = 20
 )
 
 var statusNames = map[int32]string{
@@ -164,6 +178,7 @@ var tserverCodeNames = map[int32]string{
 // src/kudu/master/master.proto).
 const (
 	masterTableNotFound  = 3
+	masterTablePresent   = 4
 	masterNotInitialized = 6
 	masterNotTheLeader   = 7
 	masterNotRunning     = 9
@@ -197,6 +212,8 @@ func masterError(op, addr string, e *pb.MasterErrorPB) *Error {
 	switch {
 	case code == masterTableNotFound || code == masterSoftDeleted:
 		out.Err = fmt.Errorf("%w: %s", ErrTableNotFound, st.GetMessage())
+	case code == masterTablePresent:
+		out.Err = fmt.Errorf("%w: %s", ErrAlreadyPresent, st.GetMessage())
 	case code == masterNotTheLeader || code == masterNotInitialized:
 		out.Class = ClassRelocate
 	case code == masterNotRunning || st.GetCode() == statusServiceUnavailable || st.GetCode() == statusTimedOut:

@@ -3,6 +3,9 @@ package kudu
 import (
 	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"reflect"
 	"sync"
 
 	"github.com/kudu2kafka/kudu2kafka/kudu/internal/pb"
@@ -17,25 +20,38 @@ type Table struct {
 	id        string
 	name      string
 	schema    *Schema
+	layout    *rowLayout
 	partition PartitionSchema
 	replicas  int
 	owner     string
 	comment   string
 	extra     map[string]string
 
-	mu    sync.Mutex
-	authz *pb.SignedTokenPB // lets this user work with the table; renewed
+	mu     sync.Mutex
+	authz  *pb.SignedTokenPB // lets this user work with the table; renewed
+	router *router           // where rows go; nil until needed
 }
 
 // OpenTable gets the table's schema from the master.
 func (c *Client) OpenTable(ctx context.Context, name string) (*Table, error) {
+	return c.openTable(ctx, &pb.TableIdentifierPB{TableName: &name}, name)
+}
+
+// openTable opens a table by its name or id; name stands in errors.
+func (c *Client) openTable(ctx context.Context, id *pb.TableIdentifierPB, name string) (*Table, error) {
 	const op = "opening"
 	resp := &pb.GetTableSchemaResponsePB{}
-	err := c.masters.call(ctx, op, "GetTableSchema", nil,
-		&pb.GetTableSchemaRequestPB{Table: &pb.TableIdentifierPB{TableName: &name}}, resp)
-	if err != nil {
+	if err := c.masters.call(ctx, op, "GetTableSchema", nil, &pb.GetTableSchemaRequestPB{Table: id}, resp); err != nil {
 		return nil, withTable(err, op, name)
 	}
+	if resp.GetTableName() != "" {
+		name = resp.GetTableName()
+	}
+	return c.tableFromPB(op, resp, name)
+}
+
+// tableFromPB makes a handle of what a master told.
+func (c *Client) tableFromPB(op string, resp *pb.GetTableSchemaResponsePB, name string) (*Table, error) {
 	schema, err := schemaFromPB(resp.GetSchema())
 	if err != nil {
 		return nil, &Error{Op: op, Table: name, Err: errors.Join(ErrMalformed, err)}
@@ -45,7 +61,7 @@ func (c *Client) OpenTable(ctx context.Context, name string) (*Table, error) {
 		return nil, &Error{Op: op, Table: name, Err: errors.Join(ErrMalformed, err)}
 	}
 	return &Table{
-		c: c, id: string(resp.GetTableId()), name: name, schema: schema, partition: part,
+		c: c, id: string(resp.GetTableId()), name: name, schema: schema, layout: newRowLayout(schema), partition: part,
 		replicas: int(resp.GetNumReplicas()), owner: resp.GetOwner(), comment: resp.GetComment(),
 		extra: resp.GetExtraConfigs(), authz: resp.GetAuthzToken(),
 	}, nil
@@ -54,7 +70,7 @@ func (c *Client) OpenTable(ctx context.Context, name string) (*Table, error) {
 // ID is the table's id, unique for all time.
 func (t *Table) ID() string { return t.id }
 
-// Name is the name that the table was opened by.
+// Name is the table's name when it was opened.
 func (t *Table) Name() string { return t.name }
 
 // Schema is the table's schema when it was opened.
@@ -84,6 +100,47 @@ func (t *Table) ExtraConfig(key string) (string, bool) {
 // dropped: the list isn't kept.
 func (t *Table) Tablets(ctx context.Context) ([]*Tablet, error) {
 	return t.c.locations.table(ctx, t)
+}
+
+// Refresh asks for the table as it is now. It returns this handle when nothing
+// about it has changed, else a new one: the schema, the name, or a setting is
+// another. It fails with ErrTableNotFound when the table was dropped, and with
+// ErrTableReplaced as well when another one has its name now.
+//
+// Range partitions that were added or dropped are no such change: Tablets tells
+// them.
+func (t *Table) Refresh(ctx context.Context) (*Table, error) {
+	now, err := t.c.openTable(ctx, t.identifier(), t.name)
+	if errors.Is(err, ErrTableNotFound) {
+		if other, otherErr := t.c.OpenTable(ctx, t.name); otherErr == nil && other.id != t.id {
+			return nil, &Error{Op: "refreshing", Table: t.name, Sent: true,
+				Err: fmt.Errorf("%w (id %s, not %s): %w", ErrTableReplaced, other.id, t.id, ErrTableNotFound)}
+		}
+	}
+	if err != nil {
+		return nil, withTable(err, "refreshing", t.name)
+	}
+	if now.name == t.name && now.owner == t.owner && now.comment == t.comment && now.replicas == t.replicas &&
+		maps.Equal(now.extra, t.extra) && reflect.DeepEqual(now.schema.cols, t.schema.cols) &&
+		reflect.DeepEqual(now.partition, t.partition) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.authz = now.authz
+		return t, nil
+	}
+	return now, nil
+}
+
+// SchemaVersion is the number of changes to the table so far, those of range
+// partitions too, and whether all tablets know of the last one.
+func (t *Table) SchemaVersion(ctx context.Context) (version uint32, settled bool, err error) {
+	const op = "asking for the schema version of"
+	resp := &pb.IsAlterTableDoneResponsePB{}
+	err = t.c.masters.call(ctx, op, "IsAlterTableDone", nil, &pb.IsAlterTableDoneRequestPB{Table: t.identifier()}, resp)
+	if err != nil {
+		return 0, false, withTable(err, op, t.name)
+	}
+	return resp.GetSchemaVersion(), resp.GetDone(), nil
 }
 
 // identifier names the table by its id, so that a new table under an old name
