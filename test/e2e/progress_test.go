@@ -58,7 +58,7 @@ func phaseLine(line string) (task string, p phase, ok bool) {
 		if !strings.Contains(line, m.text) {
 			continue
 		}
-		if m.phase == ending && strings.Contains(line, "commit=false") {
+		if strings.Contains(line, " commit=false ") { // the client ends aborted ones so too
 			return "", absent, false
 		}
 		if _, rest, found := strings.Cut(line, " task="); found {
@@ -91,6 +91,21 @@ func (w *worker) phases() map[string]phase {
 		}
 	}
 	return now
+}
+
+// hasLine looks for a line that matches among those logged by now, from an
+// offset in the log on.
+func (w *worker) hasLine(from int64, match func(line string) bool) (bool, error) {
+	text, err := os.ReadFile(w.log)
+	if err != nil {
+		return false, err
+	}
+	for line := range strings.Lines(string(text[min(from, int64(len(text))):])) {
+		if match(strings.TrimSuffix(line, "\n")) {
+			return true, nil
+		}
+	}
+	return false, nil
 }
 
 // awaitPhase waits, from an offset in the log on, for the nth time that a task

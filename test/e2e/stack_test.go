@@ -147,11 +147,17 @@ func writeYAML(t *testing.T, dir, name string, keys map[string]string) string {
 // awaitLine waits until the worker has logged a line with the text.
 func (w *worker) awaitLine(text string, within time.Duration) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), within)
-	defer cancel()
-	if _, err := w.WaitLine(ctx, func(line string) bool { return strings.Contains(line, text) }); err != nil {
+	if _, err := w.findLine(0, within, func(line string) bool { return strings.Contains(line, text) }); err != nil {
 		w.t.Fatalf("waiting for %q: %v", text, err)
 	}
+}
+
+// findLine waits for a line that matches, from an offset in the log on.
+func (w *worker) findLine(from int64, within time.Duration, match func(line string) bool) (string, error) {
+	ctx, cancel := context.WithTimeout(w.t.Context(), within)
+	defer cancel()
+	line, _, err := w.WaitLineFrom(ctx, from, match)
+	return line, err
 }
 
 // stop ends the worker with SIGTERM, as an operator would: exit code 0, within
