@@ -39,7 +39,7 @@ func build(t *testing.T) {
 	if programs.dir != "" {
 		return
 	}
-	dir, err := os.MkdirTemp("", "k2k-demo-")
+	dir, err := os.MkdirTemp("", "k2k-demo-") //nolint:usetesting // outlives the test that makes it
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func startDemo(t *testing.T, binary string, env ...string) *showing {
 	testenv.Require(t)
 	build(t)
 	// Its path goes into those of Kudu's files and sockets, so keep it short.
-	tmp, err := os.MkdirTemp("", "k2k-")
+	tmp, err := os.MkdirTemp("", "k2k-") //nolint:usetesting // t.TempDir's paths are long
 	if err != nil {
 		t.Fatal(err)
 	}

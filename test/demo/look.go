@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
 )
 
@@ -154,11 +155,11 @@ func (d *demo) lookAtWarnings(ctx context.Context) error {
 		line, next, err := d.run2k.WaitLineFrom(ctx, from, func(line string) bool {
 			return strings.Contains(line, "[WARN]") || strings.Contains(line, "[ERROR]")
 		})
+		if ctx.Err() != nil || errors.Is(err, testenv.ErrExited) {
+			return nil // told by those who watch the process
+		}
 		if err != nil {
-			if ctx.Err() != nil || !d.run2k.Running() {
-				return nil // told by those who watch the process
-			}
-			return errors.Join(errors.New("reading the log of kudu2kafka"), err)
+			return fmt.Errorf("reading the log of kudu2kafka: %w", err)
 		}
 		from = next
 		d.view.warn(line)
