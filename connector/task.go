@@ -106,7 +106,7 @@ func (t *task) publish(ctx context.Context, b *batch) error {
 		}
 		size, err := t.produce(ctx, b, row, now, headers)
 		if err != nil {
-			return err
+			return t.keepBefore(ctx, b, row, err)
 		}
 		t.tx.rows++
 		t.tx.bytes += int64(size)
@@ -121,6 +121,23 @@ func (t *task) publish(ctx context.Context, b *batch) error {
 		t.cover(b, b.rows.NumRows()-1)
 	}
 	return nil
+}
+
+// keepBefore commits the rows before one that was refused: they are whole, and
+// would be produced and aborted in each run until somebody mends that row. It
+// returns why the run ends.
+func (t *task) keepBefore(ctx context.Context, b *batch, row int, cause error) error {
+	var refused *FatalError
+	if !errors.As(cause, &refused) || t.tx.rows == 0 {
+		return cause
+	}
+	if row > 0 {
+		t.cover(b, row-1) // it is in this transaction, since that is not empty
+	}
+	if err := t.commit(ctx); err != nil {
+		return err // the next run meets the row again
+	}
+	return cause
 }
 
 // cover notes that the transaction holds the tablet's rows up to this one.

@@ -91,9 +91,12 @@ type Rename struct {
 }
 
 // Row is values by column: nil, bool, integers, floats (all bits are kept),
-// string, []byte, time.Time for UNIXTIME_MICROS, and strings for decimals and
-// dates (2026-01-02).
+// string, RawString, []byte, time.Time for UNIXTIME_MICROS, and strings for
+// decimals and dates (2026-01-02).
 type Row map[string]any
+
+// RawString is a STRING of any bytes, which needn't be text.
+type RawString []byte
 
 // MarshalJSON renders the values as the tool takes them.
 func (r Row) MarshalJSON() ([]byte, error) {
@@ -110,6 +113,8 @@ func toolValue(value any) any {
 		return map[string]string{"bits": strconv.FormatUint(math.Float64bits(v), 16)}
 	case float32:
 		return map[string]string{"bits": strconv.FormatUint(uint64(math.Float32bits(v)), 16)}
+	case RawString:
+		return map[string][]byte{"base64": v}
 	case time.Time:
 		return v.UTC().Format("2006-01-02T15:04:05.999999999Z")
 	default:

@@ -79,7 +79,11 @@ final class Values {
         row.addDecimal(i, decimal(value).setScale(column.getTypeAttributes().getScale()));
         break;
       case STRING:
-        row.addString(i, (String) value);
+        if (value instanceof Map) { // any bytes, also such that aren't text
+          row.addStringUtf8(i, Base64.getDecoder().decode((String) Json.object(value).get("base64")));
+        } else {
+          row.addString(i, (String) value);
+        }
         break;
       case VARCHAR:
         row.addVarchar(i, (String) value);
