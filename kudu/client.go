@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -98,6 +99,9 @@ type Client struct {
 	// new scans, so that they see at least what was seen before.
 	propagated atomic.Uint64
 	requests   *requestTracker
+	// rowWise has the addresses of tablet servers that lack the columnar
+	// layout.
+	rowWise sync.Map
 }
 
 // New checks the configuration; it doesn't connect. Close the client at the

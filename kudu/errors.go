@@ -253,6 +253,12 @@ func tserverError(op, addr string, e *pb.TabletServerErrorPB) *Error {
 	return out
 }
 
+// rpcRefusal shows the text of a call error alone: Error has the rest.
+type rpcRefusal struct{ *krpc.CallError }
+
+func (r *rpcRefusal) Error() string { return r.Message }
+func (r *rpcRefusal) Unwrap() error { return r.CallError }
+
 // callError makes an Error of a call that brought no answer of its method: the
 // RPC layer refused it, or the connection broke.
 func callError(op, addr string, err error) *Error {
@@ -262,7 +268,7 @@ func callError(op, addr string, err error) *Error {
 	switch {
 	case errors.As(err, &ce):
 		out.Code = ce.Code.String()
-		out.Err = errors.New(ce.Message)
+		out.Err = &rpcRefusal{ce}
 		switch ce.Code {
 		case pb.ErrorStatusPB_ERROR_SERVER_TOO_BUSY, pb.ErrorStatusPB_ERROR_UNAVAILABLE:
 			out.Class = ClassRetry

@@ -152,6 +152,15 @@ func (l *locations) forget(t *Tablet) {
 	}
 }
 
+// forgetID marks the location stale whatever it is.
+func (l *locations) forgetID(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.tablets[id]; e != nil {
+		e.tablet = nil
+	}
+}
+
 func (l *locations) resolve(ctx context.Context, id string) (*Tablet, error) {
 	const op = "locating"
 	intern := true

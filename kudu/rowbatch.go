@@ -19,6 +19,22 @@ type RowBatch struct {
 	schema *Schema
 	rows   int
 	cols   []ColumnView
+	// deleted is the is-deleted column of a diff scan; without cells otherwise.
+	deleted ColumnView
+}
+
+// Deleted reports, in a batch of a diff scan, whether the row was deleted. Only
+// the key columns of a deleted row mean anything: the others may hold any
+// state's values, also later ones.
+func (b *RowBatch) Deleted(row int) bool { return b.deleted.data != nil && b.deleted.data[row] != 0 }
+
+// show hides the columns that were scanned beside those asked for.
+func (b *RowBatch) show(p *projection) {
+	b.schema, b.deleted = p.shown, ColumnView{}
+	if p.deleted >= 0 && b.rows > 0 {
+		b.deleted = b.cols[p.deleted]
+	}
+	b.cols = b.cols[:min(len(b.cols), len(p.shown.cols))]
 }
 
 // Schema is the projection that the batch was scanned with.

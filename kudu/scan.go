@@ -35,6 +35,16 @@ type ScanOptions struct {
 	// Snapshot is the timestamp to read at: operations strictly below it are
 	// visible. Zero lets the server choose its present; Scanner.Snapshot tells.
 	Snapshot Timestamp
+	// Since makes it a diff scan, of the rows that operations in [Since,
+	// Snapshot) have changed: each once, as it is at Snapshot, or marked by
+	// RowBatch.Deleted. A row that was made and deleted in between is left out.
+	// It implies Ordered; predicates may be on key columns only.
+	Since Timestamp
+	// Predicates are the conditions that a row has to meet, all of them.
+	Predicates []Predicate
+	// Replica says which replicas may be read. In the modes ReadAtSnapshot any
+	// shows the same, so another one stands in when the chosen one fails.
+	Replica ReplicaSelection
 	// From and After are lower bounds, To is the upper one: encoded primary
 	// keys with a value for every key column. From is inclusive, After and To
 	// are exclusive. After needs Ordered.
@@ -46,7 +56,22 @@ type ScanOptions struct {
 	BatchBytes int
 	// NoCache keeps the blocks that the scan reads out of the server's cache.
 	NoCache bool
+	// RowWise asks for the row-wise layout even where the server offers the
+	// columnar one. The batches are the same, made at greater cost; it serves
+	// tests.
+	RowWise bool
 }
+
+// ReplicaSelection says which replicas a scan may read.
+type ReplicaSelection int
+
+const (
+	// LeaderOnly reads the leader; when that fails in a snapshot scan, another.
+	LeaderOnly ReplicaSelection = iota
+	// ClosestReplica reads one on this machine, else one at this client's
+	// location, as the cluster assigns it, else any.
+	ClosestReplica
+)
 
 const (
 	defaultBatchBytes = 1 << 20
@@ -59,11 +84,13 @@ const (
 
 	// Features of a tablet server that a request names when it depends on them
 	// (TabletServerFeatures in kudu-1.18.1 src/kudu/tserver/tserver.proto).
-	featureColumnar = 5
+	featurePredicates = 1
+	featureColumnar   = 5
 )
 
 // normalize fills in defaults and refuses what contradicts itself.
 func (o ScanOptions) normalize() (ScanOptions, error) {
+	o.Ordered = o.Ordered || o.Since != 0
 	if o.Mode == 0 {
 		o.Mode = ReadLatest
 		if o.Ordered || o.Snapshot != 0 {
@@ -77,6 +104,8 @@ func (o ScanOptions) normalize() (ScanOptions, error) {
 		return o, fmt.Errorf("a snapshot timestamp needs the mode ReadAtSnapshot")
 	case o.After != nil && !o.Ordered:
 		return o, fmt.Errorf("the bound After needs an ordered scan")
+	case o.Since != 0 && o.Snapshot != 0 && o.Since > o.Snapshot:
+		return o, fmt.Errorf("a diff scan's start %s lies after its end %s", o.Since, o.Snapshot)
 	case o.BatchBytes < 0:
 		return o, fmt.Errorf("BatchBytes is negative")
 	}
@@ -87,6 +116,13 @@ func (o ScanOptions) normalize() (ScanOptions, error) {
 	return o, nil
 }
 
+// projection is what a scan asks the server for. The columns that the reader
+// sees come first.
+type projection struct {
+	shown, wire *Schema
+	deleted     int // place of the is-deleted column, -1 without
+}
+
 // projection gives the schema that the scan's batches have.
 func (o *ScanOptions) projection(s *Schema) (*Schema, error) {
 	if o.Columns == nil {
@@ -95,8 +131,43 @@ func (o *ScanOptions) projection(s *Schema) (*Schema, error) {
 	return s.Project(o.Columns...)
 }
 
+// wireProjection adds the columns that are scanned beside those asked for.
+func (o *ScanOptions) wireProjection(s *Schema, cs *conditions) (*projection, error) {
+	p := &projection{deleted: -1}
+	var err error
+	if p.shown, err = o.projection(s); err != nil {
+		return nil, err
+	}
+	cols := append([]Column(nil), p.shown.cols...)
+	// A tablet server can crash when a scan's predicates and key bounds name
+	// more columns than its projection (KUDU-3782, in releases up to 1.18.1).
+	constrained := len(cs.byColumn)
+	bounded := len(o.From)+len(o.After)+len(o.To) > 0
+	if bounded {
+		constrained += s.keys
+	}
+	if constrained > len(cols) {
+		for i := range s.cols {
+			_, has := cs.byColumn[i]
+			if (i < s.keys || has) && p.shown.Index(s.cols[i].Name) < 0 {
+				cols = append(cols, s.cols[i])
+			}
+		}
+	}
+	if o.Since != 0 {
+		name := "is_deleted"
+		for s.Index(name) >= 0 {
+			name += "_"
+		}
+		p.deleted = len(cols)
+		cols = append(cols, Column{Name: name, Type: IsDeleted})
+	}
+	p.wire, err = NewSchema(cols)
+	return p, err
+}
+
 // openRequest is the request that opens a scan, or opens it again after the
-// last row seen.
+// last row seen; without predicates, in the columnar layout.
 func (o *ScanOptions) openRequest(tablet string, proj *Schema, resume resumePoint) *pb.NewScanRequestPB {
 	req := &pb.NewScanRequestPB{
 		TabletId:       []byte(tablet),
@@ -112,8 +183,11 @@ func (o *ScanOptions) openRequest(tablet string, proj *Schema, resume resumePoin
 	if o.Ordered {
 		req.OrderMode = ptr(int32(orderOrdered))
 	}
-	if ts := resume.snapshot; ts != 0 {
+	if ts := resume.snapshot; ts != 0 && o.Mode == ReadAtSnapshot {
 		req.SnapTimestamp = ptr(uint64(ts))
+	}
+	if o.Since != 0 {
+		req.SnapStartTimestamp = ptr(uint64(o.Since))
 	}
 	if o.Limit > 0 {
 		req.Limit = ptr(o.Limit - resume.rows)

@@ -39,6 +39,7 @@ type Scanner struct {
 type fetched struct {
 	batch   RowBatch
 	payload *krpc.Payload
+	rowwise rowwise // what the batch is made of when payload isn't
 	err     error
 }
 
@@ -55,7 +56,14 @@ func (t *Table) Scan(tablet string, opts ScanOptions) (*Scanner, error) {
 	if err != nil {
 		return nil, &Error{Op: op, Table: t.name, Tablet: tablet, Err: err}
 	}
-	proj, err := opts.projection(t.schema)
+	cs, err := compile(t.schema, opts.Predicates)
+	if err == nil && opts.Since != 0 {
+		err = cs.keysOnly(t.schema)
+	}
+	if err != nil {
+		return nil, &Error{Op: op, Table: t.name, Tablet: tablet, Err: err}
+	}
+	proj, err := opts.wireProjection(t.schema, cs)
 	if err != nil {
 		return nil, &Error{Op: op, Table: t.name, Tablet: tablet, Err: err}
 	}
@@ -66,7 +74,7 @@ func (t *Table) Scan(tablet string, opts ScanOptions) (*Scanner, error) {
 	for range cap(s.free) {
 		s.free <- &fetched{}
 	}
-	p := &pump{s: s, c: t.c, table: t, tablet: tablet, opts: opts, proj: proj}
+	p := &pump{s: s, c: t.c, table: t, tablet: tablet, opts: opts, proj: proj, conditions: cs, avoid: make(map[string]bool)}
 	p.resume.snapshot = opts.Snapshot
 	s.snapshot.Store(uint64(opts.Snapshot))
 	go func() {
@@ -102,7 +110,8 @@ func (s *Scanner) Next(ctx context.Context) (*RowBatch, error) {
 }
 
 // Snapshot is the timestamp that the scan reads at; known once Next has
-// returned a batch or io.EOF. Zero in the mode ReadLatest.
+// returned a batch or io.EOF. It is zero in the mode ReadLatest, and when the
+// server chooses the snapshot but no row can meet the predicates.
 func (s *Scanner) Snapshot() Timestamp { return Timestamp(s.snapshot.Load()) }
 
 // Close ends the scan, also in the middle, and waits for its goroutine. It may
@@ -135,18 +144,27 @@ type pump struct {
 	table  *Table
 	tablet string
 	opts   ScanOptions
-	proj   *Schema
+	proj   *projection
 	resume resumePoint
+
+	conditions *conditions
 
 	// The scanner on the server; id is nil when none is open there.
 	id   []byte
 	addr string
 	seq  uint32
+
+	where *Tablet         // whose replicas are tried; nil to look them up
+	avoid map[string]bool // addresses of replicas that have failed since the last answer
+	busy  int             // answers since then that the server is busy
 }
 
 func (p *pump) run(ctx context.Context) {
 	defer close(p.s.out)
 	defer p.closeRemote(ctx)
+	if p.conditions.never {
+		return
+	}
 	for {
 		var f *fetched
 		select {
@@ -212,169 +230,6 @@ func (p *pump) keepAlive(ctx context.Context) {
 	if errors.Is(err, ErrScannerExpired) && p.resumable() {
 		p.id = nil
 	}
-}
-
-// resumable reports whether the scan can be opened again without giving rows
-// twice.
-func (p *pump) resumable() bool { return p.opts.Ordered || p.resume.rows == 0 }
-
-// fetch gets the next answer, and does what it takes: opens the scan, waits
-// for a busy server, finds another replica. It gives up when nothing has
-// succeeded for the client's OperationTimeout.
-func (p *pump) fetch(ctx context.Context, f *fetched) (more bool, err error) {
-	giveUp := time.Now().Add(p.c.cfg.OperationTimeout)
-	pace := newBackOff()
-	for {
-		more, err = p.attempt(ctx, f)
-		if err == nil || ctx.Err() != nil {
-			return more, err
-		}
-		if err := p.react(ctx, err); err != nil {
-			return false, p.named(err)
-		}
-		wait := pace.NextBackOff()
-		if time.Now().Add(wait).After(giveUp) {
-			return false, p.named(gaveUp("scanning", context.DeadlineExceeded, err))
-		}
-		p.c.cfg.Logger.Debug("scan goes on after a failure", "table", p.table.name, "tablet", p.tablet, "wait", wait, "error", err)
-		if stop := sleep(ctx, wait); stop != nil {
-			return false, p.named(gaveUp("scanning", stop, err))
-		}
-	}
-}
-
-// react prepares the next attempt after a failure, or returns the error that
-// ends the scan.
-func (p *pump) react(ctx context.Context, err error) error {
-	class := ClassOf(err)
-	var e *Error
-	if errors.As(err, &e) && class == ClassRetry && p.id != nil && !errors.Is(err, ErrScannerExpired) {
-		// The server was too busy to begin the call: the same one may be sent
-		// again, with the same sequence number.
-		p.seq--
-		return nil
-	}
-	switch class {
-	case ClassFatal:
-		return err
-	case ClassReauth:
-		if err := p.table.renewAuthz(ctx); err != nil {
-			return err
-		}
-	case ClassRelocate, ClassReconnect:
-		p.forgetReplica()
-	}
-	if p.id != nil {
-		p.id = nil
-		if !p.resumable() {
-			return fmt.Errorf("%w: %w", ErrNotResumable, err)
-		}
-	}
-	return nil
-}
-
-func (p *pump) forgetReplica() {
-	p.c.locations.mu.Lock()
-	var tablet *Tablet
-	if e := p.c.locations.tablets[p.tablet]; e != nil {
-		tablet = e.tablet
-	}
-	p.c.locations.mu.Unlock()
-	if tablet != nil {
-		p.c.locations.forget(tablet)
-	}
-}
-
-// attempt makes one call: it opens the scan, or asks the open one for more.
-func (p *pump) attempt(ctx context.Context, f *fetched) (more bool, err error) {
-	req := &pb.ScanRequestPB{BatchSizeBytes: ptr(uint32(p.opts.BatchBytes))}
-	rpc := &krpc.Request{Service: krpc.TabletServerService, Method: "Scan", Body: req}
-	opening := p.id == nil
-	if opening {
-		if p.addr, err = p.replica(ctx); err != nil {
-			return false, err
-		}
-		p.seq = 0
-		open := p.opts.openRequest(p.tablet, p.proj, p.resume)
-		open.AuthzToken = p.table.authzToken()
-		if ts := p.c.propagated.Load(); ts != 0 {
-			open.PropagatedTimestamp = &ts
-		}
-		req.NewScanRequest = open
-		rpc.Features = []uint32{featureColumnar}
-	} else {
-		p.seq++
-		req.ScannerId = p.id
-	}
-	req.CallSeqId = ptr(p.seq)
-
-	resp := &pb.ScanResponsePB{}
-	payload, err := p.c.call(ctx, p.addr, "scanning", rpc, resp)
-	if err != nil {
-		return false, err
-	}
-	if e := resp.GetError(); e != nil {
-		payload.Release()
-		return false, tserverError("scanning", p.addr, e)
-	}
-	f.payload = payload
-	if err := p.accept(f, resp, opening); err != nil {
-		f.release()
-		return false, &Error{Op: "scanning", Addr: p.addr, Sent: true, Err: fmt.Errorf("%w: %w", ErrMalformed, err)}
-	}
-	return resp.GetHasMoreResults(), nil
-}
-
-// accept takes the rows of an answer and moves the resume point behind them.
-func (p *pump) accept(f *fetched, resp *pb.ScanResponsePB, opening bool) error {
-	p.c.observe(resp.GetPropagatedTimestamp())
-	if resp.GetHasMoreResults() {
-		if opening {
-			if p.id = resp.GetScannerId(); len(p.id) == 0 {
-				return errors.New("the server has more rows but names no scanner")
-			}
-		}
-	} else {
-		p.id = nil // the server has dropped it already
-	}
-	block := resp.GetColumnarData()
-	if block == nil {
-		if resp.GetData().GetNumRows() != 0 {
-			return errors.New("the rows come in the row-wise layout, not the columnar one")
-		}
-		// Without a row, not even of an empty block, there is nothing to show.
-		f.batch.schema, f.batch.rows = p.proj, 0
-	} else if err := decodeColumnar(&f.batch, p.proj, block, f.payload); err != nil {
-		return err
-	}
-	if resp.SnapTimestamp != nil {
-		p.resume.snapshot = Timestamp(resp.GetSnapTimestamp())
-		p.s.snapshot.Store(resp.GetSnapTimestamp())
-	}
-	if len(resp.GetLastPrimaryKey()) > 0 {
-		p.resume.lastKey = resp.GetLastPrimaryKey()
-	}
-	if p.opts.Ordered && f.batch.rows > 0 && resp.LastPrimaryKey == nil {
-		return errors.New("an ordered answer with rows names no last primary key")
-	}
-	p.resume.rows += uint64(f.batch.rows)
-	if p.opts.Limit > 0 && p.resume.rows > p.opts.Limit {
-		return fmt.Errorf("the answers hold %d rows, beyond the limit of %d", p.resume.rows, p.opts.Limit)
-	}
-	return nil
-}
-
-// replica chooses the server to read from: the leader.
-func (p *pump) replica(ctx context.Context) (string, error) {
-	tablet, err := p.c.locations.tablet(ctx, p.tablet)
-	if err != nil {
-		return "", err
-	}
-	if leader := tablet.Leader(); leader != nil {
-		return leader.Addr, nil
-	}
-	p.c.locations.forget(tablet)
-	return "", &Error{Op: "scanning", Class: ClassRetry, Err: errors.New("the tablet has no leader now")}
 }
 
 // closeRemote frees the server's scanner, if one is open.

@@ -79,6 +79,9 @@ func (t *Table) NewSession(opts SessionOptions) *Session {
 	return s
 }
 
+// Table is the table that the session writes to.
+func (s *Session) Table() *Table { return s.t }
+
 // Apply adds the operation on the row to its tablet's batch. The row may be
 // used again at once. Apply fails when the row can't be written, has no
 // partition, or ctx ends while it waits for room; the row isn't written then.
