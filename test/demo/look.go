@@ -127,8 +127,8 @@ func (d *demo) groupState(ctx context.Context, admin *kadm.Client) (string, erro
 	if err == nil {
 		err = described.Error()
 	}
-	if kerr.IsRetriable(err) {
-		return d.conn.Name + " is STARTING", nil // the group's coordinator is
+	if kerr.IsRetriable(err) || errors.Is(err, kerr.GroupIDNotFound) {
+		return d.conn.Name + " is STARTING", nil // its worker hasn't joined yet
 	} else if err != nil {
 		return "", fmt.Errorf("describing group %s: %w", name, err)
 	}
