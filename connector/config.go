@@ -46,6 +46,12 @@ type Config struct {
 	Mode         string        `koanf:"mode"`
 	StreamingKey []string      `koanf:"streaming.key"` // empty: the primary key
 	PollInterval time.Duration `koanf:"poll.interval.ms"`
+	PollMax      time.Duration `koanf:"poll.interval.max.ms"`
+
+	OffsetStart       string            `koanf:"offset.start"`    // earliest or latest
+	OffsetStartValues map[string]string `koanf:"offset.start.*"`  // by column; instead of OffsetStart
+	OffsetStopValues  map[string]string `koanf:"offset.stop.*"`   // by column; empty: never
+	SettleDelay       time.Duration     `koanf:"settle.delay.ms"` // 0: none
 
 	Topic       string   `koanf:"topic"`        // exactly one of Topic and
 	TopicPrefix string   `koanf:"topic.prefix"` // TopicPrefix is set; see TopicName

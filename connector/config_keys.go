@@ -174,6 +174,26 @@ var connectorKeys = []Key{
 		Doc: "Time between two looks at a tablet that had nothing new.",
 	},
 	{
+		Name: "poll.interval.max.ms", Type: TypeMillis, Default: time.Second, Min: 1, Max: hour, Importance: Low,
+		Doc: "What the pause between two looks at a tablet grows to while nothing new is found; it doubles from poll.interval.ms, and is back there with the first new row. Many idle tablets cost less with a longer one.",
+	},
+	{
+		Name: "offset.start", Type: TypeString, Default: "earliest", Values: []string{"earliest", "latest"}, Importance: Medium,
+		Doc: "Where a connector without stored positions begins: at the first row, or behind the last one that is there.",
+	},
+	{
+		Name: "offset.start.*", Type: TypeMap, Importance: Medium,
+		Doc: "Where a connector without stored positions begins, as values of the first columns of the streaming key, such as offset.start.event_time: 2026-01-02T00:00:00Z. Rows from there on are read, that one included.",
+	},
+	{
+		Name: "offset.stop.*", Type: TypeMap, Importance: Low,
+		Doc: "Where the connector stops and is COMPLETED, as values of the first columns of the streaming key. Rows from there on are not read. When the key begins with a time that has not come yet, the connector goes on until it has passed; otherwise it completes when no more rows below the bound are there.",
+	},
+	{
+		Name: "settle.delay.ms", Type: TypeMillis, Default: time.Duration(0), Min: 0, Max: 24 * hour, Importance: Low,
+		Doc: "How old, by the cluster's clock, a row's time must be before it is read, when the streaming key begins with a time: rows that are written out of order within this delay are read in order and none of them is missed. Default: 0, rows are read as soon as they are there.",
+	},
+	{
 		Name: "topic", Type: TypeString, Importance: High, legal: topicFault,
 		Doc: "Topic that the rows go to. Exactly one of topic and topic.prefix is given.",
 	},

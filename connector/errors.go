@@ -45,8 +45,9 @@ func (e *errReload) Unwrap() error { return e.err }
 func fatal(err error) bool {
 	var f *FatalError
 	var unreadable *offsets.UnreadableError
+	var unfit *offsets.UnfitTopicError
 	switch {
-	case errors.As(err, &f), errors.As(err, &unreadable):
+	case errors.As(err, &f), errors.As(err, &unreadable), errors.As(err, &unfit):
 		return true
 	case errors.Is(err, kafka.ErrFenced):
 		return false // whether this worker still owns the task is looked at first

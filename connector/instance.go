@@ -2,9 +2,7 @@ package connector
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,7 +14,6 @@ import (
 	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
-	"github.com/kudu2kafka/kudu2kafka/serde"
 )
 
 // instance is one connector on this worker: its clients, its membership, and
@@ -140,7 +137,7 @@ func (i *instance) ensureTopics(ctx context.Context) error {
 	adm := kadm.NewClient(client)
 	err = offsets.EnsureTopic(ctx, adm, i.cfg.OffsetsTopic(i.worker.GroupID), int32(i.cfg.TasksMax), i.worker.OffsetsReplicationFactor)
 	if err != nil {
-		return err
+		return kafka.Classify(err)
 	}
 	if !i.worker.TopicCreationEnable {
 		return nil
@@ -161,7 +158,7 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func()) error {
 	logger.Trace("predecessor fenced")
 	stored, err := offsets.Load(ctx, i.kafka.ClientOpts(), i.cfg.OffsetsTopic(i.worker.GroupID), id, i.cfg.Name)
 	if err != nil {
-		return err
+		return kafka.Classify(err)
 	}
 	logger.Trace("positions restored", "tablets", len(stored))
 	t, closeSource, err := i.newTask(ctx, id, p, stored, logger)
@@ -172,6 +169,10 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func()) error {
 	t.committed = func(rows int64) {
 		alive()
 		i.board.addRows(id, rows)
+	}
+	t.completed = func() {
+		i.board.setTask(id, Completed, nil)
+		logger.Info("task completed: everything before offset.stop is published")
 	}
 	i.board.setTask(id, Running, nil)
 	return t.loop(ctx)
@@ -198,13 +199,16 @@ func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored ma
 			continue
 		}
 		if pos.TableID != "" && pos.TableID != table.ID() {
-			return nil, nil, &FatalError{fmt.Errorf("the stored positions belong to another table (id %s) that was dropped; table %q is new (id %s): reset the connector's offsets to read it from the start", pos.TableID, table.Name(), table.ID())}
+			return nil, nil, anotherTable(table, pos.TableID)
 		}
 		byTablet[key.Tablet] = pos
 	}
-	src, err := startOffsetSource(offsetOptions{
-		table: table, tablets: tablets, stored: byTablet, columns: plan.columns, streaming: plan.streaming,
-		batchSize: int(i.cfg.KuduScanBatchBytes), poll: i.cfg.PollInterval, logger: logger,
+	src, err := startOffsetSource(ctx, offsetOptions{
+		reading: reading{
+			table: table, client: i.kudu, plan: plan, batchBytes: int(i.cfg.KuduScanBatchBytes),
+			settle: i.cfg.SettleDelay, logger: logger,
+		},
+		tablets: tablets, stored: byTablet, pace: pollPace{interval: i.cfg.PollInterval, max: i.cfg.PollMax},
 	})
 	if err != nil {
 		return nil, nil, err
@@ -243,89 +247,3 @@ const (
 	bufferBudget = 32 << 20
 	leastBuffer  = 2 << 20
 )
-
-// readPlan is what a configuration means for a table's schema.
-type readPlan struct {
-	columns   []string // the projection
-	streaming []string // the streaming key
-	encoder   serde.Encoder
-	timestamp int // place of timestamp.column in columns, -1 without
-}
-
-// planRead checks the configuration against the schema; the error joins all
-// faults, each beginning with its key.
-func planRead(cfg Config, schema *kudu.Schema) (*readPlan, error) {
-	var faults []error
-	fault := func(key string, err error) {
-		if err != nil {
-			faults = append(faults, fmt.Errorf("%s: %w", key, err))
-		}
-	}
-	p := &readPlan{streaming: cfg.StreamingKey, timestamp: -1}
-	for i := range schema.NumColumns() {
-		p.columns = append(p.columns, schema.Column(i).Name)
-	}
-	if len(p.streaming) == 0 {
-		p.streaming = schema.KeyNames()
-	}
-	fault("streaming.key", checkStreamingKey(p.streaming, schema))
-	keys := cfg.KeyColumns
-	if len(keys) == 0 {
-		keys = p.streaming
-	}
-	var missing error
-	for _, k := range keys {
-		if schema.Index(k) < 0 && (len(cfg.KeyColumns) > 0) {
-			missing = errors.Join(missing, noColumn(k, schema))
-		}
-	}
-	fault("key.columns", missing)
-	var err error
-	p.timestamp, err = timestampPlace(schema, p.columns, cfg.TimestampColumn)
-	fault("timestamp.column", err)
-	if len(faults) > 0 {
-		return nil, errors.Join(faults...)
-	}
-	proj, err := schema.Project(p.columns...)
-	if err != nil {
-		return nil, fmt.Errorf("kudu.table: %w", err)
-	}
-	p.encoder, err = serde.NewEncoder(proj, keys, p.columns, serde.Options{
-		Converter: cfg.ValueConverter, DecimalHandling: cfg.DecimalHandlingMode, TimePrecision: cfg.TimePrecisionMode,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return p, nil
-}
-
-// checkStreamingKey lets prefixes of the primary key pass.
-func checkStreamingKey(key []string, schema *kudu.Schema) error {
-	for i, name := range key {
-		place := schema.Index(name)
-		if place < 0 {
-			return noColumn(name, schema)
-		}
-		if i >= schema.NumKeys() || schema.Column(i).Name != name {
-			return fmt.Errorf("%v is not a prefix of the primary key %v: this release orders rows only by such a prefix", key, schema.KeyNames())
-		}
-	}
-	for i := range schema.NumKeys() {
-		if schema.Column(i).AutoIncrementing && i == 0 {
-			return errors.New("the primary key begins with the auto-incrementing column")
-		}
-	}
-	return nil
-}
-
-func noColumn(name string, schema *kudu.Schema) error {
-	return fmt.Errorf("the table has no column %q; its columns are %s", name, strings.Join(columnNames(schema), ", "))
-}
-
-func columnNames(schema *kudu.Schema) []string {
-	var names []string
-	for i := range schema.NumColumns() {
-		names = append(names, schema.Column(i).Name)
-	}
-	return names
-}

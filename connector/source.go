@@ -2,6 +2,8 @@ package connector
 
 import (
 	"context"
+	"sync"
+	"time"
 
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
@@ -10,11 +12,16 @@ import (
 // source reads the tablets of one task in the order that its mode promises.
 // It runs goroutines of its own between start and Close.
 type source interface {
+	// Initial gives positions to store before the first row is published, by
+	// tablet id: a start that must survive a restart, tablets that are gone.
+	Initial() ([]storedPosition, error)
 	// Batches gives the batches that are ready, those of one tablet in position
 	// order (I4). The receiver calls done on each before it waits for another.
 	Batches() <-chan *batch
 	// Drained is signalled when no tablet is known to have more rows now.
 	Drained() <-chan struct{}
+	// Completed is closed when everything up to offset.stop has been received.
+	Completed() <-chan struct{}
 	// Failed gives the error that ended the source.
 	Failed() <-chan error
 	// Position renders where a tablet stands after a published row.
@@ -23,37 +30,221 @@ type source interface {
 	Close()
 }
 
-// batch is a number of rows of one tablet. The rows are borrowed until done.
+// storedPosition is a position on its way to the offsets topic.
+type storedPosition struct {
+	tablet string
+	pos    offsets.Position
+	retire bool // a tombstone instead: the tablet is gone
+}
+
+// batch is a number of rows of one tablet, or in the order of the table of
+// several. The rows are borrowed until done.
 type batch struct {
-	tablet *tabletReader
-	rows   *kudu.RowBatch
+	rows *kudu.RowBatch
+	// keep lists the rows to publish; nil means all.
+	keep []int32
 	// snapshot is the timestamp the rows were read at.
 	snapshot kudu.Timestamp
-	taken    chan struct{}
+	// tablets are those that the rows are of; from tells which of them each row
+	// is of, and is nil when there is only one.
+	tablets []*tabletReader
+	from    []uint16
+
+	order *order
+	taken chan struct{}
 }
 
 // done gives the rows back to the source.
 func (b *batch) done() { b.taken <- struct{}{} }
 
+// published is the number of rows to publish.
+func (b *batch) published() int {
+	if b.keep != nil {
+		return len(b.keep)
+	}
+	return b.rows.NumRows()
+}
+
+// row is the place of the i-th row to publish.
+func (b *batch) row(i int) int {
+	if b.keep != nil {
+		return int(b.keep[i])
+	}
+	return i
+}
+
+// tablet is the one that the row is of.
+func (b *batch) tablet(row int) *tabletReader {
+	if b.from == nil {
+		return b.tablets[0]
+	}
+	return b.tablets[b.from[row]]
+}
+
+// pointAt is the place of a row in the order of its tablet.
+func (b *batch) pointAt(row int) point {
+	return point{key: b.order.appendKey(nil, b.rows, row), snapshot: b.snapshot}
+}
+
 // point is the place of one row in the order of its tablet.
 type point struct {
-	key      []byte // encoded primary key
+	key      []byte // order key
 	snapshot kudu.Timestamp
+	phase    string // empty: streaming
 }
 
-// sender hands batches to the task and waits until they are done with.
-type sender struct {
-	out chan *batch
+// tabletReader is where a source stands in one tablet.
+type tabletReader struct {
+	id  string
+	hwm []byte // order key of the last row handed out; nil at the start
+	// from is the order key to begin at while hwm is nil; nil: the first row.
+	from []byte
+	due  time.Time
+	// idle is how long the next pause is, should the next poll find nothing.
+	idle time.Duration
+	// complete says that the tablet has been read up to offset.stop.
+	complete bool
 }
 
-func (s sender) send(ctx context.Context, b *batch) bool {
-	select {
-	case s.out <- b:
-	case <-ctx.Done():
-		return false
+// poller reads what a tablet has beyond its high-water mark, once. It hands
+// batches to emit, which reports false when the source is being closed. More
+// says that there may be more at once.
+type poller interface {
+	poll(ctx context.Context, r *tabletReader, emit func(*batch) bool) (more bool, err error)
+}
+
+// pollingSource polls a task's tablets as they fall due, several at a time, and
+// less and less often those that have nothing new.
+type pollingSource struct {
+	poller poller
+	pace   pollPace
+	out    chan *batch
+
+	drained   chan struct{}
+	completed chan struct{}
+	failed    chan error
+	cancel    context.CancelFunc
+	readers   sync.WaitGroup
+	queue     *dueQueue
+
+	mu      sync.Mutex
+	flowing int // polls that have given rows and have not ended
+	left    int // tablets that are not complete
+}
+
+// pollPace is how often a tablet is polled.
+type pollPace struct {
+	interval time.Duration // after rows
+	max      time.Duration // what the pauses of an idle tablet grow to
+}
+
+// scansAtOnce is how many tablets of one task are read at a time. Each open
+// scan holds up to two batches.
+const scansAtOnce = 2
+
+// startPolling begins to read. A bounded source, one with an offset.stop,
+// completes.
+func (s *pollingSource) startPolling(readers []*tabletReader, bounded bool) {
+	s.out, s.drained, s.failed = make(chan *batch), make(chan struct{}, 1), make(chan error, 1)
+	s.completed, s.left = make(chan struct{}), len(readers)
+	if bounded && len(readers) == 0 {
+		close(s.completed)
 	}
-	// The task always comes to done: it doesn't wait for anything else while it
-	// holds a batch, but for Kafka to take records, which ends with its context.
-	<-b.taken
-	return true
+	s.queue = newDueQueue(readers)
+	ctx, cancel := context.WithCancel(context.Background())
+	s.cancel = cancel
+	for range min(scansAtOnce, len(readers)) {
+		s.readers.Go(func() { s.read(ctx) })
+	}
+}
+
+func (s *pollingSource) Batches() <-chan *batch     { return s.out }
+func (s *pollingSource) Drained() <-chan struct{}   { return s.drained }
+func (s *pollingSource) Completed() <-chan struct{} { return s.completed }
+func (s *pollingSource) Failed() <-chan error       { return s.failed }
+
+func (s *pollingSource) Close() {
+	s.cancel()
+	s.readers.Wait()
+}
+
+// read takes tablets as they fall due and polls them, until ctx ends or a poll
+// fails.
+func (s *pollingSource) read(ctx context.Context) {
+	for {
+		r := s.queue.take(ctx)
+		if r == nil {
+			return
+		}
+		rows, more, err := s.poll(ctx, r)
+		if err != nil {
+			if ctx.Err() == nil {
+				select {
+				case s.failed <- err:
+				default: // one failure is enough to end the task's run
+				}
+			}
+			return
+		}
+		r.due = time.Now()
+		switch {
+		case r.complete:
+			s.finish() // it isn't polled again
+			continue
+		case more:
+			r.idle = s.pace.interval
+		case rows:
+			r.idle = s.pace.interval
+			r.due = r.due.Add(r.idle)
+		default:
+			r.due = r.due.Add(max(r.idle, s.pace.interval))
+			r.idle = min(2*max(r.idle, s.pace.interval), max(s.pace.max, s.pace.interval))
+		}
+		s.queue.put(r)
+	}
+}
+
+// poll polls one tablet and keeps count of the tablets that are giving rows.
+func (s *pollingSource) poll(ctx context.Context, r *tabletReader) (rows, more bool, err error) {
+	more, err = s.poller.poll(ctx, r, func(b *batch) bool {
+		if !rows {
+			rows = true
+			s.flow(1)
+		}
+		select {
+		case s.out <- b:
+		case <-ctx.Done():
+			return false
+		}
+		// The task always comes to done: it doesn't wait for anything else while
+		// it holds a batch, but for Kafka to take records, which ends with its
+		// context.
+		<-b.taken
+		return true
+	})
+	if rows {
+		s.flow(-1)
+	}
+	return rows, more, err
+}
+
+// finish counts the tablets that have been read up to offset.stop.
+func (s *pollingSource) finish() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.left--; s.left == 0 {
+		close(s.completed)
+	}
+}
+
+// flow counts the tablets that are giving rows, and signals when none is.
+func (s *pollingSource) flow(change int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.flowing += change; s.flowing == 0 {
+		select {
+		case s.drained <- struct{}{}:
+		default:
+		}
+	}
 }

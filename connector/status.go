@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// State is what a connector or a task is doing, in Kafka Connect's words and
-// RESTORING, which is the time between a task's assignment and its first scan.
+// State is what a connector or a task is doing, in Kafka Connect's words, and
+// two more: RESTORING is the time between a task's assignment and its first scan.
 type State string
 
 // The states.
@@ -16,6 +16,8 @@ const (
 	Running    State = "RUNNING"
 	Restarting State = "RESTARTING"
 	Failed     State = "FAILED"
+	// Completed: everything before offset.stop is published.
+	Completed State = "COMPLETED"
 )
 
 // TaskStatus is the state of one task as this worker sees it.
@@ -82,8 +84,13 @@ func (b *statusBoard) snapshot(name string) Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := Status{Connector: name, State: b.state, Cause: b.cause}
+	completed := len(b.tasks) > 0
 	for _, t := range b.tasks {
 		s.Tasks = append(s.Tasks, *t)
+		completed = completed && t.State == Completed
+	}
+	if completed && s.State == Running {
+		s.State = Completed
 	}
 	sort.Slice(s.Tasks, func(i, j int) bool { return s.Tasks[i].Task < s.Tasks[j].Task })
 	return s

@@ -9,7 +9,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
 	"github.com/kudu2kafka/kudu2kafka/serde"
 )
@@ -32,6 +31,8 @@ type task struct {
 	logger   hclog.Logger
 	// committed is told the rows of each committed transaction.
 	committed func(rows int64)
+	// completed is told when everything up to offset.stop is committed.
+	completed func()
 
 	producer *producer
 	source   source
@@ -63,6 +64,10 @@ func (t *task) loop(ctx context.Context) error {
 	t.tx.points = make(map[string]point)
 	t.slabs = newSlabPool(t.producer.done)
 	t.slab = t.slabs.get()
+	if err := t.storeInitial(ctx); err != nil {
+		return err
+	}
+	completed := t.source.Completed()
 	for {
 		select {
 		case b := <-t.source.Batches():
@@ -77,6 +82,12 @@ func (t *task) loop(ctx context.Context) error {
 			if err := t.commit(ctx); err != nil {
 				return err
 			}
+		case <-completed:
+			completed = nil
+			if err := t.commit(ctx); err != nil {
+				return err
+			}
+			t.completed()
 		case err := <-t.source.Failed():
 			// What came before the failure is whole.
 			return errors.Join(err, t.commit(ctx))
@@ -89,22 +100,46 @@ func (t *task) loop(ctx context.Context) error {
 	}
 }
 
+// storeInitial commits positions that must be there before the first row.
+func (t *task) storeInitial(ctx context.Context) error {
+	initial, err := t.source.Initial()
+	if err != nil || len(initial) == 0 {
+		return err
+	}
+	var records []*kgo.Record
+	for _, p := range initial {
+		key := offsets.Key{Connector: t.name, Table: t.table, Tablet: p.tablet}
+		var r *kgo.Record
+		if p.retire {
+			r, err = offsets.Tombstone(t.offsets, t.id, key)
+		} else {
+			r, err = offsets.Record(t.offsets, t.id, key, p.pos)
+		}
+		if err != nil {
+			return err
+		}
+		records = append(records, r)
+	}
+	if err := t.begin(ctx); err != nil {
+		return err
+	}
+	return t.end(ctx, records)
+}
+
 // publish produces the rows of a batch, ending transactions on the way when
 // they are full.
 func (t *task) publish(ctx context.Context, b *batch) error {
 	defer b.done()
 	now := time.Now()
-	var headers []kgo.RecordHeader
-	if t.headers {
-		headers = recordHeaders(t.table, b)
-	}
-	for row := range b.rows.NumRows() {
+	headers := t.headersOf(b)
+	for i := range b.published() {
+		row := b.row(i)
 		if !t.tx.open {
 			if err := t.begin(ctx); err != nil {
 				return err
 			}
 		}
-		size, err := t.produce(ctx, b, row, now, headers)
+		size, err := t.produce(ctx, b, row, now, headers.of(b, row))
 		if err != nil {
 			return t.keepBefore(ctx, b, row, err)
 		}
@@ -140,9 +175,21 @@ func (t *task) keepBefore(ctx context.Context, b *batch, row int, cause error) e
 	return cause
 }
 
-// cover notes that the transaction holds the tablet's rows up to this one.
+// cover notes that the transaction holds the batch's rows up to this one.
 func (t *task) cover(b *batch, row int) {
-	t.tx.points[b.tablet.id] = b.tablet.pointAt(b, row)
+	if b.from == nil {
+		t.tx.points[b.tablets[0].id] = b.pointAt(row)
+		return
+	}
+	missing := len(b.tablets)
+	seen := make([]bool, missing)
+	for ; row >= 0 && missing > 0; row-- {
+		if n := b.from[row]; !seen[n] {
+			seen[n] = true
+			missing--
+			t.tx.points[b.tablets[n].id] = b.pointAt(row)
+		}
+	}
 }
 
 // produce encodes one row and hands it to the producer. It gives the bytes of
@@ -181,11 +228,11 @@ func (t *task) produce(ctx context.Context, b *batch, row int, now time.Time, he
 
 // refuse names the row that can't be encoded (I5).
 func (t *task) refuse(b *batch, row int, err error) error {
-	pos, posErr := t.source.Position(b.tablet.pointAt(b, row))
+	pos, posErr := t.source.Position(b.pointAt(row))
 	if posErr != nil {
 		return &FatalError{errors.Join(err, posErr)}
 	}
-	return &FatalError{fmt.Errorf("encoding the row %s of tablet %s: %w", pos.PrimaryKey, b.tablet.id, err)}
+	return &FatalError{fmt.Errorf("encoding the row %s of tablet %s: %w", pos.PrimaryKey, b.tablet(row).id, err)}
 }
 
 func (t *task) begin(ctx context.Context) error {
@@ -208,6 +255,11 @@ func (t *task) commit(ctx context.Context) error {
 	if err != nil {
 		return t.giveUp(ctx, err)
 	}
+	return t.end(ctx, records)
+}
+
+// end commits the open transaction with these positions.
+func (t *task) end(ctx context.Context, records []*kgo.Record) error {
 	t.logger.Trace("transaction ends", "rows", t.tx.rows, "bytes", t.tx.bytes)
 	out, err := t.producer.end(ctx, records)
 	if out != committed {
@@ -256,29 +308,32 @@ func (t *task) giveUp(ctx context.Context, cause error) error {
 	return cause
 }
 
-// recordHeaders are the same for all rows of a batch.
-func recordHeaders(table string, b *batch) []kgo.RecordHeader {
-	return []kgo.RecordHeader{
-		{Key: "kudu.table", Value: []byte(table)},
-		{Key: "kudu.tablet", Value: []byte(b.tablet.id)},
-		{Key: "kudu.snapshot", Value: []byte(fmt.Sprint(uint64(b.snapshot)))},
-		{Key: "kudu.mode", Value: []byte(modeOffset)},
+// batchHeaders are the headers of a batch's records, by tablet; nil without
+// headers.enable.
+type batchHeaders [][]kgo.RecordHeader
+
+func (h batchHeaders) of(b *batch, row int) []kgo.RecordHeader {
+	switch {
+	case h == nil:
+		return nil
+	case b.from == nil:
+		return h[0]
 	}
+	return h[b.from[row]]
 }
 
-// timestampPlace finds timestamp.column in the projection.
-func timestampPlace(schema *kudu.Schema, columns []string, name string) (int, error) {
-	if name == "" {
-		return -1, nil
+func (t *task) headersOf(b *batch) batchHeaders {
+	if !t.headers {
+		return nil
 	}
-	for i, c := range columns {
-		if c != name {
-			continue
+	all := make(batchHeaders, len(b.tablets))
+	for n, tablet := range b.tablets {
+		all[n] = []kgo.RecordHeader{
+			{Key: "kudu.table", Value: []byte(t.table)},
+			{Key: "kudu.tablet", Value: []byte(tablet.id)},
+			{Key: "kudu.snapshot", Value: []byte(fmt.Sprint(uint64(b.snapshot)))},
+			{Key: "kudu.mode", Value: []byte(modeOffset)},
 		}
-		if col := schema.Column(schema.Index(c)); col.Type != kudu.UnixtimeMicros {
-			return -1, fmt.Errorf("column %q is a %s: only a UNIXTIME_MICROS column can be the record's timestamp", name, col.TypeString())
-		}
-		return i, nil
 	}
-	return -1, fmt.Errorf("the table has no column %q", name)
+	return all
 }

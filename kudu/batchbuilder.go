@@ -73,6 +73,66 @@ func (b *BatchBuilder) appendValue(v *ColumnView, col *Column, val any) (err err
 	return err
 }
 
+// AppendFrom adds a row of another batch of an equal schema, copying its cells.
+func (b *BatchBuilder) AppendFrom(src *RowBatch, row int) {
+	for i := range b.cols {
+		v, from := &b.cols[i], &src.cols[i]
+		null := from.IsNull(row)
+		if v.present != nil {
+			if b.rows%8 == 0 {
+				v.present = append(v.present, 0)
+			}
+			if !null {
+				v.present[b.rows/8] |= 1 << (b.rows % 8)
+			}
+		}
+		if v.typ.VarLen() {
+			if !null {
+				v.varlen = append(v.varlen, from.Bytes(row)...)
+			}
+			v.data = binary.LittleEndian.AppendUint32(v.data, uint32(len(v.varlen)))
+			continue
+		}
+		size := v.typ.Size()
+		v.data = append(v.data, from.data[row*size:(row+1)*size]...)
+	}
+	b.rows++
+}
+
+// NumRows is the number of rows so far.
+func (b *BatchBuilder) NumRows() int { return b.rows }
+
+// Bytes is the memory that the cells take so far.
+func (b *BatchBuilder) Bytes() int {
+	n := 0
+	for i := range b.cols {
+		n += len(b.cols[i].data) + len(b.cols[i].varlen) + len(b.cols[i].present)
+	}
+	return n
+}
+
+// Batch gives the rows so far as a batch that shares the builder's memory: it
+// is valid until the builder's next call.
+func (b *BatchBuilder) Batch() *RowBatch {
+	return &RowBatch{schema: b.schema, rows: b.rows, cols: b.cols}
+}
+
+// Reset drops all rows and keeps the memory.
+func (b *BatchBuilder) Reset() {
+	b.rows = 0
+	for i := range b.cols {
+		v := &b.cols[i]
+		v.varlen = v.varlen[:0]
+		if v.present != nil {
+			v.present = v.present[:0]
+		}
+		v.data = v.data[:0]
+		if v.typ.VarLen() {
+			v.data = append(v.data, 0, 0, 0, 0)
+		}
+	}
+}
+
 // Build gives the batch; the builder must not be used any more.
 func (b *BatchBuilder) Build() *RowBatch {
 	return &RowBatch{schema: b.schema, rows: b.rows, cols: b.cols}

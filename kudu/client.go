@@ -130,6 +130,10 @@ func (c *Client) Close() error {
 	return nil
 }
 
+// Observed is the latest timestamp that a server of the cluster has told this
+// client; zero before the first scan or write.
+func (c *Client) Observed() Timestamp { return Timestamp(c.propagated.Load()) }
+
 // observe takes note of a timestamp that came from a server.
 func (c *Client) observe(ts uint64) {
 	for {

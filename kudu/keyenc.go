@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 )
 
 // The encoded primary key: the bytes by which Kudu orders the rows of a tablet,
@@ -11,6 +12,11 @@ import (
 // integers have their top bit flipped and stand big-endian. The last column of
 // a group, if of variable length, stands bare; an earlier one has each zero
 // byte written as 00 01 and ends with 00 00.
+
+//
+// BOOL, FLOAT and DOUBLE can't be in a Kudu key; here they have an encoding all
+// the same, so that rows can be ordered by any column: false before true,
+// numbers by value, both zeros alike, every NaN above infinity.
 
 // appendKeyCell appends one fixed-width cell, given little-endian, in key
 // order.
@@ -21,10 +27,64 @@ func appendKeyCell(dst []byte, t DataType, cell []byte) []byte {
 	}
 	switch t {
 	case Uint8, Uint16, Uint32, Uint64:
+	case Float:
+		f := math.Float32frombits(binary.BigEndian.Uint32(dst[n:]))
+		binary.BigEndian.PutUint32(dst[n:], orderedFloat32(f))
+	case Double:
+		f := math.Float64frombits(binary.BigEndian.Uint64(dst[n:]))
+		binary.BigEndian.PutUint64(dst[n:], orderedFloat64(f))
 	default:
 		dst[n] ^= 0x80
 	}
 	return dst
+}
+
+// orderedFloat32 maps numbers to integers of the same order: negative ones
+// have all bits flipped, the others the sign only.
+func orderedFloat32(f float32) uint32 {
+	switch {
+	case f != f:
+		f = float32(math.NaN())
+	case f == 0:
+		f = 0
+	}
+	b := math.Float32bits(f)
+	return b ^ (uint32(int32(b)>>31) | 1<<31)
+}
+
+func orderedFloat64(f float64) uint64 {
+	switch {
+	case f != f:
+		f = math.NaN()
+	case f == 0:
+		f = 0
+	}
+	b := math.Float64bits(f)
+	return b ^ (uint64(int64(b)>>63) | 1<<63)
+}
+
+// unorderKeyCell turns a fixed-width cell in key order, big-endian, into the
+// stored form.
+func unorderKeyCell(t DataType, key []byte) []byte {
+	cell := make([]byte, len(key))
+	for i, b := range key {
+		cell[len(key)-1-i] = b
+	}
+	top := len(cell) - 1
+	switch t {
+	case Uint8, Uint16, Uint32, Uint64:
+	case Float, Double:
+		if cell[top]&0x80 == 0 { // a negative number
+			for i := range cell {
+				cell[i] ^= 0xff
+			}
+		} else {
+			cell[top] ^= 0x80
+		}
+	default:
+		cell[top] ^= 0x80
+	}
+	return cell
 }
 
 func appendKeyBytes(dst, cell []byte, last bool) []byte {
@@ -45,7 +105,9 @@ func appendKeyBytes(dst, cell []byte, last bool) []byte {
 }
 
 // AppendKey appends the encoded key of a row, taken from the batch's columns at
-// the given places, which must be the key's columns in key order.
+// the given places, which must be the key's columns in key order. It orders rows
+// by any columns, not only by those of a primary key; none of the cells may be
+// NULL.
 func AppendKey(dst []byte, b *RowBatch, places []int, row int) []byte {
 	for k, place := range places {
 		v := &b.cols[place]
@@ -66,6 +128,18 @@ func (s *Schema) EncodePrimaryKey(values ...any) ([]byte, error) {
 	}
 	return encodeGroup(nil, s.cols[:s.keys], values)
 }
+
+// EncodeKey encodes values of the columns, which need not be a primary key, as
+// AppendKey does.
+func EncodeKey(cols []Column, values []any) ([]byte, error) {
+	if len(values) != len(cols) {
+		return nil, fmt.Errorf("the key has %d columns, not %d", len(cols), len(values))
+	}
+	return encodeGroup(nil, cols, values)
+}
+
+// DecodeKey is the inverse of EncodeKey. A negative zero comes back as zero.
+func DecodeKey(cols []Column, key []byte) ([]any, error) { return decodeGroup(cols, key) }
 
 // encodeGroup encodes values as one group of columns: a primary key, the
 // columns of one hash dimension, or a range key.
@@ -113,10 +187,7 @@ func decodeGroup(cols []Column, key []byte) ([]any, error) {
 			if len(rest) < size {
 				return nil, fmt.Errorf("decoding key column %q: %d bytes left, %s needs %d", c.Name, len(rest), c.Type, size)
 			}
-			v.data = appendKeyCell(nil, Uint8, rest[:size]) // reversed: big to little-endian
-			if c.Type != Uint8 && c.Type != Uint16 && c.Type != Uint32 && c.Type != Uint64 {
-				v.data[size-1] ^= 0x80
-			}
+			v.data = unorderKeyCell(c.Type, rest[:size])
 			rest = rest[size:]
 		}
 		values[i] = v.Value(0)

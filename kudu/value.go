@@ -219,3 +219,37 @@ func (b *RowBatch) Values(row int) []any {
 	}
 	return vals
 }
+
+// MinValue is the least value of the column's type, in the order of encoded
+// keys.
+func MinValue(c Column) any {
+	switch c.Type {
+	case String, Varchar:
+		return ""
+	case Binary:
+		return []byte{}
+	case Bool, IsDeleted:
+		return false
+	case Float:
+		return float32(math.Inf(-1))
+	case Double:
+		return math.Inf(-1)
+	case Int8:
+		return int64(math.MinInt8)
+	case Int16:
+		return int64(math.MinInt16)
+	case Int32:
+		return int64(math.MinInt32)
+	case Date:
+		return int64(minDate)
+	case Uint8, Uint16, Uint32, Uint64:
+		return uint64(0)
+	case Decimal32:
+		return Int128FromInt64(math.MinInt32)
+	case Decimal64:
+		return Int128FromInt64(math.MinInt64)
+	case Decimal128, Int128Type:
+		return Int128{Hi: math.MinInt64}
+	}
+	return int64(math.MinInt64)
+}

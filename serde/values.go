@@ -368,6 +368,26 @@ func parseValue(col *kudu.Column, raw json.RawMessage) (any, error) {
 	return parseScalar(col, text, number)
 }
 
+// ParseText reads a value that is written as bare text, such as a bound in a
+// configuration: numbers and booleans in their usual form, strings as they are,
+// times as ISO-8601 or as an integer, BINARY as base64.
+func ParseText(col *kudu.Column, text string) (any, error) {
+	if col.Type == kudu.Bool {
+		v, err := strconv.ParseBool(text)
+		if err != nil {
+			return nil, fmt.Errorf("column %q: %q is neither true nor false", col.Name, text)
+		}
+		return v, nil
+	}
+	_, err := strconv.ParseFloat(text, 64)
+	number := err == nil && !col.Type.VarLen()
+	v, err := parseScalar(col, text, number)
+	if err != nil {
+		return nil, fmt.Errorf("column %q: %w", col.Name, err)
+	}
+	return v, nil
+}
+
 func wrongType(col *kudu.Column, what string) error {
 	return fmt.Errorf("%s is not a value of %s", what, col.TypeString())
 }

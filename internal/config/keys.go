@@ -86,7 +86,7 @@ func nearest(k kind, name string) string {
 // the broker refuses only when the topic is created.
 func slipOf(k kind, name string) string {
 	for _, key := range k.keys() {
-		if key.Type != connector.TypeMap && key.Absent == "" && editDistance(name, key.Name) <= 2 {
+		if key.Type != connector.TypeMap && key.Absent == "" && !strings.HasPrefix(name, key.Name+".") && editDistance(name, key.Name) <= 2 {
 			return key.Name
 		}
 	}

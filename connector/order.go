@@ -1,0 +1,145 @@
+package connector
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu"
+	"github.com/kudu2kafka/kudu2kafka/offsets"
+	"github.com/kudu2kafka/kudu2kafka/serde"
+)
+
+// order is the total order of a connector's rows: by the streaming key, and
+// among equal ones by the primary key. Each row has an order key, bytes that
+// compare as the rows do; a compound bound on them is lexicographic and exact
+// by construction.
+type order struct {
+	streaming []kudu.Column
+	primary   []kudu.Column
+	// prefix says that the streaming key is a prefix of the primary key. Then the
+	// order key is the encoded primary key, by which Kudu itself orders.
+	prefix bool
+	// columns are those of the order key: the primary key's, or without prefix
+	// the streaming key's and the primary key's.
+	columns []kudu.Column
+	places  []int // of columns within the projection
+}
+
+// newOrder makes the order of the streaming key; the projection must hold its
+// columns and the primary key's.
+func newOrder(streaming []string, schema *kudu.Schema, projection []string) (*order, error) {
+	o := &order{primary: schema.Columns()[:schema.NumKeys()]}
+	for _, name := range streaming {
+		place := schema.Index(name)
+		if place < 0 {
+			return nil, noColumn(name, schema)
+		}
+		col := schema.Column(place)
+		switch {
+		case col.Nullable:
+			return nil, fmt.Errorf("column %q can be NULL, which has no place in an order: choose a column that is NOT NULL", name)
+		case !col.Type.Known():
+			return nil, fmt.Errorf("column %q is a %s, which has no order", name, col.TypeString())
+		case slices.ContainsFunc(o.streaming, func(c kudu.Column) bool { return c.Name == name }):
+			return nil, fmt.Errorf("column %q is named twice", name)
+		}
+		o.streaming = append(o.streaming, *col)
+	}
+	o.prefix = len(o.streaming) <= len(o.primary)
+	for i := range o.streaming {
+		if o.prefix && o.streaming[i].Name != o.primary[i].Name {
+			o.prefix = false
+		}
+	}
+	o.columns = o.primary
+	if !o.prefix {
+		o.columns = append(slices.Clone(o.streaming), o.primary...)
+	}
+	for _, c := range o.columns {
+		o.places = append(o.places, slices.Index(projection, c.Name))
+	}
+	return o, nil
+}
+
+// appendKey appends a row's order key.
+func (o *order) appendKey(dst []byte, rows *kudu.RowBatch, row int) []byte {
+	return kudu.AppendKey(dst, rows, o.places, row)
+}
+
+// split gives the values of the streaming key and of the primary key.
+func (o *order) split(key []byte) (streaming, primary []any, err error) {
+	values, err := kudu.DecodeKey(o.columns, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	if o.prefix {
+		return values[:len(o.streaming)], values, nil
+	}
+	return values[:len(o.streaming)], values[len(o.streaming):], nil
+}
+
+// primaryKey is the encoded primary key of the row with this order key.
+func (o *order) primaryKey(key []byte) ([]byte, error) {
+	if o.prefix {
+		return key, nil
+	}
+	_, primary, err := o.split(key)
+	if err != nil {
+		return nil, err
+	}
+	return kudu.EncodeKey(o.primary, primary)
+}
+
+// store writes an order key into a position, for people to read.
+func (o *order) store(pos *offsets.Position, key []byte) error {
+	streaming, primary, err := o.split(key)
+	if err != nil {
+		return fmt.Errorf("rendering a position: %w", err)
+	}
+	if pos.Key, err = serde.MarshalValues(o.streaming, streaming); err != nil {
+		return fmt.Errorf("rendering a position: %w", err)
+	}
+	if pos.PrimaryKey, err = serde.MarshalValues(o.primary, primary); err != nil {
+		return fmt.Errorf("rendering a position: %w", err)
+	}
+	return nil
+}
+
+// restore reads the order key back. A position that doesn't fit the table is
+// fatal: somebody patched it, or the table is another one.
+func (o *order) restore(pos offsets.Position) ([]byte, error) {
+	primary, err := serde.UnmarshalValues(o.primary, pos.PrimaryKey)
+	if err != nil {
+		return nil, &FatalError{fmt.Errorf("its primary_key doesn't fit the table: %w", err)}
+	}
+	streaming, err := serde.UnmarshalValues(o.streaming, pos.Key)
+	if err != nil {
+		return nil, &FatalError{fmt.Errorf("its key doesn't fit the streaming key: %w", err)}
+	}
+	if !o.prefix {
+		return kudu.EncodeKey(o.columns, append(streaming, primary...))
+	}
+	a, err := kudu.EncodeKey(o.streaming, streaming)
+	if err != nil {
+		return nil, &FatalError{err}
+	}
+	b, err := kudu.EncodeKey(o.streaming, primary[:len(streaming)])
+	if err != nil {
+		return nil, &FatalError{err}
+	}
+	if string(a) != string(b) {
+		return nil, &FatalError{fmt.Errorf("its key %s and its primary_key %s disagree: patch both alike", pos.Key, pos.PrimaryKey)}
+	}
+	return kudu.EncodeKey(o.primary, primary)
+}
+
+// bound is the order key at which the rows begin whose streaming key is at
+// least these values, of its first columns: what follows is filled with the
+// least value of each type.
+func (o *order) bound(values []any) ([]byte, error) {
+	filled := slices.Clone(values)
+	for _, c := range o.columns[len(values):] {
+		filled = append(filled, kudu.MinValue(c))
+	}
+	return kudu.EncodeKey(o.columns, filled)
+}
