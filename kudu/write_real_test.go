@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,7 +85,9 @@ func createTable(t *testing.T, c *kudu.Client, spec kudu.TableSpec) *kudu.Table 
 }
 
 // uniqueName names a table of this run.
-func uniqueName(kind string) string { return fmt.Sprintf("%s_%d_%d", kind, time.Now().UnixNano(), rand.Uint32()) }
+func uniqueName(kind string) string {
+	return fmt.Sprintf("%s_%d_%d", kind, time.Now().UnixNano(), rand.Uint32())
+}
 
 func applyAll(t *testing.T, s *kudu.Session, kind kudu.OpKind, rows ...[]any) {
 	t.Helper()
@@ -191,4 +194,181 @@ func TestRowsOfAllTypesComeBackAsWritten(t *testing.T) {
 		t.Fatalf("flushed %+v", done)
 	}
 	wantRows(t, readAll(t, table, kudu.ScanOptions{Ordered: true, Snapshot: done.Timestamp + 1}), 2, rows...)
+}
+
+// oracleRow renders a row for the official client.
+func oracleRow(table *kudu.Table, values []any) testenv.Row {
+	row := testenv.Row{}
+	for i, v := range values {
+		c := table.Schema().Column(i)
+		switch x := v.(type) {
+		case kudu.Int128:
+			row[c.Name] = string(x.AppendDecimal(nil, c.Scale))
+		case int64:
+			row[c.Name] = x
+			if c.Type == kudu.Date {
+				row[c.Name] = time.Unix(x*86400, 0).UTC().Format("2006-01-02")
+			}
+		default:
+			row[c.Name] = v
+		}
+	}
+	return row
+}
+
+func oracleRead(t *testing.T, tool *testenv.KuduTool, table string, at kudu.Timestamp) []string {
+	t.Helper()
+	var rows []string
+	_, err := tool.Read(t.Context(), testenv.ReadOptions{Table: table, Snapshot: int64(at)}, func(r testenv.ReadRow) error {
+		rows = append(rows, string(r.Row))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(rows)
+	return rows
+}
+
+func TestTheOfficialClientReadsWhatThisOneWritesAndTheOtherWayRound(t *testing.T) {
+	cluster := testenv.SharedKudu(t)
+	tool := testenv.SharedKuduTool(t)
+	c := newClient(t, cluster)
+	ours := createTable(t, c, allTypes(uniqueName("ours")))
+	theirs := createTable(t, c, allTypes(uniqueName("theirs")))
+	rows := edgeRows()
+	rnd := rand.New(rand.NewPCG(1, 2))
+	for i := range 300 {
+		rows = append(rows, randomRow(rnd, i))
+	}
+	done := write(t, ours, kudu.OpInsert, rows...)
+	their := make([]testenv.Row, len(rows))
+	for i, r := range rows {
+		their[i] = oracleRow(theirs, r)
+	}
+	written, err := tool.Write(t.Context(), theirs.Name(), "insert", their...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Observe(kudu.Timestamp(written.Timestamp))
+	wantRows(t, readAll(t, theirs, kudu.ScanOptions{Mode: kudu.ReadYourWrites}), 2, rows...)
+	wantRows(t, readAll(t, theirs, kudu.ScanOptions{Ordered: true, RowWise: true}), 2, rows...)
+	a, b := oracleRead(t, tool, ours.Name(), done.Timestamp+1), oracleRead(t, tool, theirs.Name(), kudu.Timestamp(written.Timestamp+1))
+	if !slices.Equal(a, b) {
+		for i := range min(len(a), len(b)) {
+			if a[i] != b[i] {
+				t.Fatalf("the official client reads %d rows of ours, %d of its own; row %d:\n%s\n%s", len(a), len(b), i, a[i], b[i])
+			}
+		}
+		t.Fatalf("the official client reads %d rows of ours, %d of its own", len(a), len(b))
+	}
+}
+
+// randomRow is a row of allTypes with the number in its key.
+func randomRow(rnd *rand.Rand, n int) []any {
+	text := func(most int) string {
+		b := make([]rune, rnd.IntN(most+1))
+		for i := range b {
+			b[i] = []rune{0, 1, 'a', 'z', 0x7f, 0xe4, 0x20ac, 0x1f600}[rnd.IntN(8)]
+		}
+		return string(b)
+	}
+	row := []any{
+		fmt.Sprintf("%s%d", text(5), n), int64(int32(rnd.Uint32())), int64(int8(rnd.Uint32())), int64(int16(rnd.Uint32())),
+		int64(int32(rnd.Uint32())), int64(rnd.Uint64()), rnd.IntN(2) == 0, float32(rnd.NormFloat64()), rnd.NormFloat64() * 1e30,
+		// The official client counts a VARCHAR's characters as UTF-16 does, and
+		// cuts off the rest in silence.
+		text(40), text(5), []byte(text(20)), rnd.Int64N(4e15) - 2e15, rnd.Int64N(40000) - 20000,
+		kudu.Int128FromInt64(rnd.Int64N(2e9-1) - (1e9 - 1)), kudu.Int128FromInt64(rnd.Int64N(2e18-1) - (1e18 - 1)),
+		kudu.Int128{Hi: rnd.Int64N(1<<61) - 1<<60, Lo: rnd.Uint64()}, rnd.Int64(),
+	}
+	for i := 2; i < len(row)-1; i++ {
+		if rnd.IntN(8) == 0 {
+			row[i] = nil
+		}
+	}
+	return row
+}
+
+func TestRowsGoWhereTheOfficialClientPutsThem(t *testing.T) {
+	cluster := testenv.SharedKudu(t)
+	tool := testenv.SharedKuduTool(t)
+	c := newClient(t, cluster)
+	cols := []kudu.Column{
+		{Name: "a", Type: kudu.Int32, Key: true},
+		{Name: "b", Type: kudu.String, Key: true},
+		{Name: "c", Type: kudu.UnixtimeMicros, Key: true},
+		{Name: "d", Type: kudu.Decimal64, Precision: 12, Scale: 3, Key: true},
+	}
+	rnd := rand.New(rand.NewPCG(3, 4))
+	for _, spec := range []kudu.TableSpec{
+		{Hash: []kudu.HashDimension{{Columns: []string{"b", "a"}, Buckets: 4, Seed: 9}, {Columns: []string{"d"}, Buckets: 3}},
+			Range: []string{"a", "b"}, Ranges: []kudu.RangePartition{
+				{Upper: []any{-1000, "m"}},
+				{Lower: []any{-1000, "m"}, Upper: []any{500, ""}, UpperInclusive: true},
+				{Lower: []any{600, "\x00"}, LowerExclusive: true},
+			}},
+		{Hash: []kudu.HashDimension{{Columns: []string{"b"}, Buckets: 2}}, Range: []string{"c"}, Ranges: []kudu.RangePartition{
+			{Upper: []any{int64(-1e14)}},
+			{Lower: []any{int64(-1e14)}, Upper: []any{0}, Hash: []kudu.HashDimension{{Columns: []string{"a", "d"}, Buckets: 5, Seed: 3}}},
+			{Lower: []any{0}, Hash: []kudu.HashDimension{{Columns: []string{"b"}, Buckets: 3, Seed: 1}}},
+		}},
+	} {
+		spec.Name, spec.Columns = uniqueName("route"), cols
+		table := createTable(t, c, spec)
+		var rows [][]any
+		var their []testenv.Row
+		for range 5000 {
+			r := []any{rnd.IntN(2400) - 1200, []string{"", "m", "l\xc3\xbf", "m\x00", "\x00", "\x00\x01", "zz", "a"}[rnd.IntN(8)] + strings.Repeat("x", rnd.IntN(3)),
+				rnd.Int64N(4e14) - 2e14, kudu.Int128FromInt64(rnd.Int64N(1e12) - 5e11)}
+			rows = append(rows, r)
+			o := oracleRow(table, r)
+			their = append(their, o)
+		}
+		want, err := tool.Which(t.Context(), spec.Name, their...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		row := table.NewRow()
+		uncovered := 0
+		for i, r := range rows {
+			row.Reset()
+			row.SetAll(r...)
+			if uncovered > 20 && want[i].Tablet == "" {
+				continue // each asks the master
+			}
+			got, err := table.TabletOf(t.Context(), row)
+			if errors.Is(err, kudu.ErrNoPartition) {
+				uncovered++
+				got, err = &kudu.Tablet{}, nil
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got.ID != want[i].Tablet {
+				t.Fatalf("row %v: tablet %q, the official client says %q", r, got.ID, want[i].Tablet)
+			}
+		}
+		// The tablet of each row is among those that a search for it asks.
+		tablets, err := table.Tablets(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range rows[:1000] {
+			var preds []kudu.Predicate
+			for k, v := range r {
+				preds = append(preds, kudu.Equal(cols[k].Name, v))
+			}
+			found, err := table.Prune(tablets, kudu.ScanOptions{Predicates: preds})
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch {
+			case want[i].Tablet == "" && len(found) == 0:
+			case len(found) == 1 && found[0].ID == want[i].Tablet:
+			default:
+				t.Fatalf("row %v of tablet %q: a search for it asks %d tablets", r, want[i].Tablet, len(found))
+			}
+		}
+	}
 }
