@@ -187,6 +187,9 @@ func (d *demo) watch(ctx context.Context) error {
 		})
 	}
 	err := d.show(ctx, failed)
+	if err == nil {
+		d.screen.say("stopping: the writer first, then the connector when it has the last rows")
+	}
 	stopWriting()
 	writer.Wait()
 	if err == nil {

@@ -150,16 +150,17 @@ func processesOf(t *testing.T, tmp string) []string {
 }
 
 var (
-	rowsLine   = regexp.MustCompile(`rows +[1-9][0-9]* in the topic, [1-9][0-9]* rows/s`)
-	tabletLine = regexp.MustCompile(`tablet +[0-9a-f]{8} of task [0-3] is published up to \{"event_time":"2.*","id":[0-9]+\}`)
-	recordLine = regexp.MustCompile(`latest +\{"event_time":"2.*","id":[0-9]+\} -> \{"event_time":"2.*","id":[0-9]+,"user":"user-[0-9]+","amount":`)
-	stateLine  = regexp.MustCompile(`connector orders is RUNNING: 4 of 4 tasks on 1 worker`)
-	onceLine   = regexp.MustCompile(`^the table has ([1-9][0-9]*) rows, the topic ([1-9][0-9]*): each once$`)
+	rowsLine  = regexp.MustCompile(`rows +[1-9][0-9]* in the topic, [1-9][0-9]* rows/s`)
+	hwmLine   = regexp.MustCompile(`^  hwm      [0-9a-f]{8} \{"event_time":"2.*","id":[0-9]+\}$`)
+	keyLine   = regexp.MustCompile(`^  key      \{"event_time":"2.*","id":[0-9]+\}$`)
+	valueLine = regexp.MustCompile(`^  value    \{"event_time":"2.*","id":[0-9]+,"user":"user-[0-9]+","amount":[0-9.]+\}$`)
+	stateLine = regexp.MustCompile(`connector orders is RUNNING: 4 of 4 tasks on 1 worker`)
+	onceLine  = regexp.MustCompile(`^the table has ([1-9][0-9]*) rows, the topic ([1-9][0-9]*): each once$`)
 )
 
 func TestDemoShowsRowsAndEndsByItself(t *testing.T) {
 	s := startDemo(t, "", "DEMO_SECONDS=5", "DEMO_RATE=500")
-	for _, line := range []*regexp.Regexp{rowsLine, tabletLine, recordLine, stateLine} {
+	for _, line := range []*regexp.Regexp{rowsLine, hwmLine, keyLine, valueLine, stateLine} {
 		s.await(line)
 	}
 	counts := onceLine.FindStringSubmatch(s.await(onceLine))

@@ -56,7 +56,7 @@ func (d *demo) consume(ctx context.Context) error {
 			last = r
 		}
 		if last != nil {
-			d.view.consumed(count, fmt.Sprintf("%s -> %s", last.Key, last.Value))
+			d.view.consumed(count, string(last.Key), string(last.Value))
 		}
 	}
 }

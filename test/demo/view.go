@@ -15,8 +15,9 @@ type view struct {
 	written int64
 	count   topicCount
 	grown   chan struct{} // closed and replaced when rows have come
-	latest  string        // record
-	state   string        // of the connector
+	key     string        // of the latest record
+	value   string
+	state   string // of the connector
 	marks   []mark
 	warning string
 	began   time.Time
@@ -51,10 +52,10 @@ func (v *view) wrote(total int64) {
 	v.written = total
 }
 
-func (v *view) consumed(count topicCount, latest string) {
+func (v *view) consumed(count topicCount, key, value string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.count, v.latest = count, latest
+	v.count, v.key, v.value = count, key, value
 	if v.grown != nil {
 		close(v.grown)
 		v.grown = nil
@@ -101,10 +102,11 @@ func (v *view) lines(now time.Time) []string {
 	lines := []string{
 		fmt.Sprintf("%5.0f s  connector %s", now.Sub(v.began).Seconds(), cmp.Or(v.state, "STARTING")),
 		fmt.Sprintf("  rows     %d in the topic, %.0f rows/s; %d written to the table", v.count.rows, v.rate(now), v.written),
-		"  latest   " + cmp.Or(v.latest, "none yet"),
+		"  key      " + cmp.Or(v.key, "none yet"),
+		"  value    " + cmp.Or(v.value, "none yet"),
 	}
 	for _, m := range v.marks {
-		lines = append(lines, fmt.Sprintf("  tablet   %.8s of task %d is published up to %s", m.tablet, m.task, m.key))
+		lines = append(lines, fmt.Sprintf("  hwm      %.8s %s", m.tablet, m.key))
 	}
 	if v.warning != "" {
 		lines = append(lines, "  warning  "+v.warning)

@@ -82,7 +82,7 @@ func TestViewCountsRowsPerSecondOfTheLastSeconds(t *testing.T) {
 	var v view
 	now := time.Now()
 	for i := range int64(10) {
-		v.consumed(topicCount{rows: i * 100}, "k -> v")
+		v.consumed(topicCount{rows: i * 100}, "k", "v")
 		v.lines(now.Add(time.Duration(i) * time.Second))
 	}
 	v.positions([]mark{{"bbbbbbbbbb", 1, "{}"}, {"aaaaaaaaaa", 1, "{}"}, {"cccccccccc", 0, "{}"}})
@@ -94,10 +94,10 @@ func TestViewCountsRowsPerSecondOfTheLastSeconds(t *testing.T) {
 	}
 	want := []string{"cccccccc", "aaaaaaaa", "bbbbbbbb"}
 	var got []string
-	for _, line := range lines[3:6] {
+	for _, line := range lines[4:7] {
 		got = append(got, strings.Fields(line)[1])
 	}
-	if !slices.Equal(got, want) || !strings.Contains(lines[6], "careful") {
+	if !slices.Equal(got, want) || !strings.Contains(lines[7], "careful") {
 		t.Errorf("lines are\n%s", strings.Join(lines, "\n"))
 	}
 }
