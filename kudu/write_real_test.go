@@ -138,7 +138,7 @@ func readAll(t *testing.T, table *kudu.Table, opts kudu.ScanOptions) map[string]
 			}
 			for i := range b.NumRows() {
 				values := b.Values(i)
-				key := fmt.Sprintf("%q", values[:table.Schema().NumKeys()])
+				key := fmt.Sprintf("%#v", values[:table.Schema().NumKeys()])
 				if _, twice := out[key]; twice {
 					t.Fatalf("row %s comes twice", key)
 				}
@@ -171,7 +171,7 @@ func wantRows(t *testing.T, got map[string][]any, keys int, want ...[]any) {
 		t.Errorf("%d rows, want %d", len(got), len(want))
 	}
 	for _, w := range want {
-		g, found := got[fmt.Sprintf("%q", w[:keys])]
+		g, found := got[fmt.Sprintf("%#v", w[:keys])]
 		if !found {
 			t.Errorf("row %q is missing", w[:keys])
 			continue
