@@ -86,14 +86,25 @@ func (r *crashRun) start(n int) {
 	r.last = n
 }
 
-// plan is the order of the planned kills.
+// plan is the order of the planned kills. Those in the middle of a scan are in
+// its first half: once the table is read as it grows, scans are over in no time.
 func (r *crashRun) plan() []aim {
-	var all []aim
+	var early, rest []aim
 	for _, a := range crashAims {
-		all = append(all, slices.Repeat([]aim{a}, a.planned)...)
+		if a.phase == scanning {
+			early = append(early, slices.Repeat([]aim{a}, a.planned)...)
+		} else {
+			rest = append(rest, slices.Repeat([]aim{a}, a.planned)...)
+		}
 	}
-	r.dice.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	return all
+	shuffle := func(all []aim) {
+		r.dice.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	}
+	shuffle(rest)
+	half := crashKills/2 - len(early)
+	early = append(early, rest[:half]...)
+	shuffle(early)
+	return append(early, rest[half:]...)
 }
 
 // missing is an aim that has not been met often enough.

@@ -7,14 +7,14 @@ import (
 	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 )
 
-// newCrashJob has transactions small enough for many kills, and a log that
-// tells each step.
+// newCrashJob has transactions small enough for many kills, scans that take
+// their time, and a log that tells each step.
 func newCrashJob(t *testing.T, tasks int) *job {
 	t.Helper()
 	j := newJob(t, tasks)
 	j.worker["log.level"] = "trace"
 	j.connector["transaction.max.rows"] = "1500"
-	j.connector["kudu.scan.batch.bytes"] = "4096"
+	j.connector["kudu.scan.batch.bytes"] = "1024"
 	return j
 }
 

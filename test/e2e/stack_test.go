@@ -112,7 +112,11 @@ func (s *stack) start(t *testing.T, j *job, name string) *worker {
 		}
 		w.checkLog()
 		if t.Failed() || os.Getenv("K2K_LOGS") != "" {
-			t.Logf("end of the log of %s:\n%s", name, testenv.Tail(log, 60))
+			lines := 60
+			if w.ExitCode() == -1 {
+				lines = 8 // it was killed, as one of many
+			}
+			t.Logf("end of the log of %s:\n%s", name, testenv.Tail(log, lines))
 		}
 	})
 	return w
