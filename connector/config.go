@@ -42,11 +42,14 @@ type Config struct {
 	KuduTable            string        `koanf:"kudu.table"`
 	KuduOperationTimeout time.Duration `koanf:"kudu.operation.timeout.ms"`
 	KuduScanBatchBytes   int64         `koanf:"kudu.scan.batch.bytes"`
+	KuduRefresh          time.Duration `koanf:"kudu.table.refresh.interval.ms"`
 
 	Mode         string        `koanf:"mode"`
 	StreamingKey []string      `koanf:"streaming.key"` // empty: the primary key
 	PollInterval time.Duration `koanf:"poll.interval.ms"`
 	PollMax      time.Duration `koanf:"poll.interval.max.ms"`
+
+	OrderScope string `koanf:"order.scope"` // tablet or table
 
 	OffsetStart       string            `koanf:"offset.start"`    // earliest or latest
 	OffsetStartValues map[string]string `koanf:"offset.start.*"`  // by column; instead of OffsetStart

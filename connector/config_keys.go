@@ -178,6 +178,14 @@ var connectorKeys = []Key{
 		Doc: "What the pause between two looks at a tablet grows to while nothing new is found; it doubles from poll.interval.ms, and is back there with the first new row. Many idle tablets cost less with a longer one.",
 	},
 	{
+		Name: "kudu.table.refresh.interval.ms", Type: TypeMillis, Default: 10 * time.Second, Min: 100, Max: hour, Importance: Low,
+		Doc: "How often the master is asked whether columns or range partitions were added or dropped.",
+	},
+	{
+		Name: "order.scope", Type: TypeString, Default: "tablet", Values: []string{"tablet", "table"}, Importance: Medium,
+		Doc: "Whether rows are in the order of the streaming key within each tablet, which lets all tasks read, or within the table: then one task merges all tablets, and a topic of one partition carries the table's order.",
+	},
+	{
 		Name: "offset.start", Type: TypeString, Default: "earliest", Values: []string{"earliest", "latest"}, Importance: Medium,
 		Doc: "Where a connector without stored positions begins: at the first row, or behind the last one that is there.",
 	},

@@ -23,8 +23,10 @@ type instance struct {
 	worker WorkerConfig
 	kafka  kafka.Options
 	kudu   *kudu.Client
-	board  *statusBoard
-	logger hclog.Logger
+	// catalog is the table as all tasks see it.
+	catalog *catalog
+	board   *statusBoard
+	logger  hclog.Logger
 }
 
 func newInstance(cfg Config, worker WorkerConfig, logger hclog.Logger) (*instance, error) {
@@ -36,7 +38,7 @@ func newInstance(cfg Config, worker WorkerConfig, logger hclog.Logger) (*instanc
 		return nil, err
 	}
 	return &instance{
-		cfg: cfg, worker: worker, kudu: client, board: newStatusBoard(), logger: logger,
+		cfg: cfg, worker: worker, kudu: client, catalog: newCatalog(client, cfg.KuduTable), board: newStatusBoard(), logger: logger,
 		kafka: kafkaOptions(worker, logger),
 	}, nil
 }
@@ -69,6 +71,7 @@ func (i *instance) run(ctx context.Context) error {
 			i.logger.Warn("group membership", "error", err)
 		})
 	})
+	watching.Go(func() { i.catalog.watch(watchCtx, i.cfg.KuduRefresh) })
 	i.board.set(Running, nil)
 	i.logger.Info("connector started", "table", i.cfg.KuduTable, "topic", i.cfg.TopicName(), "tasks", i.cfg.TasksMax)
 	<-ctx.Done()
@@ -180,19 +183,16 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func()) error {
 
 // newTask opens the table and starts the source that reads the task's tablets.
 func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored map[offsets.Key]offsets.Position, logger hclog.Logger) (*task, func(), error) {
-	table, err := i.kudu.OpenTable(ctx, i.cfg.KuduTable)
+	state, err := i.catalog.get(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
+	table := state.table
 	plan, err := planRead(i.cfg, table.Schema())
 	if err != nil {
 		return nil, nil, &FatalError{err}
 	}
-	all, err := table.Tablets(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	tablets := tabletsOf(all, table.PartitionSchema(), id, i.cfg.TasksMax)
+	tablets := state.tabletsOf(id, i.cfg)
 	byTablet := make(map[string]offsets.Position)
 	for key, pos := range stored {
 		if key.Table != i.cfg.KuduTable {
@@ -208,7 +208,8 @@ func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored ma
 			table: table, client: i.kudu, plan: plan, batchBytes: int(i.cfg.KuduScanBatchBytes),
 			settle: i.cfg.SettleDelay, logger: logger,
 		},
-		tablets: tablets, stored: byTablet, pace: pollPace{interval: i.cfg.PollInterval, max: i.cfg.PollMax},
+		tablets: tablets, stored: byTablet, gone: state.gone, scope: i.cfg.OrderScope,
+		pace: pollPace{interval: i.cfg.PollInterval, max: i.cfg.PollMax},
 	})
 	if err != nil {
 		return nil, nil, err
@@ -221,7 +222,7 @@ func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored ma
 			rows: i.cfg.TransactionMaxRows, bytes: i.cfg.TransactionMaxBytes, age: i.cfg.TransactionBoundaryInterval,
 		},
 		encoder: plan.encoder, headers: i.cfg.HeadersEnable, tsColumn: plan.timestamp, logger: logger,
-		producer: p, source: src,
+		producer: p, source: src, changed: state.changed,
 	}, src.Close, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -53,14 +54,16 @@ type offsetOptions struct {
 	reading
 	tablets []*kudu.Tablet
 	stored  map[string]offsets.Position // by tablet id
-	pace    pollPace
+	// gone reports whether a tablet with a stored position has left the table.
+	gone  func(tablet string) bool
+	scope string // order.scope
+	pace  pollPace
 }
 
 // startOffsetSource begins to read. A stored position that doesn't fit the
 // table is an error: nothing is read.
 func startOffsetSource(ctx context.Context, o offsetOptions) (*offsetSource, error) {
 	s := &offsetSource{read: o.reading, pollingSource: pollingSource{pace: o.pace}}
-	s.poller = &prefixPoller{o.reading}
 	var readers []*tabletReader
 	_, begun := o.stored[startMarker]
 	for _, t := range o.tablets {
@@ -86,6 +89,22 @@ func startOffsetSource(ctx context.Context, o offsetOptions) (*offsetSource, err
 	}
 	if o.plan.start.latest && !begun {
 		s.initial = append(s.initial, storedPosition{tablet: startMarker, pos: s.position("")})
+	}
+	for tablet := range o.stored {
+		switch {
+		case tablet == startMarker || slices.ContainsFunc(o.tablets, func(t *kudu.Tablet) bool { return t.ID == tablet }):
+		case !o.gone(tablet):
+			return nil, &FatalError{fmt.Errorf("the position of tablet %s is stored with a task that doesn't read it: it was stored under another tasks.max or order.scope", tablet)}
+		default:
+			o.logger.Info("a tablet is gone with its range partition; its position is retired", "tablet", tablet)
+			s.initial = append(s.initial, storedPosition{tablet: tablet, retire: true})
+		}
+	}
+	if o.scope == scopeTable && len(readers) > 0 {
+		s.poller = &mergePoller{o.reading, readers}
+		readers = []*tabletReader{{id: "all"}}
+	} else {
+		s.poller = &prefixPoller{o.reading}
 	}
 	s.startPolling(readers, o.plan.stop.key != nil)
 	return s, nil

@@ -1,6 +1,8 @@
 package connector
 
 import (
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -108,6 +110,7 @@ func (o *order) store(pos *offsets.Position, key []byte) error {
 // restore reads the order key back. A position that doesn't fit the table is
 // fatal: somebody patched it, or the table is another one.
 func (o *order) restore(pos offsets.Position) ([]byte, error) {
+	pos.PrimaryKey, pos.Key = renamed(pos.PrimaryKey, o.primary), renamed(pos.Key, o.streaming)
 	primary, err := serde.UnmarshalValues(o.primary, pos.PrimaryKey)
 	if err != nil {
 		return nil, &FatalError{fmt.Errorf("its primary_key doesn't fit the table: %w", err)}
@@ -131,6 +134,48 @@ func (o *order) restore(pos offsets.Position) ([]byte, error) {
 		return nil, &FatalError{fmt.Errorf("its key %s and its primary_key %s disagree: patch both alike", pos.Key, pos.PrimaryKey)}
 	}
 	return kudu.EncodeKey(o.primary, primary)
+}
+
+// renamed gives the members of a stored object the names that the columns have
+// now. A table's key columns can be renamed but not moved, so members that don't
+// have the columns' names are taken by their place. What doesn't fit is returned
+// as it is, for the decoder to refuse.
+func renamed(stored json.RawMessage, cols []kudu.Column) json.RawMessage {
+	d := json.NewDecoder(bytes.NewReader(stored))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return stored
+	}
+	out, same := []byte{'{'}, true
+	n := 0
+	for ; d.More() && n < len(cols); n++ {
+		name, err := d.Token()
+		if err != nil {
+			return stored
+		}
+		var value json.RawMessage
+		if d.Decode(&value) != nil {
+			return stored
+		}
+		now, err := json.Marshal(cols[n].Name)
+		if err != nil {
+			return stored
+		}
+		if slices.ContainsFunc(cols, func(c kudu.Column) bool { return c.Name == name }) {
+			if name != cols[n].Name {
+				return stored // all there in another order: somebody patched it
+			}
+		} else {
+			same = false
+		}
+		if n > 0 {
+			out = append(out, ',')
+		}
+		out = append(append(append(out, now...), ':'), value...)
+	}
+	if same || n != len(cols) || d.More() {
+		return stored
+	}
+	return append(out, '}')
 }
 
 // bound is the order key at which the rows begin whose streaming key is at

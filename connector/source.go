@@ -81,6 +81,23 @@ func (b *batch) tablet(row int) *tabletReader {
 	return b.tablets[b.from[row]]
 }
 
+// last gives, for each tablet that has rows up to this one, the last of them.
+func (b *batch) last(row int, fn func(r *tabletReader, row int)) {
+	if b.from == nil {
+		fn(b.tablets[0], row)
+		return
+	}
+	missing := len(b.tablets)
+	seen := make([]bool, missing)
+	for ; row >= 0 && missing > 0; row-- {
+		if n := b.from[row]; !seen[n] {
+			seen[n] = true
+			missing--
+			fn(b.tablets[n], row)
+		}
+	}
+}
+
 // pointAt is the place of a row in the order of its tablet.
 func (b *batch) pointAt(row int) point {
 	return point{key: b.order.appendKey(nil, b.rows, row), snapshot: b.snapshot}

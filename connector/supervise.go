@@ -47,6 +47,11 @@ func (s *supervisor) supervise(ctx context.Context) {
 			s.ended(context.Cause(ctx), err)
 			return
 		}
+		if errors.Is(err, errChanged) {
+			s.logger.Info("the table has changed; the task takes it up anew")
+			s.board.setTask(s.task, Restoring, nil)
+			continue
+		}
 		if fatal(err) {
 			s.logger.Error("task failed", "error", err)
 			s.board.setTask(s.task, Failed, err)

@@ -33,6 +33,8 @@ type task struct {
 	committed func(rows int64)
 	// completed is told when everything up to offset.stop is committed.
 	completed func()
+	// changed is closed when the table is no longer what the task reads.
+	changed <-chan struct{}
 
 	producer *producer
 	source   source
@@ -82,6 +84,11 @@ func (t *task) loop(ctx context.Context) error {
 			if err := t.commit(ctx); err != nil {
 				return err
 			}
+		case <-t.changed:
+			if err := t.commit(ctx); err != nil {
+				return err
+			}
+			return errChanged
 		case <-completed:
 			completed = nil
 			if err := t.commit(ctx); err != nil {
@@ -177,19 +184,7 @@ func (t *task) keepBefore(ctx context.Context, b *batch, row int, cause error) e
 
 // cover notes that the transaction holds the batch's rows up to this one.
 func (t *task) cover(b *batch, row int) {
-	if b.from == nil {
-		t.tx.points[b.tablets[0].id] = b.pointAt(row)
-		return
-	}
-	missing := len(b.tablets)
-	seen := make([]bool, missing)
-	for ; row >= 0 && missing > 0; row-- {
-		if n := b.from[row]; !seen[n] {
-			seen[n] = true
-			missing--
-			t.tx.points[b.tablets[n].id] = b.pointAt(row)
-		}
-	}
+	b.last(row, func(r *tabletReader, row int) { t.tx.points[r.id] = b.pointAt(row) })
 }
 
 // produce encodes one row and hands it to the producer. It gives the bytes of

@@ -35,14 +35,14 @@ type demo struct {
 	settings
 	screen *screen
 
-	kudu    *testenv.Kudu
-	kafka   *testenv.Kafka
-	tool    *testenv.KuduTool
-	env     map[string]string // what the YAML files refer to
-	worker  connector.WorkerConfig
-	conn    connector.Config
-	process *testenv.Process
-	view    view
+	kudu   *testenv.Kudu
+	kafka  *testenv.Kafka
+	tool   *testenv.KuduTool
+	env    map[string]string // what the YAML files refer to
+	worker connector.WorkerConfig
+	conn   connector.Config
+	run2k  *testenv.Process
+	view   view
 }
 
 // run starts everything, shows it, and has stopped everything when it returns.
@@ -157,7 +157,7 @@ func (d *demo) startConnector(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.process = p
+	d.run2k = p
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	_, err = p.WaitLine(ctx, func(line string) bool { return strings.Contains(line, "connector started") })
@@ -227,8 +227,8 @@ func (d *demo) show(ctx context.Context, failed <-chan error) error {
 			return nil
 		case err := <-failed:
 			return err
-		case <-d.process.Done():
-			return fmt.Errorf("kudu2kafka ended by itself with exit code %d:\n%s", d.process.ExitCode(), testenv.Tail(d.process.Log(), 20))
+		case <-d.run2k.Done():
+			return fmt.Errorf("kudu2kafka ended by itself with exit code %d:\n%s", d.run2k.ExitCode(), testenv.Tail(d.run2k.Log(), 20))
 		}
 	}
 }
@@ -280,8 +280,8 @@ func (d *demo) compare(ctx context.Context, failed <-chan error) error {
 		case <-grown:
 		case err := <-failed:
 			return err
-		case <-d.process.Done():
-			return fmt.Errorf("kudu2kafka ended by itself with exit code %d:\n%s", d.process.ExitCode(), testenv.Tail(d.process.Log(), 20))
+		case <-d.run2k.Done():
+			return fmt.Errorf("kudu2kafka ended by itself with exit code %d:\n%s", d.run2k.ExitCode(), testenv.Tail(d.run2k.Log(), 20))
 		case <-late.C:
 			return fmt.Errorf("the table has %d rows, the topic only %d, %v after the last was written", end.Rows, count.rows, settleLimit)
 		}
@@ -292,9 +292,9 @@ func (d *demo) compare(ctx context.Context, failed <-chan error) error {
 func (d *demo) stopConnector() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
 	defer cancel()
-	code, err := d.process.Terminate(ctx)
+	code, err := d.run2k.Terminate(ctx)
 	if err == nil && code != 0 {
-		err = fmt.Errorf("kudu2kafka stopped with exit code %d:\n%s", code, testenv.Tail(d.process.Log(), 20))
+		err = fmt.Errorf("kudu2kafka stopped with exit code %d:\n%s", code, testenv.Tail(d.run2k.Log(), 20))
 	}
 	return err
 }
@@ -302,8 +302,8 @@ func (d *demo) stopConnector() error {
 // close ends all processes, whatever they do, and removes all data.
 func (d *demo) close() error {
 	var errs []error
-	if d.process != nil {
-		errs = append(errs, d.process.Kill())
+	if d.run2k != nil {
+		errs = append(errs, d.run2k.Kill())
 	}
 	if d.tool != nil {
 		errs = append(errs, d.tool.Close())

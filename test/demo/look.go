@@ -152,7 +152,7 @@ func (d *demo) groupState(ctx context.Context, admin *kadm.Client) (string, erro
 func (d *demo) lookAtWarnings(ctx context.Context) error {
 	var from int64
 	for {
-		line, next, err := d.process.WaitLineFrom(ctx, from, func(line string) bool {
+		line, next, err := d.run2k.WaitLineFrom(ctx, from, func(line string) bool {
 			return strings.Contains(line, "[WARN]") || strings.Contains(line, "[ERROR]")
 		})
 		if ctx.Err() != nil || errors.Is(err, testenv.ErrExited) {

@@ -1,0 +1,188 @@
+package connector
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"io"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu"
+)
+
+// The values of order.scope.
+const (
+	scopeTablet = "tablet"
+	scopeTable  = "table"
+)
+
+const (
+	// mergeRows and mergeBytes end a merged batch.
+	mergeRows  = 8192
+	mergeBytes = 1 << 20
+	// mergeBudget is what the open scans of a merge may hold together.
+	mergeBudget     = 32 << 20
+	leastMergeBatch = 16 << 10
+)
+
+// mergePoller reads all tablets at one snapshot, each by an ordered scan, and
+// merges them: the rows come in the order of the table. It streams; in memory
+// are two batches per tablet, the smaller the more tablets there are.
+//
+// Each tablet keeps a position of its own. A row that is inserted between two
+// polls above its tablet's position, but below another's, is published by the
+// next poll, behind its betters, rather than left out.
+type mergePoller struct {
+	reading
+	readers []*tabletReader // one for each tablet; the polled one stands for all
+}
+
+// stream is one tablet's part in a merge.
+type stream struct {
+	reader *tabletReader
+	index  uint16 // of the reader
+	sc     *kudu.Scanner
+	rows   *kudu.RowBatch
+	row    int
+	key    []byte // order key of the present row
+}
+
+// advance goes to the next row; it reports whether there is one.
+func (s *stream) advance(ctx context.Context, o *order) (bool, error) {
+	s.row++
+	if s.rows == nil || s.row == s.rows.NumRows() {
+		rows, err := s.sc.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		s.rows, s.row = rows, 0
+	}
+	s.key = o.appendKey(s.key[:0], s.rows, s.row)
+	return true, nil
+}
+
+type streamHeap []*stream
+
+func (h streamHeap) Len() int           { return len(h) }
+func (h streamHeap) Less(i, j int) bool { return string(h[i].key) < string(h[j].key) }
+func (h streamHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *streamHeap) Push(x any)        { *h = append(*h, x.(*stream)) }
+func (h *streamHeap) Pop() any {
+	old := *h
+	s := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return s
+}
+
+func (p *mergePoller) poll(ctx context.Context, r *tabletReader, emit func(*batch) bool) (more bool, err error) {
+	upper, whole, err := p.upperBound(ctx, p.readers[0].id)
+	if err != nil {
+		return false, err
+	}
+	streams, snapshot, err := p.open(ctx, upper)
+	defer func() {
+		for _, s := range streams {
+			_ = s.sc.Close()
+		}
+	}()
+	if err != nil {
+		return false, err
+	}
+	m := &merge{order: p.plan.order, heap: streamHeap(nil), readers: p.readers, snapshot: snapshot}
+	for _, s := range streams {
+		some, err := s.advance(ctx, m.order)
+		if err != nil {
+			return false, err
+		}
+		if some {
+			m.heap = append(m.heap, s)
+		}
+	}
+	heap.Init(&m.heap)
+	if err := m.run(ctx, emit); err != nil {
+		return false, err
+	}
+	r.complete = whole && p.stopPassed(snapshot)
+	return false, nil
+}
+
+// open starts a scan of each tablet, all at the snapshot that the first one's
+// server chooses.
+func (p *mergePoller) open(ctx context.Context, upper []byte) (streams []*stream, snapshot kudu.Timestamp, err error) {
+	size := max(leastMergeBatch, min(p.batchBytes, mergeBudget/(2*len(p.readers))))
+	for i, r := range p.readers {
+		opts := kudu.ScanOptions{
+			Columns: p.plan.columns, Ordered: true, From: r.from, After: r.hwm, To: upper, BatchBytes: size, Snapshot: snapshot,
+		}
+		sc, err := p.table.Scan(r.id, opts)
+		if err != nil {
+			return streams, 0, err
+		}
+		s := &stream{reader: r, index: uint16(i), sc: sc, row: -1}
+		streams = append(streams, s)
+		if i > 0 {
+			continue
+		}
+		rows, err := sc.Next(ctx)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return streams, 0, err
+		}
+		s.rows, snapshot = rows, sc.Snapshot()
+	}
+	return streams, snapshot, nil
+}
+
+// merge is one poll under way.
+type merge struct {
+	order    *order
+	heap     streamHeap
+	readers  []*tabletReader
+	snapshot kudu.Timestamp
+}
+
+// run emits all rows in order.
+func (m *merge) run(ctx context.Context, emit func(*batch) bool) error {
+	if len(m.heap) == 0 {
+		return nil
+	}
+	builder := kudu.NewBatchBuilder(m.heap[0].rows.Schema())
+	b := &batch{order: m.order, tablets: m.readers, snapshot: m.snapshot, taken: make(chan struct{})}
+	flush := func() error {
+		if builder.NumRows() == 0 {
+			return nil
+		}
+		b.rows = builder.Batch()
+		if !emit(b) {
+			return context.Cause(ctx)
+		}
+		// I4: the next poll begins behind what was handed out.
+		b.last(b.rows.NumRows()-1, func(r *tabletReader, row int) {
+			r.hwm = m.order.appendKey(nil, b.rows, row)
+		})
+		builder.Reset()
+		b.from = b.from[:0]
+		return nil
+	}
+	for len(m.heap) > 0 {
+		s := m.heap[0]
+		builder.AppendFrom(s.rows, s.row)
+		b.from = append(b.from, s.index)
+		if builder.NumRows() >= mergeRows || builder.Bytes() >= mergeBytes {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+		some, err := s.advance(ctx, m.order)
+		if err != nil {
+			return err
+		}
+		if some {
+			heap.Fix(&m.heap, 0)
+		} else {
+			heap.Pop(&m.heap)
+		}
+	}
+	return flush()
+}
