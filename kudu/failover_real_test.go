@@ -1,0 +1,299 @@
+package kudu_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
+	"github.com/kudu2kafka/kudu2kafka/kudu"
+)
+
+// envInt is a number from the environment, by which the tests here grow:
+// K2K_FAILOVER_ROWS=2000000 K2K_FAILOVER_ROUNDS=20 go test -run Failing ./kudu/
+func envInt(name string, otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
+		return n
+	}
+	return otherwise
+}
+
+func serverAt(t *testing.T, servers []*testenv.Server, addr string) *testenv.Server {
+	t.Helper()
+	for _, s := range servers {
+		if s.Addr() == addr {
+			return s
+		}
+	}
+	t.Fatalf("no server listens at %s", addr)
+	return nil
+}
+
+// leadingMaster asks until a master leads.
+func leadingMaster(t *testing.T, cluster *testenv.Kudu) *testenv.Server {
+	t.Helper()
+	for {
+		out, err := cluster.CLI(t.Context(), "master", "list", cluster.MasterArg(), "-columns=rpc-addresses,role", "-format=csv")
+		for _, line := range strings.Fields(string(out)) {
+			if addr, isLeader := strings.CutSuffix(line, ",LEADER"); isLeader && err == nil {
+				return serverAt(t, cluster.MasterServers(), addr)
+			}
+		}
+		if t.Context().Err() != nil {
+			t.Fatalf("no master leads: %v\n%s", err, out)
+		}
+	}
+}
+
+// fill writes rows 0..n-1 of simpleTable.
+func fill(t *testing.T, table *kudu.Table, n int) {
+	t.Helper()
+	s := table.NewSession(kudu.SessionOptions{})
+	defer s.Close()
+	row := table.NewRow()
+	for i := range n {
+		row.Reset()
+		row.SetInt(0, int64(i))
+		row.SetString(1, "a string to give the rows some size")
+		if err := s.Apply(t.Context(), kudu.OpInsert, row); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if done, err := s.Flush(t.Context()); err != nil || done.Rows != n {
+		t.Fatalf("%d rows written: %v", done.Rows, err)
+	}
+}
+
+func TestFailingServersDisturbNeitherScansNorWrites(t *testing.T) {
+	cluster := testenv.NewKudu(t, testenv.KuduConfig{Masters: 3, TabletServers: 3, TabletServerFlags: []string{
+		"--scanner_ttl_ms=1500", "--scanner_gc_check_interval_us=200000",
+	}})
+	c, err := kudu.New(kudu.Config{Masters: cluster.Masters(), CallTimeout: 3 * time.Second, OperationTimeout: time.Minute, KeepAlive: 300 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	spec := simpleTable("failover")
+	spec.Replicas = 3
+	spec.Hash[0].Buckets = 2
+	table := createTable(t, c, spec)
+	rows := envInt("K2K_FAILOVER_ROWS", 200_000)
+	fill(t, table, rows)
+	seed := uint64(envInt("K2K_SEED", int(time.Now().UnixNano()%1e6)))
+	t.Logf("K2K_SEED=%d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+
+	for round := range envInt("K2K_FAILOVER_ROUNDS", 2) {
+		t.Run(fmt.Sprintf("scan %d, tablet server and master are killed", round), func(t *testing.T) {
+			if err := cluster.WaitHealthy(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			var killed []*testenv.Server
+			kill := func(s *testenv.Server) {
+				if err := s.Kill(); err != nil {
+					t.Fatal(err)
+				}
+				killed = append(killed, s)
+			}
+			tablets, err := table.Tablets(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			total := 0
+			for n, tablet := range tablets {
+				victim := func() {}
+				if n == 0 {
+					victim = func() { kill(serverAt(t, cluster.TabletServers(), tablet.Leader().Addr)) }
+				} else {
+					victim = func() { kill(leadingMaster(t, cluster)) }
+				}
+				total += scanWithFault(t, table, tablet.ID, rnd.IntN(rows/2), victim)
+			}
+			if total != rows {
+				t.Errorf("%d rows, want %d", total, rows)
+			}
+			for _, s := range killed {
+				if err := s.Restart(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+
+	t.Run("writes while a tablet server is killed take effect once", func(t *testing.T) {
+		if err := cluster.WaitHealthy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s := table.NewSession(kudu.SessionOptions{BatchRows: 50})
+		defer s.Close()
+		row := table.NewRow()
+		tablets, err := table.Tablets(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		victim := serverAt(t, cluster.TabletServers(), tablets[0].Leader().Addr)
+		const more = 20_000
+		for i := range more {
+			if i == more/3 {
+				if err := victim.Kill(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			row.Reset()
+			row.SetInt(0, int64(rows+i))
+			if err := s.Apply(t.Context(), kudu.OpInsert, row); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// A row that was inserted twice would be refused the second time.
+		done, err := s.Flush(t.Context())
+		if err != nil || done.Rows != more {
+			t.Errorf("%d rows written: %v", done.Rows, err)
+		}
+		if err := victim.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+
+	t.Run("a scan goes on while its tablet server stands still", func(t *testing.T) {
+		if err := cluster.WaitHealthy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		tablets, err := table.Tablets(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		victim := serverAt(t, cluster.TabletServers(), tablets[0].Leader().Addr)
+		defer victim.Resume()
+		scanWithFault(t, table, tablets[0].ID, 1000, func() {
+			if err := victim.Pause(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		})
+	})
+
+	t.Run("a write to a tablet without a majority ends, its outcome unknown", func(t *testing.T) {
+		if err := cluster.WaitHealthy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		tablets, err := table.Tablets(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		leader := tablets[0].Leader().Addr
+		for _, s := range cluster.TabletServers() {
+			if s.Addr() != leader {
+				if err := s.Pause(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				defer s.Resume()
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		if _, err := table.Barrier(ctx, tablets[0].ID); !errors.Is(err, kudu.ErrOutcomeUnknown) || kudu.Retriable(err) {
+			t.Errorf("got %v", err)
+		}
+	})
+
+	t.Run("a reader that pauses for longer than the scanner's lease goes on", func(t *testing.T) {
+		if err := cluster.WaitHealthy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		tablets, err := table.Tablets(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		// One client keeps the lease, the other lets it run out.
+		lazy, err := kudu.New(kudu.Config{Masters: cluster.Masters(), KeepAlive: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer lazy.Close()
+		late, err := lazy.OpenTable(t.Context(), table.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, unordered := range []bool{true, false} {
+			from := late
+			if unordered {
+				from = table
+			}
+			s, err := from.Scan(tablets[0].ID, kudu.ScanOptions{Ordered: !unordered, BatchBytes: 1000})
+			if err != nil {
+				t.Fatal(err)
+			}
+			first := true
+			seen := map[int64]bool{}
+			for {
+				b, err := s.Next(t.Context())
+				if errors.Is(err, io.EOF) {
+					break
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range b.NumRows() {
+					if id := b.Column(0).Int64(i); seen[id] {
+						t.Fatalf("row %d comes twice", id)
+					} else {
+						seen[id] = true
+					}
+				}
+				if first {
+					// The lease is the server's: nothing signals its end.
+					<-time.After(3 * time.Second)
+					first = false
+				}
+				if len(seen) > 5000 {
+					break
+				}
+			}
+			s.Close()
+		}
+	})
+}
+
+// scanWithFault reads a tablet in order, lets the fault happen behind so many
+// rows, and checks that each row comes once.
+func scanWithFault(t *testing.T, table *kudu.Table, tablet string, behind int, fault func()) int {
+	t.Helper()
+	s, err := table.Scan(tablet, kudu.ScanOptions{Ordered: true, BatchBytes: 20_000, Columns: []string{"v", "id"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	rows, last, happened := 0, int64(-1), false
+	for {
+		b, err := s.Next(t.Context())
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatalf("behind %d rows: %v", rows, err)
+		}
+		for i := range b.NumRows() {
+			id := b.Column(1).Int64(i)
+			if id <= last {
+				t.Fatalf("row %d comes behind %d", id, last)
+			}
+			last = id
+		}
+		rows += b.NumRows()
+		if !happened && rows >= behind {
+			fault()
+			happened = true
+		}
+	}
+	if !happened {
+		t.Errorf("the scan ended before the fault, behind %d rows", rows)
+	}
+	return rows
+}
