@@ -1,0 +1,204 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
+)
+
+// eventTable has rows keyed by a time and an id, on 4 hash buckets.
+func eventTable(name string) testenv.TableSpec {
+	return testenv.TableSpec{
+		Name: name,
+		Columns: []testenv.ColumnSpec{
+			{Name: "at", Type: "UNIXTIME_MICROS", Key: true}, {Name: "id", Type: "INT64", Key: true},
+			{Name: "v", Type: "STRING", Nullable: true},
+		},
+		Hash: []testenv.HashSpec{{Columns: []string{"id"}, Buckets: 4}},
+	}
+}
+
+// events writes rows whose time is base plus id seconds.
+func (s *stack) events(t *testing.T, table string, base time.Time, from, to int) {
+	t.Helper()
+	var rows []testenv.Row
+	for id := from; id < to; id++ {
+		rows = append(rows, testenv.Row{"at": base.Add(time.Duration(id) * time.Second), "id": id, "v": "x"})
+	}
+	if _, err := s.tool.Write(t.Context(), table, "insert", rows...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// ids gives the published ids in topic order, partition by partition.
+func (s *stack) ids(t *testing.T, topic string) []int {
+	t.Helper()
+	var ids []int
+	for _, p := range s.consume(t, topic) {
+		var row struct{ ID int }
+		if err := json.Unmarshal(p.value, &row); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, row.ID)
+	}
+	return ids
+}
+
+// wantIDs checks that exactly from..to-1 were published, each once.
+func wantIDs(t *testing.T, ids []int, from, to int) {
+	t.Helper()
+	seen := make(map[int]int)
+	for _, id := range ids {
+		seen[id]++
+	}
+	for id := from; id < to; id++ {
+		if seen[id] != 1 {
+			t.Errorf("row %d was published %d times", id, seen[id])
+		}
+	}
+	if len(seen) != to-from {
+		t.Errorf("%d different rows were published, want %d", len(seen), to-from)
+	}
+}
+
+var midnight = time.Date(2026, 1, 2, 0, 0, 0, 0, time.UTC)
+
+func TestBoundedConnectorPublishesItsRangeAndCompletes(t *testing.T) {
+	s := newStack(t)
+	j := newJob(t, 2)
+	j.connector["offset.start.at"] = midnight.Add(100 * time.Second).Format(time.RFC3339)
+	j.connector["offset.stop.at"] = midnight.Add(900 * time.Second).Format(time.RFC3339)
+	if err := s.tool.CreateTable(t.Context(), eventTable(j.table)); err != nil {
+		t.Fatal(err)
+	}
+	s.events(t, j.table, midnight, 0, 1000)
+	w := s.start(t, j, "worker")
+	for range 2 {
+		w.awaitLine("task completed", 30*time.Second)
+	}
+	w.stop()
+	// A restart completes again and publishes nothing.
+	w = s.start(t, j, "again")
+	w.awaitLine("task completed", 30*time.Second)
+	w.stop()
+	wantIDs(t, s.ids(t, j.topic), 100, 900)
+	if n := len(s.storedTablets(t, j)); n != 4 {
+		t.Errorf("%d tablets have a position, want 4", n)
+	}
+}
+
+func TestStopInTheFutureIsWaitedFor(t *testing.T) {
+	s := newStack(t)
+	j := newJob(t, 1)
+	base := time.Now().UTC().Truncate(time.Second)
+	const window = 6 // seconds
+	j.connector["offset.stop.at"] = base.Add(window * time.Second).Format(time.RFC3339)
+	if err := s.tool.CreateTable(t.Context(), eventTable(j.table)); err != nil {
+		t.Fatal(err)
+	}
+	s.events(t, j.table, base.Add(-100*time.Second), 0, 50)
+	w := s.start(t, j, "worker")
+	s.awaitRecords(t, j.topic, 50, 30*time.Second)
+	// The connector has read all there is, but more may come before the bound.
+	s.events(t, j.table, base.Add(-100*time.Second), 50, 60)
+	s.awaitRecords(t, j.topic, 60, 30*time.Second)
+	w.awaitLine("task completed", 30*time.Second)
+	if early := base.Add(window * time.Second).Sub(time.Now()); early > 0 {
+		t.Errorf("it completed %v before its bound", early)
+	}
+	w.stop()
+	wantIDs(t, s.ids(t, j.topic), 0, 60)
+}
+
+func TestLatestPublishesOnlyWhatIsInsertedFromNowOn(t *testing.T) {
+	s := newStack(t)
+	j := newJob(t, 2)
+	j.connector["offset.start"] = "latest"
+	if err := s.tool.CreateTable(t.Context(), eventTable(j.table)); err != nil {
+		t.Fatal(err)
+	}
+	s.events(t, j.table, midnight, 0, 300)
+	w := s.start(t, j, "worker")
+	w.awaitLine("task runs", 30*time.Second)
+	eventually(t, 30*time.Second, "both tasks have stored where they begin", func() bool {
+		return len(s.storedTablets(t, j)) == 5 // 4 tablets and the marker, which both tasks write
+	})
+	// What comes while the worker is down is from after its start.
+	w.stop()
+	s.events(t, j.table, midnight, 300, 400)
+	w = s.start(t, j, "again")
+	s.awaitRecords(t, j.topic, 100, 30*time.Second)
+	s.events(t, j.table, midnight, 400, 450)
+	s.awaitRecords(t, j.topic, 150, 30*time.Second)
+	w.stop()
+	wantIDs(t, s.ids(t, j.topic), 300, 450)
+}
+
+func TestSettledRowsComeInOrderHoweverLateTheyAreWritten(t *testing.T) {
+	s := newStack(t)
+	j := newJob(t, 1)
+	j.connector["settle.delay.ms"] = "3000"
+	j.connector["topic.creation.default.partitions"] = "1"
+	j.connector["order.scope"] = "table"
+	if err := s.tool.CreateTable(t.Context(), eventTable(j.table)); err != nil {
+		t.Fatal(err)
+	}
+	w := s.start(t, j, "worker")
+	w.awaitLine("task runs", 30*time.Second)
+	// Pairs written in the wrong order, well within the delay: a connector that
+	// didn't wait would miss the second of each pair.
+	base := time.Now().UTC().Truncate(time.Microsecond)
+	for n := range 20 {
+		for _, id := range []int{2*n + 1, 2 * n} {
+			row := testenv.Row{"at": base.Add(time.Duration(id) * time.Millisecond), "id": id}
+			if _, err := s.tool.Write(t.Context(), j.table, "insert", row); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s.awaitRecords(t, j.topic, 40, 30*time.Second)
+	w.stop()
+	ids := s.ids(t, j.topic)
+	wantIDs(t, ids, 0, 40)
+	for i, id := range ids {
+		if id != i {
+			t.Fatalf("record %d is row %d: %v", i, id, ids)
+		}
+	}
+}
+
+func TestOrderScopeTableMergesAllTablets(t *testing.T) {
+	s := newStack(t)
+	j := newJob(t, 2)
+	j.connector["order.scope"] = "table"
+	j.connector["topic.creation.default.partitions"] = "1"
+	j.connector["transaction.max.rows"] = "997"
+	j.worker["group.instance.id"] = "one"
+	if err := s.tool.CreateTable(t.Context(), eventTable(j.table)); err != nil {
+		t.Fatal(err)
+	}
+	const rows = 20_000
+	s.events(t, j.table, midnight, 0, rows)
+	w := s.start(t, j, "worker")
+	for n := range 5 {
+		s.awaitRecords(t, j.topic, (n+1)*1000, 30*time.Second)
+		if err := w.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		w = s.start(t, j, fmt.Sprintf("worker%d", n+2))
+	}
+	s.awaitRecords(t, j.topic, rows, 60*time.Second)
+	s.events(t, j.table, midnight, rows, rows+100)
+	s.awaitRecords(t, j.topic, rows+100, 60*time.Second)
+	w.stop()
+	ids := s.ids(t, j.topic)
+	wantIDs(t, ids, 0, rows+100)
+	for i, id := range ids {
+		if id != i {
+			t.Fatalf("record %d is row %d: the order of the table is broken", i, id)
+		}
+	}
+}
