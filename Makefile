@@ -68,6 +68,10 @@ fuzz: ## run each fuzz target for FUZZTIME
 		done || exit 1; \
 	done
 
+.PHONY: model
+model: ## check the model of the exactly-once protocol (needs spin and a C compiler)
+	@model/run.sh
+
 .PHONY: generate
 generate: ## rewrite the files that are made from others (docs/configuration.md)
 	$(GO) generate ./internal/config
