@@ -58,7 +58,7 @@ var allowed = map[string][]string{
 	"kudu/internal/krpc": {"kudu/internal/pb", hclog, protobuf},
 	"kudu/internal/pb":   {protobuf},
 	"kudu/kudufake":      {"kudu", "kudu/internal/krpc", "kudu/internal/pb", hclog, protobuf},
-	"kudu/kudutest":      {"kudu", "kudu/kudufake", "internal/testenv"},
+	"kudu/kudutest":      {"kudu", "kudu/kudufake", "kudu/internal/krpc", "kudu/internal/pb", "internal/testenv", hclog, protobuf},
 
 	// For tests, demo and benchmarks, none of it in the product.
 	"internal/archtest": {},
