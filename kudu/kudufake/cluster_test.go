@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -200,10 +201,10 @@ func TestDecisionsReachTheClient(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := cluster(t, kudufake.Options{TabletServers: 3})
 				fill(t, pairs(t, c, "pairs"), 0, 3000)
-				hits := 0
+				var hits atomic.Int64
 				defer c.Control("Scan", func(call *kudufake.Call) kudufake.Decision {
 					if call.N%5 == 3 && (call.Opens() || call.Continues()) {
-						hits++
+						hits.Add(1)
 						return d
 					}
 					return kudufake.Decision{}
@@ -213,7 +214,7 @@ func TestDecisionsReachTheClient(t *testing.T) {
 					t.Fatal(err)
 				}
 				complete(t, ids, 3000)
-				if hits == 0 {
+				if hits.Load() == 0 {
 					t.Fatal("no call was hit")
 				}
 			})

@@ -257,6 +257,8 @@ func (s *Server) waitSafe(ctx context.Context, call *Call, t *tablet, r *replica
 		busy = appFailure(tsThrottled, stServiceUnavailable, "could not wait for desired snapshot timestamp to be consistent")
 	}
 	giveUp := time.Now().Add(limit)
+	// A server's own doings move its clock all the time; here it is this.
+	s.clock.tick()
 	for {
 		wait := s.clock.untilPast(ts)
 		inFlight := false

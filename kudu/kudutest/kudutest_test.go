@@ -1,0 +1,33 @@
+package kudutest_test
+
+import (
+	"testing"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
+	"github.com/kudu2kafka/kudu2kafka/kudu/kudufake"
+	"github.com/kudu2kafka/kudu2kafka/kudu/kudutest"
+)
+
+func TestFakeClusterConforms(t *testing.T) {
+	for _, opts := range []kudufake.Options{{}, {Masters: 3, TabletServers: 3}} {
+		c, err := kudufake.New(opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		kudutest.Run(t, kudutest.Cluster{Masters: c.Masters(), Dial: c.Dial, Replicas: len(c.Masters())})
+	}
+}
+
+func TestRealClusterConforms(t *testing.T) {
+	c := testenv.SharedKudu(t)
+	kudutest.Run(t, kudutest.Cluster{Masters: c.Masters()})
+}
+
+func TestRealReplicatedClusterConforms(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts six servers")
+	}
+	c := testenv.NewKudu(t, testenv.KuduConfig{Masters: 3, TabletServers: 3})
+	kudutest.Run(t, kudutest.Cluster{Masters: c.Masters(), Replicas: 3})
+}
