@@ -120,7 +120,8 @@ func (l *locations) tablet(ctx context.Context, id string) (*Tablet, error) {
 			l.mu.Lock()
 			tablet, err := e.tablet, e.err
 			l.mu.Unlock()
-			if tablet == nil && err != nil && !errors.Is(err, context.Canceled) {
+			// One that ended because its own caller gave up says nothing.
+			if tablet == nil && err != nil && !gaveUpItself(err) {
 				return nil, err
 			}
 			continue
@@ -140,6 +141,12 @@ func (l *locations) tablet(ctx context.Context, id string) (*Tablet, error) {
 		close(done)
 		return tablet, err
 	}
+}
+
+// gaveUpItself reports whether an error tells more about its caller's patience
+// than about servers.
+func gaveUpItself(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // forget marks the location stale, unless it has changed since the caller got

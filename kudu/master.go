@@ -51,7 +51,7 @@ func (m *masters) leaderAddr(ctx context.Context) (string, error) {
 			leader, err := m.leader, m.findErr
 			m.mu.Unlock()
 			// A search that ended because its own caller gave up says nothing.
-			if leader == "" && err != nil && !errors.Is(err, context.Canceled) {
+			if leader == "" && err != nil && !gaveUpItself(err) {
 				return "", err
 			}
 			continue

@@ -207,9 +207,31 @@ func (p *pump) deliver(ctx context.Context, f *fetched) bool {
 			f.release()
 			return false
 		case <-tick.C:
-			p.keepAlive(ctx)
+			if p.keepAliveWhile(ctx, f) {
+				return true
+			}
 		}
 	}
+}
+
+// keepAliveWhile renews the lease beside offering the answer: a server that
+// stands still must not hold up the reader. It reports whether the reader took
+// the answer.
+func (p *pump) keepAliveWhile(ctx context.Context, f *fetched) (taken bool) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.keepAlive(ctx)
+	}()
+	select {
+	case p.s.out <- f:
+		taken = true
+	case <-done:
+	}
+	cancel()
+	<-done
+	return taken
 }
 
 // keepAlive renews the lease of the server's scanner. If that fails the scan
