@@ -62,6 +62,8 @@ func joinGroup(o groupOptions) (*group, error) {
 		kgo.HeartbeatInterval(o.heartbeat),
 		kgo.RebalanceTimeout(o.rebalance),
 		kgo.DisableAutoCommit(),
+		// How soon a partition that was added for a new task is shared out.
+		kgo.MetadataMaxAge(10*time.Second),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { g.assigned(parts[o.topic]) }),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { g.stop(parts[o.topic], errRevoked) }),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { g.stop(parts[o.topic], errLost) }),

@@ -108,7 +108,8 @@ func (i *instance) join() (*group, error) {
 	return g, err
 }
 
-// prepare makes sure that both topics are there, waiting for Kafka if need be.
+// prepare makes sure that both topics are there and that positions are where
+// this configuration looks for them, waiting for Kafka if need be.
 func (i *instance) prepare(ctx context.Context) error {
 	pace := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(min(firstRestartPause, i.cfg.RetryDelayMax)),
@@ -116,6 +117,9 @@ func (i *instance) prepare(ctx context.Context) error {
 	)
 	for {
 		err := i.ensureTopics(ctx)
+		if err == nil {
+			err = i.adoptPlan(ctx)
+		}
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -151,6 +155,11 @@ func (i *instance) ensureTopics(ctx context.Context) error {
 
 // runTask is one run of a task: fence, restore, publish.
 func (i *instance) runTask(ctx context.Context, id int32, alive func()) error {
+	if int(id) >= i.cfg.TasksMax {
+		// A partition that is left from a time of more tasks: it holds nothing.
+		<-ctx.Done()
+		return nil
+	}
 	logger := i.logger.With("task", id)
 	logger.Trace("task begins")
 	p, err := openProducer(ctx, i.producerOptions(id)) // I3: before positions are read
@@ -163,8 +172,11 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func()) error {
 	if err != nil {
 		return kafka.Classify(err)
 	}
-	logger.Trace("positions restored", "tablets", len(stored))
-	t, closeSource, err := i.newTask(ctx, id, p, stored, logger)
+	logger.Trace("positions restored", "tablets", len(stored.Positions))
+	if err := i.checkPlan(stored.Plan); err != nil {
+		return err
+	}
+	t, closeSource, err := i.newTask(ctx, id, p, stored.Positions, logger)
 	if err != nil {
 		return err
 	}

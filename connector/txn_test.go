@@ -104,11 +104,11 @@ func (b *txnBench) positionRecord(n int) *kgo.Record {
 // load returns how many rows the stored position covers.
 func (b *txnBench) load() int {
 	b.t.Helper()
-	positions, err := offsets.Load(b.t.Context(), b.options().Kafka.ClientOpts(), offsetsTopic, 1, "orders")
+	loaded, err := offsets.Load(b.t.Context(), b.options().Kafka.ClientOpts(), offsetsTopic, 1, "orders")
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	return int(positions[testKey].Snapshot)
+	return int(loaded.Positions[testKey].Snapshot)
 }
 
 // visible returns what a read_committed consumer sees of the rows, for each

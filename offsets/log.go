@@ -37,7 +37,7 @@ func Tombstone(topic string, partition int32, key Key) (*kgo.Record, error) {
 	return &kgo.Record{Topic: topic, Partition: partition, Key: k}, nil
 }
 
-// Load returns the positions of connector in one partition of its offsets
+// Load returns the positions of connector, and its plan, in one partition of its offsets
 // topic, after every transaction that had written there when Load was called.
 //
 // Call it only after the task's producer has fenced its predecessor (I3): the
@@ -51,7 +51,7 @@ func Tombstone(topic string, partition int32, key Key) (*kgo.Record, error) {
 // again. opts are the options of any client of the cluster.
 //
 // Memory: one fetch of about a MiB, and one position per tablet.
-func Load(ctx context.Context, opts []kgo.Opt, topic string, partition int32, connector string) (map[Key]Position, error) {
+func Load(ctx context.Context, opts []kgo.Opt, topic string, partition int32, connector string) (*Loaded, error) {
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("reading positions from %s-%d: %w", topic, partition, err)
@@ -65,7 +65,7 @@ func Load(ctx context.Context, opts []kgo.Opt, topic string, partition int32, co
 	if err := l.unreadable(); err != nil {
 		return nil, err
 	}
-	return l.positions, nil
+	return &Loaded{Positions: l.positions, Plan: l.plan}, nil
 }
 
 // maxBroken bounds what is remembered of records that cannot be read.
@@ -77,6 +77,7 @@ type log struct {
 	partition int32
 	connector string
 	positions map[Key]Position
+	plan      *Plan
 	// broken holds unreadable records by the bytes of their key, which is how
 	// a later record, or a tombstone, replaces one.
 	broken map[string]brokenRecord
@@ -120,11 +121,29 @@ func (l *log) apply(r *kgo.Record) error {
 	return nil
 }
 
+// takePlan notes the plan, or that it was deleted.
+func (l *log) takePlan(r *kgo.Record) error {
+	if r.Value == nil {
+		l.plan = nil
+		return nil
+	}
+	p, err := ParsePlan(r.Value)
+	if err != nil {
+		return err
+	}
+	l.plan = &p
+	delete(l.broken, string(r.Key))
+	return nil
+}
+
 // read takes a record apart. When only its value is unreadable, key is right.
 func (l *log) read(r *kgo.Record) (key Key, pos Position, mine bool, err error) {
-	connector, _, err := keyOwner(r.Key)
+	connector, rest, err := keyOwner(r.Key)
 	if err != nil {
 		return key, pos, false, err
+	}
+	if connector == l.connector && isPlanKey(rest) {
+		return key, pos, false, l.takePlan(r)
 	}
 	if connector != l.connector {
 		return key, pos, false, nil

@@ -103,8 +103,8 @@ func wantPositions(t *testing.T, opts []kgo.Opt, want map[int]uint64) {
 	for tablet, snapshot := range want {
 		wanted[testKey(tablet)] = testPosition(snapshot)
 	}
-	if !reflect.DeepEqual(got, wanted) {
-		t.Errorf("got %v\nwant %v", got, wanted)
+	if !reflect.DeepEqual(got.Positions, wanted) {
+		t.Errorf("got %v\nwant %v", got.Positions, wanted)
 	}
 }
 

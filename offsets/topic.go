@@ -38,17 +38,21 @@ var topicConfigs = map[string]string{
 // metadata of the broker that is asked.
 const topicVisible = 15 * time.Second
 
-// EnsureTopic creates the offsets topic, of one partition per task, or checks
-// that the one that is there can serve: it is compacted and nothing else, and
-// has exactly one partition per task; if not, the error is an UnfitTopicError.
-// A replicationFactor below 1 means the
-// broker's default.
+// EnsureTopic creates the offsets topic, of one partition per task, or sees to it
+// that the one that is there can serve: it is compacted and nothing else, if not
+// the error is an UnfitTopicError; and it has a partition for each task. Missing
+// partitions are added. More than there are tasks do no harm: Kafka can't take
+// partitions away, so they stay when tasks.max is lowered. A replicationFactor
+// below 1 means the broker's default.
 //
-// The number of partitions decides which task a tablet belongs to, and with it
-// where its position is. A topic with another number would have tasks look for
-// positions where they are not, and publish everything again.
+// Which partition a tablet's position is in depends on the number of tasks, not
+// on that of partitions; see Plan.
 func EnsureTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32, replicationFactor int16) error {
 	err := verifyTopic(ctx, adm, name, tasks)
+	var few *tooFewPartitions
+	if errors.As(err, &few) {
+		return addPartitions(ctx, adm, name, tasks)
+	}
 	if !errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return err
 	}
@@ -65,10 +69,30 @@ func EnsureTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32
 		return fmt.Errorf("creating offsets topic %q with %d partitions and replication factor %d: %w (%s): check the permission to create it and offsets.storage.replication.factor, or create it by hand with cleanup.policy=compact",
 			name, tasks, replicationFactor, err, resp.ErrMessage)
 	}
+	return awaitTopic(ctx, adm, name, tasks)
+}
+
+// addPartitions makes room for more tasks.
+func addPartitions(ctx context.Context, adm *kadm.Client, name string, tasks int32) error {
+	resp, err := adm.UpdatePartitions(ctx, int(tasks), name)
+	if err == nil {
+		err = resp.Error()
+	}
+	// Another worker may have been quicker.
+	if err != nil && !errors.Is(err, kerr.InvalidPartitions) {
+		return fmt.Errorf("raising offsets topic %q to %d partitions: %w%s", name, tasks, err, remedy(err, "ALTER"))
+	}
+	return awaitTopic(ctx, adm, name, tasks)
+}
+
+// awaitTopic waits until the topic shows as it was ordered.
+func awaitTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32) error {
 	deadline := time.Now().Add(topicVisible)
+	var few *tooFewPartitions
 	for {
 		err := verifyTopic(ctx, adm, name, tasks)
-		if !errors.Is(err, kerr.UnknownTopicOrPartition) || time.Now().After(deadline) {
+		pending := errors.Is(err, kerr.UnknownTopicOrPartition) || errors.As(err, &few)
+		if !pending || time.Now().After(deadline) {
 			return err
 		}
 		select {
@@ -104,9 +128,6 @@ func verifyTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32
 	if detail.Err != nil {
 		return fmt.Errorf("looking up offsets topic %q: %w", name, detail.Err)
 	}
-	if n := len(detail.Partitions); n != int(tasks) {
-		return &UnfitTopicError{name, fmt.Sprintf("has %d partitions and tasks.max is %d: set tasks.max to %d, or choose a new topic with offsets.storage.topic (the connector then starts over)", n, tasks, n)}
-	}
 	configs, err := adm.DescribeTopicConfigs(ctx, name)
 	var config kadm.ResourceConfig
 	if err == nil {
@@ -123,7 +144,21 @@ func verifyTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32
 			return &UnfitTopicError{name, fmt.Sprintf("has cleanup.policy=%s, by which Kafka would delete positions: set it to compact", c.MaybeValue())}
 		}
 	}
+	if n := len(detail.Partitions); n < int(tasks) {
+		return &tooFewPartitions{name, n, tasks}
+	}
 	return nil
+}
+
+// tooFewPartitions is a topic that has to grow.
+type tooFewPartitions struct {
+	topic      string
+	partitions int
+	tasks      int32
+}
+
+func (e *tooFewPartitions) Error() string {
+	return fmt.Sprintf("offsets topic %q has %d partitions, %d tasks need as many", e.topic, e.partitions, e.tasks)
 }
 
 func remedy(err error, permission string) string {

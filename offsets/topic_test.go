@@ -73,8 +73,6 @@ func TestOffsetsTopicThatCannotServeIsRefused(t *testing.T) {
 		policy     string
 		parts      []string
 	}{
-		"fewer":   {2, "compact", []string{"has 2 partitions", "tasks.max is 4", "set tasks.max to 2"}},
-		"more":    {5, "compact", []string{"has 5 partitions", "tasks.max is 4"}},
 		"deleted": {4, "delete", []string{"cleanup.policy=delete", "set it to compact"}},
 		"both":    {4, "compact,delete", []string{"cleanup.policy=compact,delete"}},
 	} {
@@ -91,6 +89,25 @@ func TestOffsetsTopicThatCannotServeIsRefused(t *testing.T) {
 			if !strings.Contains(err.Error(), part) {
 				t.Errorf("%s: %q is not in: %v", name, part, err)
 			}
+		}
+	}
+}
+
+func TestOffsetsTopicGrowsWithTheTasksAndKeepsWhatItHas(t *testing.T) {
+	c, adm := newAdmin(t)
+	if err := c.CreateTopic("grows", 2, map[string]string{"cleanup.policy": "compact"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct{ tasks, want int32 }{{4, 4}, {3, 4}, {5, 5}} {
+		if err := EnsureTopic(t.Context(), adm, "grows", step.tasks, 1); err != nil {
+			t.Fatal(err)
+		}
+		details, err := listTopics(t.Context(), adm, "grows")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(details["grows"].Partitions); n != int(step.want) {
+			t.Errorf("for %d tasks the topic has %d partitions, want %d", step.tasks, n, step.want)
 		}
 	}
 }

@@ -91,18 +91,17 @@ func (b *bench) awaitPositions(ctx context.Context, group string, ref *reference
 		}
 		var bad error
 		fetches.EachRecord(func(r *kgo.Record) {
-			key, err := offsets.ParseKey(r.Key)
-			if err != nil {
-				bad = err
-				return
+			_, tablet, ok := offsets.TabletOf(r.Key)
+			if !ok || r.Value == nil {
+				return // the plan, or a position that was moved
 			}
 			pos, err := offsets.ParsePosition(r.Value)
 			if err != nil {
 				bad = err
 				return
 			}
-			if ref.reached(key.Tablet, pos.PrimaryKey) {
-				done[key.Tablet] = true
+			if ref.reached(tablet, pos.PrimaryKey) {
+				done[tablet] = true
 			}
 		})
 		if bad != nil {

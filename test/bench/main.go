@@ -25,8 +25,9 @@ func main() {
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := b.run(ctx); err != nil {
+	err := b.run(ctx)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -37,7 +38,7 @@ type bench struct {
 	binary        string
 	rounds, tasks int
 	narrow, wide  int64
-	only, profile string
+	only          string
 	kudu          *testenv.Kudu
 	kafka         *testenv.Kafka
 	tool          *testenv.KuduTool

@@ -106,7 +106,7 @@ func (d *demo) lookAtPositions(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			for key, pos := range stored {
+			for key, pos := range stored.Positions {
 				marks = append(marks, mark{tablet: key.Tablet, task: task, key: string(pos.Key)})
 			}
 		}

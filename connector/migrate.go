@@ -1,0 +1,206 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
+	"github.com/kudu2kafka/kudu2kafka/offsets"
+)
+
+// When tasks.max or order.scope changes, tablets change their tasks, and their
+// positions have to move to other partitions of the offsets topic. A worker does
+// that when it starts with a configuration that differs from the stored plan:
+//
+//  1. It takes the transactional id <group.id>-<connector>-plan, so that one
+//     migration runs at a time.
+//  2. It stores the new plan as not ready in all partitions. A task that fences
+//     its predecessor from now on finds that plan when it loads, and doesn't run.
+//  3. It fences every task, so that one that was running before step 2 can't
+//     commit any more (I3).
+//  4. It reads all positions. Nobody can change them now.
+//  5. In one transaction it moves each to where the new plan has it, and stores
+//     the plan as ready.
+//
+// Killed at any point, the next start does it again from step 1. Workers that
+// still run with the old configuration keep what they are assigned, idle, and
+// say why; restart them with the new one.
+
+// plan is what this worker's configuration asks for.
+func (i *instance) plan() offsets.Plan {
+	return offsets.Plan{Tasks: i.cfg.TasksMax, OrderScope: i.cfg.OrderScope, Ready: true}
+}
+
+// checkPlan lets a task run only under the plan of its worker's configuration.
+func (i *instance) checkPlan(stored *offsets.Plan) error {
+	want := i.plan()
+	switch {
+	case stored == nil:
+		return fmt.Errorf("the offsets topic holds no plan: was it emptied while the worker ran? restart the worker")
+	case !stored.Ready:
+		return fmt.Errorf("positions are being moved for tasks.max %d, order.scope %s", stored.Tasks, stored.OrderScope)
+	case *stored != want:
+		return fmt.Errorf("the connector runs with tasks.max %d and order.scope %s since another worker was started so; this worker has %d and %s: restart it with the same configuration",
+			stored.Tasks, stored.OrderScope, want.Tasks, want.OrderScope)
+	}
+	return nil
+}
+
+// adoptPlan makes this worker's plan the connector's.
+func (i *instance) adoptPlan(ctx context.Context) error {
+	topic := i.cfg.OffsetsTopic(i.worker.GroupID)
+	first, err := offsets.Load(ctx, i.kafka.ClientOpts(), topic, 0, i.cfg.Name)
+	if err != nil {
+		return kafka.Classify(err)
+	}
+	if first.Plan != nil && *first.Plan == i.plan() {
+		return nil
+	}
+	if first.Plan != nil {
+		i.logger.Info("moving positions", "from_tasks", first.Plan.Tasks, "from_scope", first.Plan.OrderScope,
+			"to_tasks", i.cfg.TasksMax, "to_scope", i.cfg.OrderScope)
+	}
+	return i.migrate(ctx)
+}
+
+func (i *instance) migrate(ctx context.Context) error {
+	partitions, err := i.offsetsPartitions(ctx)
+	if err != nil {
+		return err
+	}
+	opts := i.producerOptions(0)
+	opts.TransactionalID = i.cfg.GroupID(i.worker.GroupID) + "-plan"
+	p, err := openProducer(ctx, opts)
+	if err != nil {
+		return err
+	}
+	defer p.close()
+
+	announced := i.plan()
+	announced.Ready = false
+	records, err := i.planRecords(partitions, announced)
+	if err != nil {
+		return err
+	}
+	if err := commitRecords(ctx, p, records); err != nil {
+		return err
+	}
+	for task := range partitions {
+		if err := i.fence(ctx, task); err != nil {
+			return err
+		}
+	}
+	moves, err := i.moves(ctx, partitions)
+	if err != nil {
+		return err
+	}
+	ready, err := i.planRecords(partitions, i.plan())
+	if err != nil {
+		return err
+	}
+	return commitRecords(ctx, p, append(moves, ready...))
+}
+
+// offsetsPartitions is the number of partitions of the offsets topic, which may
+// be more than tasks.max.
+func (i *instance) offsetsPartitions(ctx context.Context) (int32, error) {
+	client, err := kgo.NewClient(i.kafka.ClientOpts()...)
+	if err != nil {
+		return 0, fmt.Errorf("connecting to Kafka: %w", err)
+	}
+	defer client.Close()
+	name := i.cfg.OffsetsTopic(i.worker.GroupID)
+	topics, err := kadm.NewClient(client).ListTopics(ctx, name)
+	if err == nil {
+		err = topics.Error()
+	}
+	if err != nil {
+		return 0, kafka.Classify(fmt.Errorf("looking up offsets topic %q: %w", name, err))
+	}
+	return int32(len(topics[name].Partitions)), nil
+}
+
+func (i *instance) planRecords(partitions int32, p offsets.Plan) ([]*kgo.Record, error) {
+	var records []*kgo.Record
+	for n := range partitions {
+		r, err := offsets.PlanRecord(i.cfg.OffsetsTopic(i.worker.GroupID), n, i.cfg.Name, p)
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, r)
+	}
+	return records, nil
+}
+
+// fence takes a task's transactional id from whoever has it.
+func (i *instance) fence(ctx context.Context, task int32) error {
+	p, err := openProducer(ctx, i.producerOptions(task))
+	if err != nil {
+		return err
+	}
+	p.close()
+	return nil
+}
+
+// moves gives the records that bring everything stored to the partitions where
+// the plan has it.
+func (i *instance) moves(ctx context.Context, partitions int32) ([]*kgo.Record, error) {
+	state, err := i.catalog.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	owner := make(map[string]int32)
+	for task := range int32(i.cfg.TasksMax) {
+		for _, t := range state.tabletsOf(task, i.cfg) {
+			owner[t.ID] = task
+		}
+	}
+	topic := i.cfg.OffsetsTopic(i.worker.GroupID)
+	var records []*kgo.Record
+	for n := range partitions {
+		stored, err := offsets.LoadRecords(ctx, i.kafka.ClientOpts(), topic, n, i.cfg.Name)
+		if err != nil {
+			return nil, kafka.Classify(err)
+		}
+		for _, r := range stored {
+			table, tablet, ok := offsets.TabletOf(r.Key)
+			if !ok || table != i.cfg.KuduTable {
+				continue
+			}
+			if tablet == startMarker {
+				// Each task has begun, whichever did so before.
+				for task := range int32(i.cfg.TasksMax) {
+					records = append(records, &kgo.Record{Topic: topic, Partition: task, Key: r.Key, Value: r.Value})
+				}
+				continue
+			}
+			to, there := owner[tablet]
+			if there && to == n {
+				continue
+			}
+			// The position of a tablet that is gone isn't worth moving.
+			records = append(records, &kgo.Record{Topic: topic, Partition: n, Key: r.Key})
+			if there {
+				records = append(records, &kgo.Record{Topic: topic, Partition: to, Key: r.Key, Value: r.Value})
+			}
+		}
+	}
+	return records, nil
+}
+
+// commitRecords stores the records in one transaction.
+func commitRecords(ctx context.Context, p *producer, records []*kgo.Record) error {
+	if err := p.begin(ctx); err != nil {
+		return err
+	}
+	began := time.Now()
+	out, err := p.end(ctx, records)
+	if out != committed {
+		return fmt.Errorf("storing %d records, %v after their transaction began: %w", len(records), time.Since(began).Round(time.Millisecond), &errReload{outcome: out, err: err})
+	}
+	return nil
+}

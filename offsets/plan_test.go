@@ -1,0 +1,45 @@
+package offsets
+
+import "testing"
+
+func TestPlanRoundTripsAndNoPositionIsMistakenForIt(t *testing.T) {
+	want := Plan{Tasks: 4, OrderScope: "tablet", Ready: true}
+	r, err := PlanRecord("o", 0, "c", want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(r.Key) != `["c",{"plan":"tasks"}]` || string(r.Value) != `{"version":1,"tasks":4,"order_scope":"tablet","ready":true}` {
+		t.Errorf("stored as %s %s", r.Key, r.Value)
+	}
+	got, err := ParsePlan(r.Value)
+	if err != nil || got != want {
+		t.Errorf("read back %+v, %v", got, err)
+	}
+	l := newLog("o", 0, "c")
+	if err := l.apply(r); err != nil || len(l.positions) != 0 || l.unreadable() != nil || l.plan == nil || *l.plan != want {
+		t.Errorf("as a position: %v %v %v", err, l.positions, l.unreadable())
+	}
+	if _, _, ok := TabletOf(r.Key); ok {
+		t.Error("the plan is taken for a tablet's record")
+	}
+	for _, bad := range []string{``, `{}`, `{"version":2,"tasks":1}`, `{"version":1,"tasks":0}`, `{"version":1,"tasks":1,"x":2}`, `[]`} {
+		if p, err := ParsePlan([]byte(bad)); err == nil {
+			t.Errorf("%q is read as %+v", bad, p)
+		}
+	}
+}
+
+func TestTabletOfNamesTheTabletOfAPosition(t *testing.T) {
+	key, err := Key{Connector: "c", Table: "t", Tablet: "abc"}.AppendJSON(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if table, tablet, ok := TabletOf(key); !ok || table != "t" || tablet != "abc" {
+		t.Errorf("got %q %q %v", table, tablet, ok)
+	}
+	for _, bad := range []string{"", "x", `["c"]`, `["c",3]`, `["c",{}]`} {
+		if _, _, ok := TabletOf([]byte(bad)); ok {
+			t.Errorf("%q names a tablet", bad)
+		}
+	}
+}
