@@ -3,6 +3,7 @@ module github.com/kudu2kafka/kudu2kafka
 go 1.26.8
 
 require (
+	github.com/alecthomas/participle/v2 v2.1.4 // indirect
 	github.com/cenkalti/backoff/v4 v4.3.0 // indirect
 	github.com/fatih/color v1.13.0 // indirect
 	github.com/go-viper/mapstructure/v2 v2.4.0 // indirect

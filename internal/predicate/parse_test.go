@@ -183,3 +183,25 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestOperatorsBindAsInSQL(t *testing.T) {
+	schema := allTypes(t)
+	for text, want := range map[string]string{
+		"NOT flag AND tiny = 1 OR qty = 2":                     "(flag <> TRUE AND tiny = 1) OR qty = 2",
+		"qty = 2 OR tiny = 1 AND NOT flag":                     "qty = 2 OR (tiny = 1 AND flag <> TRUE)",
+		"NOT (qty = 2 OR tiny = 1) AND flag":                   "qty <> 2 AND tiny <> 1 AND flag = TRUE",
+		"NOT NOT flag":                                         "flag = TRUE",
+		"NOT qty = 1 OR tiny = 2":                              "qty <> 1 OR tiny = 2",
+		"NOT qty BETWEEN 1 AND 2 AND flag":                     "qty NOT BETWEEN 1 AND 2 AND flag = TRUE",
+		"qty NOT BETWEEN 1 AND 2 AND flag":                     "qty NOT BETWEEN 1 AND 2 AND flag = TRUE",
+		"NOT qty NOT IN (1)":                                   "qty IN (1)",
+		"(qty = 1 OR tiny = 1) AND (small = 1 OR big = 1)":     "(qty = 1 OR tiny = 1) AND (small = 1 OR big = 1)",
+		"due<=now()-interval'5'minutes\n\tand\r\nqty=-1":       "due <= now() - INTERVAL '5' MINUTES AND qty = -1",
+		"-1<qty and 2.5>=d9":                                   "qty > -1 AND d9 <= 2.5",
+		"status = 'it''s' AND `order` = 1 AND code LIKE '''%'": "status = 'it''s' AND order = 1 AND code LIKE '''%'",
+	} {
+		if got := compiled(t, text, schema).String(); got != want {
+			t.Errorf("%s\nis understood as %s\nwant             %s", text, got, want)
+		}
+	}
+}
