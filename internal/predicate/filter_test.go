@@ -252,7 +252,7 @@ func TestAFilterServesManyGoroutines(t *testing.T) {
 	wg.Wait()
 }
 
-func TestTheReferenceSelectsNothingThatIsUnknown(t *testing.T) {
+func TestWhatIsUnknownIsNotSelected(t *testing.T) {
 	schema, ps := allTypes(t), pools()
 	row := testRow{}
 	for _, p := range ps {
