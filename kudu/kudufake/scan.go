@@ -2,6 +2,7 @@ package kudufake
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -162,12 +163,7 @@ func (s *Server) openScan(ctx context.Context, call *Call, req *pb.ScanRequestPB
 }
 
 func (s *Server) knows(feature uint32) bool {
-	for _, f := range s.features {
-		if f == feature {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(s.features, feature)
 }
 
 // readView decides what the scan sees, and waits until that is final
@@ -256,29 +252,32 @@ func (s *Server) waitSafe(ctx context.Context, call *Call, t *tablet, r *replica
 	if clamped {
 		busy = appFailure(tsThrottled, stServiceUnavailable, "could not wait for desired snapshot timestamp to be consistent")
 	}
-	giveUp := time.Now().Add(limit)
+	began := time.Now()
 	// A server's own doings move its clock all the time; here it is this.
 	s.clock.tick()
 	for {
-		wait := s.clock.untilPast(ts)
-		inFlight := false
-		for _, p := range t.pending {
-			inFlight = inFlight || p < ts
-		}
 		vouched := r.leads || r.believes
-		switch {
-		case r.frozen && !vouched && ts > r.ts:
+		if r.frozen && !vouched && ts > r.ts {
 			// A follower that hears nothing of a leader does not wait.
 			return appFailure(tsThrottled, stServiceUnavailable, "could not wait for desired snapshot timestamp to be consistent: tablet has not heard from its leader")
-		case inFlight:
-			wait = max(wait, time.Until(giveUp))
-		case !vouched && s.c.opts.FollowerLag > 0:
-			wait = max(wait, s.clock.untilPast(ts+uint64(s.c.opts.FollowerLag.Microseconds())<<logicalBits))
 		}
-		switch {
-		case wait <= 0:
-			return nil
-		case time.Now().Add(wait).After(giveUp) && !inFlight, !time.Now().Before(giveUp):
+		wait := s.clock.untilPast(ts)
+		if !vouched && s.c.opts.FollowerLag > 0 {
+			wait = s.clock.untilPast(ts + uint64(s.c.opts.FollowerLag.Microseconds())<<logicalBits)
+		}
+		left := limit - time.Since(began)
+		if wait <= 0 {
+			if !slices.ContainsFunc(t.pending, func(p uint64) bool { return p < ts }) {
+				return nil
+			}
+			// Writes under way have all of the call's time to end.
+			left = call.Timeout - 10*time.Millisecond - time.Since(began)
+			if call.Timeout == 0 {
+				left = time.Hour
+			}
+			wait = left
+		}
+		if left <= 0 || wait > left {
 			return busy
 		}
 		if !s.c.waitMoved(ctx, wait) {

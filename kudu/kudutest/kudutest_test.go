@@ -9,13 +9,13 @@ import (
 )
 
 func TestFakeClusterConforms(t *testing.T) {
-	for _, opts := range []kudufake.Options{{}, {Masters: 3, TabletServers: 3}} {
+	for _, opts := range []kudufake.Options{{}, {Masters: 3, TabletServers: 3, RequireAuthz: true}} {
 		c, err := kudufake.New(opts)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		kudutest.Run(t, kudutest.Cluster{Masters: c.Masters(), Dial: c.Dial, Replicas: len(c.Masters())})
+		kudutest.Run(t, kudutest.Cluster{Masters: c.Masters(), Dial: c.Dial, Replicas: len(c.Masters()), Authz: opts.RequireAuthz})
 	}
 }
 
@@ -28,6 +28,8 @@ func TestRealReplicatedClusterConforms(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts six servers")
 	}
-	c := testenv.NewKudu(t, testenv.KuduConfig{Masters: 3, TabletServers: 3})
-	kudutest.Run(t, kudutest.Cluster{Masters: c.Masters(), Replicas: 3})
+	c := testenv.NewKudu(t, testenv.KuduConfig{
+		Masters: 3, TabletServers: 3, TabletServerFlags: []string{"--tserver_enforce_access_control=true"},
+	})
+	kudutest.Run(t, kudutest.Cluster{Masters: c.Masters(), Replicas: 3, Authz: true})
 }

@@ -25,6 +25,9 @@ type Cluster struct {
 	// Replicas is the replication factor of the suite's tables, at most the
 	// number of tablet servers. Default 1.
 	Replicas int
+	// Authz says that tablet servers ask for authorization tokens
+	// (--tserver_enforce_access_control).
+	Authz bool
 }
 
 // Run runs the suite. Cases run one after the other.
@@ -35,7 +38,11 @@ func Run(t *testing.T, c Cluster) {
 	}{
 		{"Master", masterCases}, {"Table", tableCases}, {"Partition", partitionCases}, {"Layout", layoutCases}, {"Scan", scanCases},
 		{"Predicate", predicateCases}, {"Snapshot", snapshotCases}, {"Diff", diffCases}, {"Write", writeCases}, {"Alter", alterCases},
+		{"Authz", authzCases},
 	} {
+		if group.name == "Authz" && !c.Authz {
+			continue
+		}
 		t.Run(group.name, func(t *testing.T) {
 			for _, nc := range group.cases {
 				t.Run(nc.name, func(t *testing.T) { nc.run(newSuite(t, c)) })
