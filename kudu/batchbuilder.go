@@ -11,6 +11,8 @@ type BatchBuilder struct {
 	schema *Schema
 	rows   int
 	cols   []ColumnView
+	// deleted has a byte per row once a row was deleted.
+	deleted []byte
 }
 
 // NewBatchBuilder starts an empty batch of the schema.
@@ -32,7 +34,12 @@ func NewBatchBuilder(schema *Schema) *BatchBuilder {
 // Append adds a row: one value per column in column order, nil for NULL, of
 // the Go types that value.go lists. After an error the builder must not be
 // used.
-func (b *BatchBuilder) Append(values ...any) error {
+func (b *BatchBuilder) Append(values ...any) error { return b.append(0, values) }
+
+// AppendDeleted adds a row as a diff scan shows a deleted one.
+func (b *BatchBuilder) AppendDeleted(values ...any) error { return b.append(1, values) }
+
+func (b *BatchBuilder) append(deleted byte, values []any) error {
 	if len(values) != len(b.cols) {
 		return fmt.Errorf("row has %d values for %d columns", len(values), len(b.cols))
 	}
@@ -40,6 +47,12 @@ func (b *BatchBuilder) Append(values ...any) error {
 		if err := b.appendValue(&b.cols[i], b.schema.Column(i), val); err != nil {
 			return err
 		}
+	}
+	if deleted != 0 && b.deleted == nil {
+		b.deleted = make([]byte, b.rows, b.rows+1)
+	}
+	if b.deleted != nil {
+		b.deleted = append(b.deleted, deleted)
 	}
 	b.rows++
 	return nil
@@ -114,7 +127,7 @@ func (b *BatchBuilder) Bytes() int {
 // Batch gives the rows so far as a batch that shares the builder's memory: it
 // is valid until the builder's next call.
 func (b *BatchBuilder) Batch() *RowBatch {
-	return &RowBatch{schema: b.schema, rows: b.rows, cols: b.cols}
+	return &RowBatch{schema: b.schema, rows: b.rows, cols: b.cols, deleted: ColumnView{typ: IsDeleted, data: b.deleted}}
 }
 
 // Reset drops all rows and keeps the memory.
@@ -135,5 +148,5 @@ func (b *BatchBuilder) Reset() {
 
 // Build gives the batch; the builder must not be used any more.
 func (b *BatchBuilder) Build() *RowBatch {
-	return &RowBatch{schema: b.schema, rows: b.rows, cols: b.cols}
+	return &RowBatch{schema: b.schema, rows: b.rows, cols: b.cols, deleted: ColumnView{typ: IsDeleted, data: b.deleted}}
 }

@@ -52,9 +52,17 @@ func leadingMaster(t *testing.T, cluster *testenv.Kudu) *testenv.Server {
 	}
 }
 
-// fill writes rows 0..n-1 of simpleTable.
-func fill(t *testing.T, table *kudu.Table, n int) {
+// fill writes rows 0..n-1 of simpleTable, and gives a time before them.
+func fill(t *testing.T, table *kudu.Table, n int) kudu.Timestamp {
 	t.Helper()
+	tablets, err := table.Tablets(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	start, err := table.Barrier(t.Context(), tablets[0].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := table.NewSession(kudu.SessionOptions{})
 	defer s.Close()
 	row := table.NewRow()
@@ -69,6 +77,7 @@ func fill(t *testing.T, table *kudu.Table, n int) {
 	if done, err := s.Flush(t.Context()); err != nil || done.Rows != n {
 		t.Fatalf("%d rows written: %v", done.Rows, err)
 	}
+	return start
 }
 
 func TestFailingServersDisturbNeitherScansNorWrites(t *testing.T) {
@@ -85,12 +94,18 @@ func TestFailingServersDisturbNeitherScansNorWrites(t *testing.T) {
 	spec.Hash[0].Buckets = 2
 	table := createTable(t, c, spec)
 	rows := envInt("K2K_FAILOVER_ROWS", 200_000)
-	fill(t, table, rows)
+	start := fill(t, table, rows)
+	lowest, err := table.Schema().EncodePrimaryKey(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// In turns: an ordered scan with a lower bound, and a diff of everything.
+	kinds := []kudu.ScanOptions{{From: lowest}, {Since: start}, {RowWise: true, Predicates: []kudu.Predicate{kudu.IsNotNull("v")}}}
 	seed := uint64(envInt("K2K_SEED", int(time.Now().UnixNano()%1e6)))
 	t.Logf("K2K_SEED=%d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
 
-	for round := range envInt("K2K_FAILOVER_ROUNDS", 2) {
+	for round := range envInt("K2K_FAILOVER_ROUNDS", 3) {
 		t.Run(fmt.Sprintf("scan %d, tablet server and master are killed", round), func(t *testing.T) {
 			if err := cluster.WaitHealthy(t.Context()); err != nil {
 				t.Fatal(err)
@@ -114,7 +129,7 @@ func TestFailingServersDisturbNeitherScansNorWrites(t *testing.T) {
 				} else {
 					victim = func() { kill(leadingMaster(t, cluster)) }
 				}
-				total += scanWithFault(t, table, tablet.ID, rnd.IntN(rows/2), victim)
+				total += scanWithFault(t, table, tablet.ID, kinds[round%len(kinds)], rnd.IntN(rows/2), victim)
 			}
 			if total != rows {
 				t.Errorf("%d rows, want %d", total, rows)
@@ -162,6 +177,40 @@ func TestFailingServersDisturbNeitherScansNorWrites(t *testing.T) {
 		}
 	})
 
+	t.Run("an unordered scan says that it can't go on", func(t *testing.T) {
+		if err := cluster.WaitHealthy(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		tablets, err := table.Tablets(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		victim := serverAt(t, cluster.TabletServers(), tablets[0].Leader().Addr)
+		s, err := table.Scan(tablets[0].ID, kudu.ScanOptions{BatchBytes: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if _, err := s.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := victim.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		for err == nil {
+			_, err = s.Next(t.Context())
+		}
+		var e *kudu.Error
+		if !errors.Is(err, kudu.ErrNotResumable) || !errors.As(err, &e) || e.Tablet != tablets[0].ID || kudu.Retriable(err) {
+			t.Errorf("got %v", err)
+		}
+		// A new one finds another leader.
+		countRows(t, table, tablets[0].ID, kudu.ScanOptions{})
+		if err := victim.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
+
 	t.Run("a scan goes on while its tablet server stands still", func(t *testing.T) {
 		if err := cluster.WaitHealthy(t.Context()); err != nil {
 			t.Fatal(err)
@@ -172,7 +221,7 @@ func TestFailingServersDisturbNeitherScansNorWrites(t *testing.T) {
 		}
 		victim := serverAt(t, cluster.TabletServers(), tablets[0].Leader().Addr)
 		defer victim.Resume()
-		scanWithFault(t, table, tablets[0].ID, 1000, func() {
+		scanWithFault(t, table, tablets[0].ID, kudu.ScanOptions{Replica: kudu.LeaderOnly}, 1000, func() {
 			if err := victim.Pause(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -263,9 +312,10 @@ func TestFailingServersDisturbNeitherScansNorWrites(t *testing.T) {
 
 // scanWithFault reads a tablet in order, lets the fault happen behind so many
 // rows, and checks that each row comes once.
-func scanWithFault(t *testing.T, table *kudu.Table, tablet string, behind int, fault func()) int {
+func scanWithFault(t *testing.T, table *kudu.Table, tablet string, opts kudu.ScanOptions, behind int, fault func()) int {
 	t.Helper()
-	s, err := table.Scan(tablet, kudu.ScanOptions{Ordered: true, BatchBytes: 20_000, Columns: []string{"v", "id"}})
+	opts.Ordered, opts.BatchBytes, opts.Columns = true, 20_000, []string{"v", "id"}
+	s, err := table.Scan(tablet, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,8 @@ import (
 // ErrNoPartition: no range partition of the table covers the row.
 var ErrNoPartition = errors.New("no range partition covers the row")
 
+var errForeignRow = errors.New("the row is of another table, or of another handle on it")
+
 // router finds the tablet of a row, as the table's partitions were when it was
 // made. Immutable.
 type router struct {
@@ -151,6 +153,9 @@ func (t *Table) TabletOf(ctx context.Context, row *Row) (*Tablet, error) {
 		for _, h := range c.Hash {
 			names = append(names, h.Columns...)
 		}
+	}
+	if row.layout != t.layout {
+		return nil, &Error{Op: "routing a row of", Table: t.name, Err: errForeignRow}
 	}
 	for _, n := range names {
 		if i := t.schema.Index(n); i < 0 || !row.set[i] {

@@ -92,7 +92,7 @@ func (s *Session) Apply(ctx context.Context, kind OpKind, row *Row) error {
 		return &Error{Op: op, Table: s.t.name, Err: fmt.Errorf("%s is no operation on rows", kind)}
 	}
 	if row.layout != s.t.layout {
-		return &Error{Op: op, Table: s.t.name, Err: errors.New("the row is of another table, or of another handle on it")}
+		return &Error{Op: op, Table: s.t.name, Err: errForeignRow}
 	}
 	if err := row.check(kind); err != nil {
 		return &Error{Op: op, Table: s.t.name, Err: err}
