@@ -93,27 +93,35 @@ func (d Decision) zero() bool { return reflect.ValueOf(d).IsZero() }
 // Codes for Decision.RPCError: ErrorStatusPB.RpcErrorCodePB in kudu-1.18.1
 // src/kudu/rpc/rpc_header.proto.
 const (
-	RPCApplication        = int32(pb.ErrorStatusPB_ERROR_APPLICATION)
-	RPCServerTooBusy      = int32(pb.ErrorStatusPB_ERROR_SERVER_TOO_BUSY)
-	RPCInvalidRequest     = int32(pb.ErrorStatusPB_ERROR_INVALID_REQUEST)
-	RPCRequestStale       = int32(pb.ErrorStatusPB_ERROR_REQUEST_STALE)
-	RPCUnavailable        = int32(pb.ErrorStatusPB_ERROR_UNAVAILABLE)
-	RPCShuttingDown       = int32(pb.ErrorStatusPB_FATAL_SERVER_SHUTTING_DOWN)
-	RPCUnauthorized       = int32(pb.ErrorStatusPB_FATAL_UNAUTHORIZED)
-	RPCInvalidAuthnToken  = int32(pb.ErrorStatusPB_FATAL_INVALID_AUTHENTICATION_TOKEN)
-	RPCInvalidAuthzToken  = int32(pb.ErrorStatusPB_ERROR_INVALID_AUTHORIZATION_TOKEN)
+	RPCApplication       = int32(pb.ErrorStatusPB_ERROR_APPLICATION)
+	RPCServerTooBusy     = int32(pb.ErrorStatusPB_ERROR_SERVER_TOO_BUSY)
+	RPCInvalidRequest    = int32(pb.ErrorStatusPB_ERROR_INVALID_REQUEST)
+	RPCRequestStale      = int32(pb.ErrorStatusPB_ERROR_REQUEST_STALE)
+	RPCUnavailable       = int32(pb.ErrorStatusPB_ERROR_UNAVAILABLE)
+	RPCShuttingDown      = int32(pb.ErrorStatusPB_FATAL_SERVER_SHUTTING_DOWN)
+	RPCUnauthorized      = int32(pb.ErrorStatusPB_FATAL_UNAUTHORIZED)
+	RPCInvalidAuthnToken = int32(pb.ErrorStatusPB_FATAL_INVALID_AUTHENTICATION_TOKEN)
+	RPCInvalidAuthzToken = int32(pb.ErrorStatusPB_ERROR_INVALID_AUTHORIZATION_TOKEN)
+)
+
+// Codes for Decision.AppError, of tablet servers and of masters.
+const (
 	TabletNotFound        = int32(tsTabletNotFound)
 	TabletNotRunning      = int32(tsTabletNotRunning)
 	ScannerExpired        = int32(tsScannerExpired)
-	StatusIllegalState    = int32(stIllegalState)
-	StatusUnavailable     = int32(stServiceUnavailable)
-	StatusNotFound        = int32(stNotFound)
-	StatusTimedOut        = int32(stTimedOut)
+	TabletMismatchSchema  = int32(tsMismatchedSchema)
+	TabletInvalidSnapshot = int32(tsInvalidSnapshot)
 	MasterTabletNotReady  = int32(mTabletNotRunning)
 	MasterNotTheLeader    = int32(mNotTheLeader)
 	MasterTableNotFound   = int32(mTableNotFound)
-	TabletMismatchSchema  = int32(tsMismatchedSchema)
-	TabletInvalidSnapshot = int32(tsInvalidSnapshot)
+)
+
+// Statuses for Decision.AppStatus.
+const (
+	StatusNotFound     = int32(stNotFound)
+	StatusIllegalState = int32(stIllegalState)
+	StatusUnavailable  = int32(stServiceUnavailable)
+	StatusTimedOut     = int32(stTimedOut)
 )
 
 // controls are the functions that Control installed.

@@ -16,7 +16,6 @@ const (
 	stAlreadyPresent     = 6
 	stIllegalState       = 9
 	stAborted            = 11
-	stNotAuthorized      = 10
 	stServiceUnavailable = 13
 	stTimedOut           = 14
 	stImmutable          = 20
@@ -25,28 +24,36 @@ const (
 // Codes of tablet servers: TabletServerErrorPB.Code in kudu-1.18.1
 // src/kudu/tserver/tserver.proto.
 const (
-	tsUnknownError             = 1
-	tsInvalidSchema            = 2
-	tsMismatchedSchema         = 5
-	tsTabletNotFound           = 6
-	tsScannerExpired           = 7
-	tsInvalidScanSpec          = 8
-	tsTabletNotRunning         = 12
-	tsInvalidSnapshot          = 13
-	tsInvalidScanSeqID         = 14
-	tsThrottled                = 19
-	tsNotAuthorized            = 21
-	mUnknownError              = 1 // and of masters: MasterErrorPB.Code, src/kudu/master/master.proto
-	mInvalidSchema             = 2
-	mTableNotFound             = 3
-	mTableAlreadyPresent       = 4
-	mNotTheLeader              = 7
-	mReplicationTooHigh        = 8
-	mTabletNotRunning          = 9
-	mEvenReplication           = 10
-	mIllegalReplication        = 11
-	replicaFollower      int32 = 0 // RaftPeerPB.Role
-	replicaLeader        int32 = 1
+	tsUnknownError     = 1
+	tsInvalidSchema    = 2
+	tsMismatchedSchema = 5
+	tsTabletNotFound   = 6
+	tsScannerExpired   = 7
+	tsInvalidScanSpec  = 8
+	tsTabletNotRunning = 12
+	tsInvalidSnapshot  = 13
+	tsInvalidScanSeqID = 14
+	tsThrottled        = 19
+)
+
+// Codes of masters: MasterErrorPB.Code in src/kudu/master/master.proto.
+const (
+	mUnknownError        = 1
+	mInvalidSchema       = 2
+	mTableNotFound       = 3
+	mTableAlreadyPresent = 4
+	mNotTheLeader        = 7
+	mReplicationTooHigh  = 8
+	mTabletNotRunning    = 9
+	mEvenReplication     = 10
+	mIllegalReplication  = 11
+)
+
+// Roles of replicas and masters: RaftPeerPB.Role in
+// src/kudu/consensus/metadata.proto.
+const (
+	replicaFollower int32 = 0
+	replicaLeader   int32 = 1
 )
 
 // failure is how a call is refused: by an error frame, or by the error field

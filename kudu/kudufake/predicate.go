@@ -1,7 +1,6 @@
 package kudufake
 
 import (
-	"bytes"
 	"encoding/binary"
 	"math"
 	"slices"
@@ -163,19 +162,4 @@ func (p *predicate) matches(v []byte) bool {
 		return true
 	}
 	return slices.ContainsFunc(p.values, func(o []byte) bool { return compareCells(p.col.typ, v, o) == 0 })
-}
-
-func maxKey(a, b []byte) []byte {
-	if bytes.Compare(a, b) >= 0 {
-		return a
-	}
-	return b
-}
-
-// minKey is the smaller of two upper bounds, where nil is open.
-func minKey(a, b []byte) []byte {
-	if a == nil || b != nil && bytes.Compare(b, a) < 0 {
-		return b
-	}
-	return a
 }

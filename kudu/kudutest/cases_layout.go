@@ -26,9 +26,9 @@ func allTypes() []*pb.ColumnSchemaPB {
 func allTypesRows(t *tableHandle) []string {
 	t.s.Helper()
 	t.write(newOps(t.cols).
-		add(insertOp, 1, -128, -32768, -1<<31, -1<<63, "", "\x00\xff", "ä", true, 1.5, -2.25, -1, 0, -999999999, -1, -2, "x").
+		add(insertOp, 1, -128, -32768, -1<<31, int64(-1<<63), "", "\x00\xff", "ä", true, 1.5, -2.25, -1, 0, -999999999, -1, -2, "x").
 		add(insertOp, 2, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, nil, "").
-		add(insertOp, 3, 127, 32767, 1<<31-1, 1<<63-1, "str", "bin", "vc", false, 0.0, 1e300, 1700000000000000, -719162, 1, 2, 3, "y"))
+		add(insertOp, 3, 127, 32767, 1<<31-1, int64(1<<63-1), "str", "bin", "vc", false, 0.0, 1e300, int64(1700000000000000), -719162, 1, 2, 3, "y"))
 	return []string{
 		"1|-128|-32768|-2147483648|-9223372036854775808||\x00\xff|ä|1|1.5|-2.25|-1|0|-999999999|-1|feffffffffffffffffffffffffffffff|x",
 		"2|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|NULL|",

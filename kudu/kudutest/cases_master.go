@@ -20,7 +20,6 @@ const (
 	masterReplicationHigh  = 8
 	masterEvenReplication  = 10
 	masterIllegalReplicas  = 11
-	statusUnavailable      = 13
 	knownMasterFeatures    = 11
 	unknownFeature         = 99
 	unknownBloomFeature    = 4

@@ -58,8 +58,8 @@ var typeValues = []struct {
 	{typ: kudu.Int8, values: [3]any{-128, -1, 127}},
 	{typ: kudu.Int16, values: [3]any{-32768, 0, 300}},
 	{typ: kudu.Int32, values: [3]any{-1 << 31, 256, 1 << 30}},
-	{typ: kudu.Int64, values: [3]any{-1 << 63, -256, 1<<63 - 1}},
-	{typ: kudu.UnixtimeMicros, values: [3]any{-1, 0, 1700000000000000}},
+	{typ: kudu.Int64, values: [3]any{int64(-1 << 63), -256, int64(1<<63 - 1)}},
+	{typ: kudu.UnixtimeMicros, values: [3]any{-1, 0, int64(1700000000000000)}},
 	{typ: kudu.Date, values: [3]any{-719162, 0, 2932896}},
 	{typ: kudu.String, values: [3]any{"", "a", "a\x00"}},
 	{typ: kudu.Binary, values: [3]any{"\x00", "\x7f", "\xff"}},
@@ -67,8 +67,8 @@ var typeValues = []struct {
 	{typ: kudu.Float, values: [3]any{-1.5, 0.0, 2.25}},
 	{typ: kudu.Double, values: [3]any{-1e300, 0.5, 1e300}},
 	{typ: kudu.Decimal32, attr: decimal(9, 2), values: [3]any{-999999999, 0, 5}},
-	{typ: kudu.Decimal64, attr: decimal(18, 3), values: [3]any{-3, 0, 1 << 40}},
-	{typ: kudu.Decimal128, attr: decimal(38, 4), values: [3]any{-1, 0, 1 << 62}},
+	{typ: kudu.Decimal64, attr: decimal(18, 3), values: [3]any{-3, 0, int64(1 << 40)}},
+	{typ: kudu.Decimal128, attr: decimal(38, 4), values: [3]any{-1, 0, int64(1 << 62)}},
 }
 
 var predicateCases = []namedCase{

@@ -26,7 +26,6 @@ const (
 	statusInvalidArgument = 4
 	statusAlreadyPresent  = 6
 	statusIllegalState    = 9
-	statusImmutable       = 20
 )
 
 // kv makes the usual table with rows of the keys from 0 below n.

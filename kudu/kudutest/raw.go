@@ -38,7 +38,7 @@ func Run(t *testing.T, c Cluster) {
 	}{
 		{"Master", masterCases}, {"Table", tableCases}, {"Partition", partitionCases}, {"Layout", layoutCases}, {"Scan", scanCases},
 		{"Predicate", predicateCases}, {"Snapshot", snapshotCases}, {"Diff", diffCases}, {"Write", writeCases}, {"Alter", alterCases},
-		{"Authz", authzCases},
+		{"Client", clientCases}, {"Authz", authzCases},
 	} {
 		if group.name == "Authz" && !c.Authz {
 			continue

@@ -86,7 +86,7 @@ var widths = map[int32]int{
 	int32(kudu.Decimal64): 8, int32(kudu.Decimal128): 16, int32(kudu.Date): 4, int32(kudu.IsDeleted): 1,
 }
 
-// cellOf encodes an int, bool, float64 or string as the column's cell.
+// cellOf encodes an int, int64, bool, float64 or string as the column's cell.
 func cellOf(c *pb.ColumnSchemaPB, v any) []byte {
 	switch v := v.(type) {
 	case string:
@@ -102,6 +102,8 @@ func cellOf(c *pb.ColumnSchemaPB, v any) []byte {
 		}
 		return binary.LittleEndian.AppendUint64(nil, math.Float64bits(v))
 	case int:
+		return cellOf(c, int64(v))
+	case int64:
 		cell := make([]byte, 16)
 		for i := range cell {
 			cell[i] = byte(v >> min(8*i, 63)) // sign-extended beyond 64 bits

@@ -1,0 +1,322 @@
+package kudutest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu"
+)
+
+// clientCases go through the public client, against a model in the test.
+var clientCases = []namedCase{
+	{"RandomTablesAgainstAModel", func(s *suite) {
+		for seed := range uint64(clientSeeds) {
+			s.Run(fmt.Sprint("seed", seed), func(t *testing.T) { newModel(newSuite(t, s.c), seed).run() })
+		}
+	}},
+}
+
+// clientSeeds is how many random tables a run makes.
+const clientSeeds = 6
+
+// model is what a table should hold: rows by key, and how it was before.
+type model struct {
+	*suite
+	rng    *rand.Rand
+	client *kudu.Client
+	table  *kudu.Table
+	cols   []kudu.Column
+	rows   map[string][]any
+	// states are snapshots with the rows that they show.
+	states []state
+	// touched are the keys of live and dead rows that the operations between
+	// two states wrote to.
+	touched map[string]bool
+}
+
+type state struct {
+	at      kudu.Timestamp
+	rows    map[string][]any
+	touched map[string]bool // since the state before
+}
+
+func newModel(s *suite, seed uint64) *model {
+	client, err := kudu.New(kudu.Config{Masters: s.c.Masters, Dial: s.c.Dial, User: "suite"})
+	if err != nil {
+		s.Fatal(err)
+	}
+	s.Cleanup(func() { _ = client.Close() })
+	return &model{suite: s, rng: rand.New(rand.NewPCG(seed, 1)), client: client, rows: make(map[string][]any), touched: make(map[string]bool)}
+}
+
+// valueTypes are the types of random columns; keyTypes those of keys.
+var (
+	keyTypes   = []kudu.DataType{kudu.Int8, kudu.Int32, kudu.Int64, kudu.String, kudu.Date}
+	valueTypes = append([]kudu.DataType{kudu.Bool, kudu.Double, kudu.Int16, kudu.UnixtimeMicros}, keyTypes...)
+)
+
+// value is a random value of few, so that keys meet again.
+func (m *model) value(c *kudu.Column) any {
+	if c.Nullable && m.rng.IntN(4) == 0 {
+		return nil
+	}
+	n := m.rng.IntN(24) - 12
+	switch c.Type {
+	case kudu.String:
+		return strings.Repeat("a\x00b"[:1+m.rng.IntN(3)], m.rng.IntN(3))
+	case kudu.Bool:
+		return n > 0
+	case kudu.Double:
+		return float64(n) / 4
+	}
+	return int64(n)
+}
+
+// create makes a random table: one to three key columns, hashed or not, in
+// ranges or not.
+func (m *model) create() {
+	keys := 1 + m.rng.IntN(3)
+	for i := range keys {
+		m.cols = append(m.cols, kudu.Column{Name: fmt.Sprint("k", i), Type: keyTypes[m.rng.IntN(len(keyTypes))], Key: true})
+	}
+	for i := range 1 + m.rng.IntN(5) {
+		m.cols = append(m.cols, kudu.Column{Name: fmt.Sprint("v", i), Type: valueTypes[m.rng.IntN(len(valueTypes))], Nullable: m.rng.IntN(3) > 0})
+	}
+	spec := kudu.TableSpec{Name: m.tableName(), Columns: m.cols, Replicas: max(1, m.c.Replicas)}
+	if m.rng.IntN(2) == 0 {
+		spec.Hash = []kudu.HashDimension{{Columns: []string{"k0"}, Buckets: 2 + m.rng.IntN(3), Seed: m.rng.Uint32()}}
+	}
+	last := m.cols[keys-1]
+	if last.Type != kudu.String && m.rng.IntN(2) == 0 {
+		spec.Range = []string{last.Name}
+		upper := kudu.RangePartition{Lower: []any{3}}
+		if spec.Hash != nil {
+			upper.Hash = []kudu.HashDimension{{Columns: []string{"k0"}, Buckets: 2, Seed: 7}}
+		}
+		spec.Ranges = []kudu.RangePartition{{Upper: []any{-3}}, {Lower: []any{-3}, Upper: []any{3}}, upper}
+	}
+	var err error
+	if m.table, err = m.client.CreateTable(m.Context(), spec); err != nil {
+		m.Fatal(err)
+	}
+	m.Cleanup(func() {
+		if err := m.client.DeleteTable(context.WithoutCancel(m.Context()), spec.Name); err != nil {
+			m.Error(err)
+		}
+	})
+	m.Logf("table %s", m.table.Schema())
+}
+
+func (m *model) keys() int { return m.table.Schema().NumKeys() }
+
+// key is a row's primary key, encoded.
+func (m *model) key(values []any) string {
+	key, err := m.table.Schema().EncodePrimaryKey(values[:m.keys()]...)
+	if err != nil {
+		m.Fatal(err)
+	}
+	return string(key)
+}
+
+// write applies random operations, one flush for all, and keeps a state.
+func (m *model) write(n int) {
+	session := m.table.NewSession(kudu.SessionOptions{})
+	defer session.Close()
+	row := m.table.NewRow()
+	for range n {
+		values := make([]any, len(m.cols))
+		row.Reset()
+		for i := range m.cols {
+			values[i] = m.value(&m.cols[i])
+			row.Set(m.cols[i].Name, values[i])
+		}
+		key := m.key(values)
+		_, there := m.rows[key]
+		kind := []kudu.OpKind{kudu.OpInsert, kudu.OpUpsert, kudu.OpUpsert, kudu.OpDeleteIgnore}[m.rng.IntN(4)]
+		if kind == kudu.OpInsert && there {
+			kind = kudu.OpUpdate
+		}
+		if kind == kudu.OpDeleteIgnore {
+			row.Reset()
+			for i := range m.keys() {
+				row.Set(m.cols[i].Name, values[i])
+			}
+		}
+		if err := session.Apply(m.Context(), kind, row); err != nil {
+			m.Fatalf("%s: %v", kind, err)
+		}
+		if kind == kudu.OpDeleteIgnore {
+			delete(m.rows, key)
+		} else {
+			m.rows[key] = values
+		}
+		m.touched[key] = true
+	}
+	if _, err := session.Flush(m.Context()); err != nil {
+		m.Fatal(err)
+	}
+	m.states = append(m.states, state{at: m.client.LastTimestamp() + 1, rows: maps.Clone(m.rows), touched: m.touched})
+	m.touched = make(map[string]bool)
+}
+
+// read gives the rows of a scan as text, by tablets in their order.
+func (m *model) read(opts kudu.ScanOptions) []string {
+	m.Helper()
+	tablets, err := m.table.PruneTablets(m.Context(), opts)
+	if err != nil {
+		m.Fatal(err)
+	}
+	var out []string
+	for _, tablet := range tablets {
+		scan, err := m.table.Scan(tablet.ID, opts)
+		if err != nil {
+			m.Fatal(err)
+		}
+		for {
+			b, err := scan.Next(m.Context())
+			if errors.Is(err, io.EOF) {
+				break
+			}
+			if err != nil {
+				m.Fatal(err)
+			}
+			for i := range b.NumRows() {
+				values := b.Values(i)
+				if b.Deleted(i) {
+					values = append(values[:m.keys()], "deleted")
+				}
+				out = append(out, fmt.Sprintf("%q", fmt.Sprint(values)))
+			}
+		}
+		if err := scan.Close(); err != nil {
+			m.Fatal(err)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func texts(rows map[string][]any, keep func([]any) bool) []string {
+	var out []string
+	for _, values := range rows {
+		if keep == nil || keep(values) {
+			out = append(out, fmt.Sprintf("%q", fmt.Sprint(values)))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func (m *model) run() {
+	m.create()
+	for range 4 {
+		m.write(150)
+	}
+	for i, st := range m.states {
+		for _, opts := range []kudu.ScanOptions{
+			{Ordered: true}, {RowWise: true}, {Ordered: true, BatchBytes: 1}, {Replica: kudu.ClosestReplica},
+		} {
+			opts.Snapshot = st.at
+			m.equal(fmt.Sprintf("state %d, %+v", i, opts), m.read(opts), texts(st.rows, nil))
+		}
+		for j := range i {
+			m.equal(fmt.Sprintf("diff of %d and %d", j, i), m.read(kudu.ScanOptions{Since: m.states[j].at, Snapshot: st.at}), m.diff(j, i))
+		}
+	}
+	last := m.states[len(m.states)-1]
+	for range 40 {
+		preds, keep := m.predicates()
+		got := m.read(kudu.ScanOptions{Snapshot: last.at, Predicates: preds, RowWise: m.rng.IntN(2) == 0})
+		m.equal(fmt.Sprint(preds), got, texts(last.rows, keep))
+	}
+}
+
+// diff is what changed between two states.
+func (m *model) diff(from, to int) []string {
+	touched := make(map[string]bool)
+	for _, st := range m.states[from+1 : to+1] {
+		maps.Copy(touched, st.touched)
+	}
+	var out []string
+	for key := range touched {
+		before, now := m.states[from].rows[key], m.states[to].rows[key]
+		switch {
+		case now != nil:
+			out = append(out, fmt.Sprintf("%q", fmt.Sprint(now)))
+		case before != nil:
+			out = append(out, fmt.Sprintf("%q", fmt.Sprint(append(slices.Clone(before[:m.keys()]), "deleted"))))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// predicates are one to three random ones, and what they mean.
+func (m *model) predicates() ([]kudu.Predicate, func([]any) bool) {
+	var preds []kudu.Predicate
+	var tests []func([]any) bool
+	for range 1 + m.rng.IntN(3) {
+		i := m.rng.IntN(len(m.cols))
+		c := m.cols[i]
+		name := c.Name
+		c.Nullable = false
+		v, w := m.value(&c), m.value(&c)
+		add := func(p kudu.Predicate, test func(x any) bool) {
+			preds = append(preds, p)
+			tests = append(tests, func(row []any) bool { return test(row[i]) })
+		}
+		switch m.rng.IntN(8) {
+		case 0:
+			add(kudu.Equal(name, v), func(x any) bool { return x != nil && order(x, v) == 0 })
+		case 1:
+			add(kudu.Less(name, v), func(x any) bool { return x != nil && order(x, v) < 0 })
+		case 2:
+			add(kudu.LessEqual(name, v), func(x any) bool { return x != nil && order(x, v) <= 0 })
+		case 3:
+			add(kudu.Greater(name, v), func(x any) bool { return x != nil && order(x, v) > 0 })
+		case 4:
+			add(kudu.GreaterEqual(name, v), func(x any) bool { return x != nil && order(x, v) >= 0 })
+		case 5:
+			add(kudu.In(name, v, w), func(x any) bool { return x != nil && (order(x, v) == 0 || order(x, w) == 0) })
+		case 6:
+			add(kudu.IsNull(name), func(x any) bool { return x == nil })
+		case 7:
+			add(kudu.IsNotNull(name), func(x any) bool { return x != nil })
+		}
+	}
+	return preds, func(row []any) bool {
+		return !slices.ContainsFunc(tests, func(test func([]any) bool) bool { return !test(row) })
+	}
+}
+
+// order compares two values of one column.
+func order(a, b any) int {
+	switch x := a.(type) {
+	case string:
+		return strings.Compare(x, b.(string))
+	case bool:
+		switch y := b.(bool); {
+		case x == y:
+			return 0
+		case y:
+			return -1
+		}
+		return 1
+	case float64:
+		switch y := b.(float64); {
+		case x < y:
+			return -1
+		case x > y:
+			return 1
+		}
+		return 0
+	}
+	return int(a.(int64) - b.(int64))
+}
