@@ -53,6 +53,8 @@ var (
 	ErrNotResumable = errors.New("an unordered scan can't go on after a failure")
 	// ErrMalformed: a peer's bytes break the protocol.
 	ErrMalformed = errors.New("malformed answer")
+	// ErrNoPartition: no range partition of the table covers the row.
+	ErrNoPartition = errors.New("no range partition covers the row")
 	// ErrOutcomeUnknown: a write was sent and no answer tells whether it was
 	// carried out. Read the rows to find out.
 	ErrOutcomeUnknown = errors.New("outcome of the write is unknown")

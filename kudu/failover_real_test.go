@@ -123,11 +123,9 @@ func TestFailingServersDisturbNeitherScansNorWrites(t *testing.T) {
 			}
 			total := 0
 			for n, tablet := range tablets {
-				victim := func() {}
+				victim := func() { kill(leadingMaster(t, cluster)) }
 				if n == 0 {
 					victim = func() { kill(serverAt(t, cluster.TabletServers(), tablet.Leader().Addr)) }
-				} else {
-					victim = func() { kill(leadingMaster(t, cluster)) }
 				}
 				total += scanWithFault(t, table, tablet.ID, kinds[round%len(kinds)], rnd.IntN(rows/2), victim)
 			}

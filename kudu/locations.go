@@ -177,7 +177,8 @@ func (l *locations) resolve(ctx context.Context, id string) (*Tablet, error) {
 	if err != nil {
 		return nil, withTablet(err, id)
 	}
-	for _, e := range resp.GetErrors() {
+	if errs := resp.GetErrors(); len(errs) > 0 {
+		e := errs[0]
 		out := &Error{Op: op, Tablet: id, Sent: true, Code: nameOf(statusNames, e.GetStatus().GetCode()), Err: serverText(e.GetStatus())}
 		switch e.GetStatus().GetCode() {
 		case statusNotFound:

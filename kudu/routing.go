@@ -8,9 +8,6 @@ import (
 	"slices"
 )
 
-// ErrNoPartition: no range partition of the table covers the row.
-var ErrNoPartition = errors.New("no range partition covers the row")
-
 var errForeignRow = errors.New("the row is of another table, or of another handle on it")
 
 // router finds the tablet of a row, as the table's partitions were when it was
@@ -162,27 +159,25 @@ func (t *Table) TabletOf(ctx context.Context, row *Row) (*Tablet, error) {
 			return nil, &Error{Op: "routing a row of", Table: t.name, Err: fmt.Errorf("partition column %q isn't set", n)}
 		}
 	}
-	tablet, _, err := t.route(ctx, row, nil)
-	return tablet, err
+	return t.route(ctx, row)
 }
 
 // route finds the row's tablet. Before it says that there is none, it asks the
 // master for partitions that were added meanwhile.
-func (t *Table) route(ctx context.Context, row *Row, scratch []byte) (*Tablet, []byte, error) {
+func (t *Table) route(ctx context.Context, row *Row) (*Tablet, error) {
 	if row.err != nil {
-		return nil, scratch, row.err
+		return nil, row.err
 	}
 	for fresh := false; ; fresh = true {
 		r, err := t.currentRouter(ctx)
 		if err != nil {
-			return nil, scratch, err
+			return nil, err
 		}
-		var tablet *Tablet
-		if tablet, scratch = r.find(row, scratch); tablet != nil {
-			return tablet, scratch, nil
+		if tablet, _ := r.find(row, nil); tablet != nil {
+			return tablet, nil
 		}
 		if fresh {
-			return nil, scratch, &Error{Op: "routing a row of", Table: t.name, Err: ErrNoPartition}
+			return nil, &Error{Op: "routing a row of", Table: t.name, Err: ErrNoPartition}
 		}
 		t.dropRouter(r)
 	}

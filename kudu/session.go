@@ -153,8 +153,7 @@ func (s *Session) route(ctx context.Context, row *Row) (*Tablet, error) {
 	}
 	s.mu.Unlock()
 	defer s.mu.Lock()
-	tablet, _, err := s.t.route(ctx, row, nil)
-	return tablet, err
+	return s.t.route(ctx, row)
 }
 
 // take gives an empty batch.
