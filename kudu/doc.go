@@ -1,7 +1,7 @@
 // Package kudu is a native client of Apache Kudu: it speaks Kudu's own
-// protocol over TCP, without cgo and without a JVM. It reads servers of the
-// releases 1.12 to 1.18 and writes to them; docs/kudu-client.md compares it
-// with the official clients.
+// protocol over TCP, without cgo and without a JVM. It is tested against release
+// 1.18.1, and made for servers since 1.12; docs/kudu-client.md compares it with
+// the official clients.
 //
 // # Reading
 //
