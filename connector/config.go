@@ -46,6 +46,8 @@ type Config struct {
 
 	Mode         string        `koanf:"mode"`
 	StreamingKey []string      `koanf:"streaming.key"` // empty: the primary key
+	Where        string        `koanf:"where"`         // empty: all rows
+	Columns      []string      `koanf:"columns"`       // empty: all columns
 	PollInterval time.Duration `koanf:"poll.interval.ms"`
 	PollMax      time.Duration `koanf:"poll.interval.max.ms"`
 

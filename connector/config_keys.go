@@ -170,6 +170,14 @@ var connectorKeys = []Key{
 		Doc: "Columns that give the rows their order and record how far a tablet has been read. Empty: the primary key.",
 	},
 	{
+		Name: "where", Type: TypeString, Importance: Medium,
+		Doc: "Which rows are published, as a condition such as: status IN ('NEW','RETRY') AND amount >= 10.5. It knows = <> < <= > >=, AND, OR, NOT, IN, BETWEEN, LIKE, IS NULL and now() - INTERVAL 90 MINUTE. What Kudu can evaluate it does; the rest is evaluated on what it sends. A row that doesn't meet it when it is come to is passed for good.",
+	},
+	{
+		Name: "columns", Type: TypeList, Importance: Medium,
+		Doc: "The columns of the value, in this order, such as id, due AS due_time. Default: all columns of the table, those that are added later too.",
+	},
+	{
 		Name: "poll.interval.ms", Type: TypeMillis, Default: 100 * time.Millisecond, Min: 1, Max: hour, Importance: Medium,
 		Doc: "Time between two looks at a tablet that had nothing new.",
 	},

@@ -24,8 +24,9 @@ var (
 	// errRevoked: the partition is asked for by the group, or the worker stops.
 	// What is open is finished first.
 	errRevoked = errors.New("the task is given up")
-	// errLost: the group has given the partition to somebody else already.
-	errLost = errors.New("the task was taken over by another worker")
+	// errLost: the group doesn't count this worker as the owner any more. Another
+	// one may have the task, or the group can't be reached.
+	errLost = errors.New("the task's ownership was lost: another worker has it, or the group's coordinator can't be reached")
 )
 
 // errReload ends a task's run without blame: the next one reads the positions

@@ -62,6 +62,11 @@ func joinGroup(o groupOptions) (*group, error) {
 		kgo.HeartbeatInterval(o.heartbeat),
 		kgo.RebalanceTimeout(o.rebalance),
 		kgo.DisableAutoCommit(),
+		// While the coordinator can't be reached the client asks again at this
+		// pace, instead of one that grows to many seconds.
+		kgo.RetryBackoffFn(func(tries int) time.Duration {
+			return min(100*time.Millisecond<<min(tries, 4), time.Second)
+		}),
 		// How soon a partition that was added for a new task is shared out.
 		kgo.MetadataMaxAge(10*time.Second),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { g.assigned(parts[o.topic]) }),

@@ -23,6 +23,8 @@ type instance struct {
 	worker WorkerConfig
 	kafka  kafka.Options
 	kudu   *kudu.Client
+	// migrating is held by the task that moves positions.
+	migrating sync.Mutex
 	// catalog is the table as all tasks see it.
 	catalog *catalog
 	board   *statusBoard
@@ -173,7 +175,7 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func()) error {
 		return kafka.Classify(err)
 	}
 	logger.Trace("positions restored", "tablets", len(stored.Positions))
-	if err := i.checkPlan(stored.Plan); err != nil {
+	if err := i.checkPlan(ctx, stored.Plan); err != nil {
 		return err
 	}
 	t, closeSource, err := i.newTask(ctx, id, p, stored.Positions, logger)

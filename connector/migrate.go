@@ -36,32 +36,38 @@ func (i *instance) plan() offsets.Plan {
 }
 
 // checkPlan lets a task run only under the plan of its worker's configuration.
-func (i *instance) checkPlan(stored *offsets.Plan) error {
+// A plan of this configuration that isn't ready is what a migration left that
+// was cut short, so it is done again.
+func (i *instance) checkPlan(ctx context.Context, stored *offsets.Plan) error {
 	want := i.plan()
 	switch {
-	case stored == nil:
-		return fmt.Errorf("the offsets topic holds no plan: was it emptied while the worker ran? restart the worker")
+	case stored != nil && *stored == want:
+		return nil
+	case stored == nil || !stored.Ready && stored.Tasks == want.Tasks && stored.OrderScope == want.OrderScope:
+		i.migrating.Lock()
+		defer i.migrating.Unlock()
+		if err := i.migrate(ctx); err != nil {
+			return err
+		}
+		return errChanged
 	case !stored.Ready:
 		return fmt.Errorf("positions are being moved for tasks.max %d, order.scope %s", stored.Tasks, stored.OrderScope)
-	case *stored != want:
-		return fmt.Errorf("the connector runs with tasks.max %d and order.scope %s since another worker was started so; this worker has %d and %s: restart it with the same configuration",
-			stored.Tasks, stored.OrderScope, want.Tasks, want.OrderScope)
 	}
-	return nil
+	return fmt.Errorf("the connector runs with tasks.max %d and order.scope %s since another worker was started so; this worker has %d and %s: restart it with the same configuration",
+		stored.Tasks, stored.OrderScope, want.Tasks, want.OrderScope)
 }
 
 // adoptPlan makes this worker's plan the connector's.
 func (i *instance) adoptPlan(ctx context.Context) error {
-	topic := i.cfg.OffsetsTopic(i.worker.GroupID)
-	first, err := offsets.Load(ctx, i.kafka.ClientOpts(), topic, 0, i.cfg.Name)
+	plan, err := offsets.LoadPlan(ctx, i.kafka.ClientOpts(), i.cfg.OffsetsTopic(i.worker.GroupID), 0, i.cfg.Name)
 	if err != nil {
 		return kafka.Classify(err)
 	}
-	if first.Plan != nil && *first.Plan == i.plan() {
+	if plan != nil && *plan == i.plan() {
 		return nil
 	}
-	if first.Plan != nil {
-		i.logger.Info("moving positions", "from_tasks", first.Plan.Tasks, "from_scope", first.Plan.OrderScope,
+	if plan != nil {
+		i.logger.Info("moving positions", "from_tasks", plan.Tasks, "from_scope", plan.OrderScope,
 			"to_tasks", i.cfg.TasksMax, "to_scope", i.cfg.OrderScope)
 	}
 	return i.migrate(ctx)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kudu2kafka/kudu2kafka/internal/predicate"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/serde"
 )
@@ -14,6 +15,8 @@ import (
 // readPlan is what a configuration means for a table's schema.
 type readPlan struct {
 	columns   []string // the projection
+	outputs   []predicate.Output
+	filter    *predicate.Filter // nil without where
 	order     *order
 	start     startBound
 	stop      stopBound
@@ -44,11 +47,25 @@ func planRead(cfg Config, schema *kudu.Schema) (*readPlan, error) {
 			faults = append(faults, fmt.Errorf("%s: %w", key, err))
 		}
 	}
-	p := &readPlan{columns: columnNames(schema), timestamp: -1}
+	p := &readPlan{timestamp: -1}
 	streaming := cfg.StreamingKey
 	if len(streaming) == 0 {
 		streaming = schema.KeyNames()
 	}
+	keys := cfg.KeyColumns
+	if len(keys) == 0 {
+		keys = streaming
+	}
+	fault("columns", p.setOutputs(cfg.Columns, schema))
+	fault("where", p.setFilter(cfg.Where, schema))
+	var missing error
+	for _, k := range cfg.KeyColumns {
+		if schema.Index(k) < 0 {
+			missing = errors.Join(missing, noColumn(k, schema))
+		}
+	}
+	fault("key.columns", missing)
+	p.project(append(append(schema.KeyNames(), streaming...), append(keys, cfg.TimestampColumn)...)...)
 	var err error
 	p.order, err = newOrder(streaming, schema, p.columns)
 	if err == nil && !p.order.prefix {
@@ -60,17 +77,6 @@ func planRead(cfg Config, schema *kudu.Schema) (*readPlan, error) {
 		fault("offset.stop", p.setStop(cfg))
 		fault("settle.delay.ms", checkSettle(cfg, p.order))
 	}
-	keys := cfg.KeyColumns
-	if len(keys) == 0 {
-		keys = streaming
-	}
-	var missing error
-	for _, k := range cfg.KeyColumns {
-		if schema.Index(k) < 0 {
-			missing = errors.Join(missing, noColumn(k, schema))
-		}
-	}
-	fault("key.columns", missing)
 	p.timestamp, err = timestampPlace(schema, p.columns, cfg.TimestampColumn)
 	fault("timestamp.column", err)
 	if len(faults) > 0 {
@@ -80,7 +86,11 @@ func planRead(cfg Config, schema *kudu.Schema) (*readPlan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kudu.table: %w", err)
 	}
-	p.encoder, err = serde.NewEncoder(proj, keys, p.columns, serde.Options{
+	fields := make([]serde.Field, len(p.outputs))
+	for i, o := range p.outputs {
+		fields[i] = serde.Field{Column: o.Column, Name: o.Name}
+	}
+	p.encoder, err = serde.NewFieldEncoder(proj, keys, fields, serde.Options{
 		Converter: cfg.ValueConverter, DecimalHandling: cfg.DecimalHandlingMode, TimePrecision: cfg.TimePrecisionMode,
 	})
 	if err != nil {
@@ -170,7 +180,7 @@ func timestampPlace(schema *kudu.Schema, columns []string, name string) (int, er
 		return -1, nil
 	}
 	i := slices.Index(columns, name)
-	if i < 0 {
+	if i < 0 || schema.Index(name) < 0 {
 		return -1, noColumn(name, schema)
 	}
 	if col := schema.Column(schema.Index(name)); col.Type != kudu.UnixtimeMicros {

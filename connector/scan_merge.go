@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/kudu2kafka/kudu2kafka/internal/predicate"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 )
 
@@ -41,15 +42,17 @@ type stream struct {
 	reader *tabletReader
 	index  uint16 // of the reader
 	sc     *kudu.Scanner
+	where  *predicate.Bound
 	rows   *kudu.RowBatch
-	row    int
-	key    []byte // order key of the present row
+	keep   []int32 // the rows to publish; nil means all
+	next   int     // place in keep, or in rows without
+	row    int     // the present one
+	key    []byte  // its order key
 }
 
 // advance goes to the next row; it reports whether there is one.
 func (s *stream) advance(ctx context.Context, o *order) (bool, error) {
-	s.row++
-	if s.rows == nil || s.row == s.rows.NumRows() {
+	for s.rows == nil || s.next == s.left() {
 		rows, err := s.sc.Next(ctx)
 		if errors.Is(err, io.EOF) {
 			return false, nil
@@ -57,10 +60,29 @@ func (s *stream) advance(ctx context.Context, o *order) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		s.rows, s.row = rows, 0
+		s.take(rows)
 	}
+	s.row = s.next
+	if s.keep != nil {
+		s.row = int(s.keep[s.next])
+	}
+	s.next++
 	s.key = o.appendKey(s.key[:0], s.rows, s.row)
 	return true, nil
+}
+
+// take begins another batch.
+func (s *stream) take(rows *kudu.RowBatch) {
+	s.rows, s.next = rows, 0
+	s.keep = keep(s.where, rows, s.keep)
+}
+
+// left is how many rows of the batch are to be published.
+func (s *stream) left() int {
+	if s.keep != nil {
+		return len(s.keep)
+	}
+	return s.rows.NumRows()
 }
 
 type streamHeap []*stream
@@ -88,7 +110,7 @@ func (p *mergePoller) poll(ctx context.Context, r *tabletReader, emit func(*batc
 		}
 	}()
 	if err != nil {
-		return false, err
+		return false, ignoreNothing(err)
 	}
 	m := &merge{order: p.plan.order, heap: streamHeap(nil), readers: p.readers, snapshot: snapshot}
 	for _, s := range streams {
@@ -113,14 +135,19 @@ func (p *mergePoller) poll(ctx context.Context, r *tabletReader, emit func(*batc
 func (p *mergePoller) open(ctx context.Context, upper []byte) (streams []*stream, snapshot kudu.Timestamp, err error) {
 	size := max(leastMergeBatch, min(p.batchBytes, mergeBudget/(2*len(p.readers))))
 	for i, r := range p.readers {
+		where, err := p.pass(ctx, r.id)
+		if err != nil {
+			return streams, 0, err
+		}
 		opts := kudu.ScanOptions{
-			Columns: p.plan.columns, Ordered: true, From: r.from, After: r.hwm, To: upper, BatchBytes: size, Snapshot: snapshot,
+			Predicates: pushed(where),
+			Columns:    p.plan.columns, Ordered: true, From: r.from, After: r.hwm, To: upper, BatchBytes: size, Snapshot: snapshot,
 		}
 		sc, err := p.table.Scan(r.id, opts)
 		if err != nil {
 			return streams, 0, err
 		}
-		s := &stream{reader: r, index: uint16(i), sc: sc, row: -1}
+		s := &stream{reader: r, index: uint16(i), sc: sc, where: where}
 		streams = append(streams, s)
 		if i > 0 {
 			continue
@@ -129,7 +156,10 @@ func (p *mergePoller) open(ctx context.Context, upper []byte) (streams []*stream
 		if err != nil && !errors.Is(err, io.EOF) {
 			return streams, 0, err
 		}
-		s.rows, snapshot = rows, sc.Snapshot()
+		if err == nil {
+			s.take(rows)
+		}
+		snapshot = sc.Snapshot()
 	}
 	return streams, snapshot, nil
 }

@@ -21,8 +21,13 @@ func (p *prefixPoller) poll(ctx context.Context, r *tabletReader, emit func(*bat
 	if err != nil {
 		return false, err
 	}
+	where, err := p.pass(ctx, r.id)
+	if err != nil {
+		return false, ignoreNothing(err)
+	}
 	sc, err := p.table.Scan(r.id, kudu.ScanOptions{
 		Columns: p.plan.columns, Ordered: true, From: r.from, After: r.hwm, To: upper, BatchBytes: p.batchBytes,
+		Predicates: pushed(where),
 	})
 	if err != nil {
 		return false, err
@@ -40,6 +45,7 @@ func (p *prefixPoller) poll(ctx context.Context, r *tabletReader, emit func(*bat
 			return false, err
 		}
 		b.rows, b.snapshot = rows, sc.Snapshot()
+		b.keep = keep(where, rows, b.keep)
 		after := p.plan.order.appendKey(nil, rows, rows.NumRows()-1)
 		if !emit(b) {
 			return false, ctx.Err()

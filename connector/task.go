@@ -43,6 +43,10 @@ type task struct {
 	tx       transaction
 }
 
+// patience is the part of task.shutdown.graceful.timeout.ms that a row may wait
+// for room in the producer's buffer; the rest is for ending the transaction.
+const patience = 2
+
 // limits end a transaction, whichever is reached first.
 type limits struct {
 	rows, bytes int64
@@ -69,11 +73,17 @@ func (t *task) loop(ctx context.Context) error {
 	if err := t.storeInitial(ctx); err != nil {
 		return err
 	}
+	// A row that waits for room when the task is stopped isn't given up at once:
+	// then the whole transaction would be.
+	patient, cancel := outlive(ctx, context.WithoutCancel(ctx), t.producer.opts.StopTimeout/patience)
+	defer cancel()
 	completed := t.source.Completed()
 	for {
 		select {
 		case b := <-t.source.Batches():
-			if err := t.publish(ctx, b); err != nil {
+			if err := t.publish(ctx, patient, b); errors.Is(err, errStopped) {
+				return t.finish(ctx)
+			} else if err != nil {
 				return t.giveUp(ctx, err)
 			}
 		case <-t.source.Drained():
@@ -99,13 +109,26 @@ func (t *task) loop(ctx context.Context) error {
 			// What came before the failure is whole.
 			return errors.Join(err, t.commit(ctx))
 		case <-ctx.Done():
-			if errors.Is(context.Cause(ctx), errLost) {
-				return t.giveUp(ctx, context.Cause(ctx))
-			}
-			return t.commit(ctx)
+			return t.finish(ctx)
 		}
 	}
 }
+
+// errStopped says that the task's context has ended between two rows: what was
+// produced is whole.
+var errStopped = errors.New("stopped between two rows")
+
+// finish ends the task's run once its context has ended: what is open is
+// committed, unless the task belongs to somebody else by now.
+func (t *task) finish(ctx context.Context) error {
+	if cause := context.Cause(ctx); errors.Is(cause, errLost) {
+		return t.giveUp(ctx, cause)
+	}
+	return t.commit(ctx)
+}
+
+// stopCheck is after how many rows a task looks whether it is to stop.
+const stopCheck = 64
 
 // storeInitial commits positions that must be there before the first row.
 func (t *task) storeInitial(ctx context.Context) error {
@@ -135,18 +158,24 @@ func (t *task) storeInitial(ctx context.Context) error {
 
 // publish produces the rows of a batch, ending transactions on the way when
 // they are full.
-func (t *task) publish(ctx context.Context, b *batch) error {
+func (t *task) publish(ctx, patient context.Context, b *batch) error {
 	defer b.done()
 	now := time.Now()
 	headers := t.headersOf(b)
 	for i := range b.published() {
 		row := b.row(i)
+		if i%stopCheck == 0 && ctx.Err() != nil {
+			if i > 0 && t.tx.open {
+				t.cover(b, b.row(i-1))
+			}
+			return errStopped
+		}
 		if !t.tx.open {
 			if err := t.begin(ctx); err != nil {
 				return err
 			}
 		}
-		size, err := t.produce(ctx, b, row, now, headers.of(b, row))
+		size, err := t.produce(patient, b, row, now, headers.of(b, row))
 		if err != nil {
 			return t.keepBefore(ctx, b, row, err)
 		}

@@ -465,11 +465,21 @@ func (p *producer) spend(err error) {
 // aborted the transaction by itself.
 func (p *producer) endContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.opts.TransactionTimeout)
-	grace := time.AfterFunc(math.MaxInt64, cancel)
-	stop := context.AfterFunc(ctx, func() { grace.Reset(p.opts.StopTimeout) })
+	end, stop := outlive(ctx, end, p.opts.StopTimeout)
 	return end, func() {
 		stop()
-		grace.Stop()
+		cancel()
+	}
+}
+
+// outlive returns a context made of parent that ends the grace after ctx does.
+func outlive(ctx, parent context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(parent)
+	timer := time.AfterFunc(math.MaxInt64, cancel)
+	stop := context.AfterFunc(ctx, func() { timer.Reset(grace) })
+	return longer, func() {
+		stop()
+		timer.Stop()
 		cancel()
 	}
 }

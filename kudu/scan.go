@@ -193,16 +193,38 @@ func (o *ScanOptions) openRequest(tablet string, proj *Schema, resume resumePoin
 		req.Limit = ptr(o.Limit - resume.rows)
 	}
 	// A server refuses both lower bounds at once, so the higher one is sent.
-	after := o.After
-	if resume.lastKey != nil {
-		after = resume.lastKey
-	}
+	after := o.behind(resume)
 	if after != nil && bytes.Compare(after, o.From) >= 0 {
 		req.LastPrimaryKey = after
 	} else if len(o.From) > 0 {
 		req.StartPrimaryKey = o.From
 	}
 	return req
+}
+
+// behind is the primary key that the scan goes on after, nil at its start.
+func (o *ScanOptions) behind(resume resumePoint) []byte {
+	if resume.lastKey != nil {
+		return resume.lastKey
+	}
+	return o.After
+}
+
+// exhausted reports that there can't be more rows, so that the server need not
+// be asked: it would refuse. Behind the greatest primary key there is none, and
+// it can't be stepped over (EncodedKey::IncrementEncodedKey in kudu-1.18.1
+// src/kudu/common/encoded_key.cc); a limit of no rows isn't taken for one.
+func (o *ScanOptions) exhausted(s *Schema, resume resumePoint) bool {
+	if o.Limit > 0 && resume.rows >= o.Limit {
+		return true
+	}
+	after := o.behind(resume)
+	for i := range s.NumKeys() {
+		if s.cols[i].Type.VarLen() {
+			return false // a longer value is always greater
+		}
+	}
+	return len(after) > 0 && len(bytes.Trim(after, "\xff")) == 0
 }
 
 // resumePoint is where a broken scan goes on.

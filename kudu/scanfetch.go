@@ -116,6 +116,10 @@ func (p *pump) attempt(ctx context.Context, f *fetched) (more bool, err error) {
 	rpc := &krpc.Request{Service: krpc.TabletServerService, Method: "Scan", Body: req}
 	opening := p.id == nil
 	if opening {
+		if p.opts.exhausted(p.table.schema, p.resume) {
+			f.batch.rows = 0
+			return false, nil
+		}
 		if p.addr, err = p.replica(ctx); err != nil {
 			return false, err
 		}

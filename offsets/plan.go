@@ -73,6 +73,24 @@ type Loaded struct {
 	Plan *Plan
 }
 
+// LoadPlan returns the plan that a partition has, nil without one. Unlike Load it
+// doesn't wait for open transactions, so that what it returns may be out of date:
+// it tells a worker that starts whether there is something to do, and a task that
+// has loaded its positions knows for certain.
+func LoadPlan(ctx context.Context, opts []kgo.Opt, topic string, partition int32, connector string) (*Plan, error) {
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		return nil, fmt.Errorf("reading the plan from %s-%d: %w", topic, partition, err)
+	}
+	defer client.Close()
+	l, r := newLog(topic, partition, connector), newReader(client, topic, partition)
+	r.noWait = true
+	if err := r.readToEnd(ctx, l.apply); err != nil {
+		return nil, fmt.Errorf("reading the plan from %s-%d: %w", topic, partition, err)
+	}
+	return l.plan, nil
+}
+
 // LoadRecords returns the last record of each key of the connector in a
 // partition, those that were deleted left out, in the order of their offsets. It
 // reads as Load does, and doesn't look into values, so that whatever is stored

@@ -45,6 +45,9 @@ type reader struct {
 	topicID kadm.TopicID
 
 	next, end, stable int64
+
+	// noWait ends the reading where the first open transaction begins.
+	noWait bool
 }
 
 func newReader(client *kgo.Client, topic string, partition int32) *reader {
@@ -60,7 +63,11 @@ func (r *reader) readToEnd(ctx context.Context, apply func(*kgo.Record) error) e
 	// Kafka's end offset for a read_uncommitted reader is the high watermark:
 	// all that has been acknowledged to anybody. Markers of transactions that
 	// ended before the caller's producer got its epoch are below it.
-	if r.end, err = r.listOffset(ctx, r.admin.ListEndOffsets); err != nil {
+	list := r.admin.ListEndOffsets
+	if r.noWait {
+		list = r.admin.ListCommittedOffsets
+	}
+	if r.end, err = r.listOffset(ctx, list); err != nil {
 		return fmt.Errorf("listing the end offset: %w", err)
 	}
 	if r.next, err = r.listOffset(ctx, r.admin.ListStartOffsets); err != nil {

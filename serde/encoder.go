@@ -87,37 +87,60 @@ func (e *CellError) Error() string {
 // hold the named columns, in the order given; a column may be in both, or in
 // neither. Faults of the options and of all the columns are reported at once.
 func NewEncoder(projection *kudu.Schema, keyColumns, valueColumns []string, o Options) (Encoder, error) {
+	fields := make([]Field, len(valueColumns))
+	for i, name := range valueColumns {
+		fields[i] = Field{Column: name, Name: name}
+	}
+	return NewFieldEncoder(projection, keyColumns, fields, o)
+}
+
+// Field is a column of a value and the name it has there.
+type Field struct{ Column, Name string }
+
+// NewFieldEncoder is NewEncoder for values whose members have names of their
+// own. A column may be given more than once, a name may not.
+func NewFieldEncoder(projection *kudu.Schema, keyColumns []string, fields []Field, o Options) (Encoder, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
 	if projection == nil {
 		return nil, errors.New("making an encoder: no projection")
 	}
-	key, keyErr := pickColumns(projection, "key", keyColumns)
-	value, valueErr := pickColumns(projection, "value", valueColumns)
+	keys := make([]Field, len(keyColumns))
+	for i, name := range keyColumns {
+		keys[i] = Field{Column: name, Name: name}
+	}
+	key, keyErr := pickColumns(projection, "key", keys)
+	value, valueErr := pickColumns(projection, "value", fields)
 	if err := errors.Join(keyErr, valueErr); err != nil {
 		return nil, err
 	}
 	return newJSONEncoder(projection, key, value, o), nil
 }
 
-// pickColumns finds the named columns' places in the projection.
-func pickColumns(projection *kudu.Schema, part string, names []string) ([]int, error) {
+// placed is a column's place in the projection and the name it is written by.
+type placed struct {
+	at   int
+	name string
+}
+
+// pickColumns finds the fields' places in the projection.
+func pickColumns(projection *kudu.Schema, part string, fields []Field) ([]placed, error) {
 	var errs []error
-	picked := make([]int, 0, len(names))
-	for i, name := range names {
-		at := projection.Index(name)
+	picked := make([]placed, 0, len(fields))
+	for i, f := range fields {
+		at, name := projection.Index(f.Column), f.Name
 		switch {
-		case slices.Contains(names[:i], name):
+		case slices.ContainsFunc(fields[:i], func(o Field) bool { return o.Name == name }):
 			errs = append(errs, fmt.Errorf("%s column %q is listed twice", part, name))
 		case at < 0:
-			errs = append(errs, fmt.Errorf("%s column %q is not in the projection", part, name))
+			errs = append(errs, fmt.Errorf("%s column %q is not in the projection", part, f.Column))
 		case !projection.Column(at).Type.Known():
 			errs = append(errs, fmt.Errorf("%s column %q: %s columns can't be written", part, name, projection.Column(at).Type))
 		case !utf8.ValidString(name):
 			errs = append(errs, fmt.Errorf("%s column %q: the name is not UTF-8", part, name))
 		}
-		picked = append(picked, at)
+		picked = append(picked, placed{at, name})
 	}
 	return picked, errors.Join(errs...)
 }

@@ -60,7 +60,7 @@ type jsonEncoder struct {
 // a DECIMAL of 38 digits with sign, point, leading zero and quotes.
 const fixedCellSize = 44
 
-func newJSONEncoder(projection *kudu.Schema, key, value []int, o Options) *jsonEncoder {
+func newJSONEncoder(projection *kudu.Schema, key, value []placed, o Options) *jsonEncoder {
 	e := &jsonEncoder{projection: projection, checked: projection}
 	e.key, e.keySize = jsonColumns(projection, key, o)
 	e.value, e.valueSize = jsonColumns(projection, value, o)
@@ -72,17 +72,17 @@ func newJSONEncoder(projection *kudu.Schema, key, value []int, o Options) *jsonE
 	return e
 }
 
-func jsonColumns(projection *kudu.Schema, picked []int, o Options) (cols []jsonColumn, size int) {
+func jsonColumns(projection *kudu.Schema, picked []placed, o Options) (cols []jsonColumn, size int) {
 	cols = make([]jsonColumn, len(picked))
-	for i, at := range picked {
-		c := projection.Column(at)
+	for i, m := range picked {
+		c := projection.Column(m.at)
 		open := byte(',')
 		if i == 0 {
 			open = '{'
 		}
-		prefix, _ := appendJSONString([]byte{open}, []byte(c.Name))
+		prefix, _ := appendJSONString([]byte{open}, []byte(m.name))
 		cols[i] = jsonColumn{
-			index:  at,
+			index:  m.at,
 			kind:   jsonKindOf(c.Type, o),
 			scale:  c.Scale,
 			prefix: string(append(prefix, ':')),

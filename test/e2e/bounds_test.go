@@ -3,6 +3,8 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -201,4 +203,35 @@ func TestOrderScopeTableMergesAllTablets(t *testing.T) {
 			t.Fatalf("record %d is row %d: the order of the table is broken", i, id)
 		}
 	}
+}
+
+func TestTheGreatestKeyThereIsIsNoDeadEnd(t *testing.T) {
+	s := newStack(t)
+	j := newJob(t, 1)
+	if err := s.tool.CreateTable(t.Context(), testenv.TableSpec{
+		Name:    j.table,
+		Columns: []testenv.ColumnSpec{{Name: "a", Type: "INT32", Key: true}, {Name: "b", Type: "INT8", Key: true}},
+		Hash:    []testenv.HashSpec{{Columns: []string{"a"}, Buckets: 2}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.tool.Write(t.Context(), j.table, "insert",
+		testenv.Row{"a": math.MinInt32, "b": -128}, testenv.Row{"a": 0, "b": 0}, testenv.Row{"a": math.MaxInt32, "b": 127}); err != nil {
+		t.Fatal(err)
+	}
+	w := s.start(t, j, "worker")
+	s.awaitRecords(t, j.topic, 3, 30*time.Second)
+	w.stop()
+	w = s.start(t, j, "again")
+	w.awaitLine("task runs", 30*time.Second)
+	// Its first polls begin behind the greatest key.
+	if _, err := s.tool.Write(t.Context(), j.table, "insert", testenv.Row{"a": 0, "b": 1}); err != nil {
+		t.Fatal(err)
+	}
+	s.awaitRecords(t, j.topic, 4, 30*time.Second)
+	w.stop()
+	if log := testenv.Tail(w.log, 200); strings.Contains(log, "task restarts") {
+		t.Errorf("the task had to restart:\n%s", log)
+	}
+	s.verify(t, j, "a", "b")
 }

@@ -27,3 +27,5 @@ func TestRowsFlowFromTableToTopic(t *testing.T) {
 	w.stop()
 	s.verify(t, j, "event_time", "id")
 }
+
+func itoa(n int) string { return strconv.Itoa(n) }
