@@ -80,18 +80,6 @@ func (o *order) split(key []byte) (streaming, primary []any, err error) {
 	return values[:len(o.streaming)], values[len(o.streaming):], nil
 }
 
-// primaryKey is the encoded primary key of the row with this order key.
-func (o *order) primaryKey(key []byte) ([]byte, error) {
-	if o.prefix {
-		return key, nil
-	}
-	_, primary, err := o.split(key)
-	if err != nil {
-		return nil, err
-	}
-	return kudu.EncodeKey(o.primary, primary)
-}
-
 // store writes an order key into a position, for people to read.
 func (o *order) store(pos *offsets.Position, key []byte) error {
 	streaming, primary, err := o.split(key)

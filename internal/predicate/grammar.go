@@ -3,6 +3,7 @@ package predicate
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/participle/v2"
@@ -215,7 +216,7 @@ func whereExpected(prefix []lexer.Token) string {
 			state, list = afterTest, false
 		case v == ")":
 			state, depth = afterTest, depth-1
-		case v == "," || strings.Contains("= <> != <= < >= >", v) && v != "":
+		case v == "," || slices.Contains([]string{"=", "<>", "!=", "<=", "<", ">=", ">"}, v):
 			state = wantValue
 		case v == "+" || v == "-":
 			if state == wantComparison || state == afterTest {

@@ -108,7 +108,7 @@ func TestStopInTheFutureIsWaitedFor(t *testing.T) {
 	s.events(t, j.table, base.Add(-100*time.Second), 50, 60)
 	s.awaitRecords(t, j.topic, 60, 30*time.Second)
 	w.awaitLine("task completed", 30*time.Second)
-	if early := base.Add(window * time.Second).Sub(time.Now()); early > 0 {
+	if early := time.Until(base.Add(window * time.Second)); early > 0 {
 		t.Errorf("it completed %v before its bound", early)
 	}
 	w.stop()
