@@ -51,7 +51,10 @@ type Config struct {
 	PollInterval time.Duration `koanf:"poll.interval.ms"`
 	PollMax      time.Duration `koanf:"poll.interval.max.ms"`
 
-	OrderScope string `koanf:"order.scope"` // tablet or table
+	OrderScope    string `koanf:"order.scope"`       // tablet or table
+	Order         string `koanf:"order"`             // key or none
+	SortMemory    int64  `koanf:"sort.memory.bytes"` // of all sorts of the connector in this process
+	SortDirectory string `koanf:"sort.directory"`    // empty: the system's folder for temporary files
 
 	OffsetStart       string            `koanf:"offset.start"`    // earliest or latest
 	OffsetStartValues map[string]string `koanf:"offset.start.*"`  // by column; instead of OffsetStart
@@ -225,6 +228,14 @@ func (c Config) Validate() []Fault {
 				others: []string{"kudu.table"},
 			})
 		}
+	}
+	if c.Order == orderNone && c.OrderScope == scopeTable {
+		faults = addFault(faults, Fault{
+			Key:    "order",
+			What:   "cannot be none with order.scope: table",
+			Remedy: "leave one of the two out",
+			others: []string{"order.scope"},
+		})
 	}
 	if 2*c.TransactionBoundaryInterval > c.TransactionTimeout {
 		faults = addFault(faults, Fault{

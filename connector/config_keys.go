@@ -167,7 +167,7 @@ var connectorKeys = []Key{
 	},
 	{
 		Name: "streaming.key", Type: TypeList, Importance: High,
-		Doc: "Columns that give the rows their order and record how far a tablet has been read. Empty: the primary key.",
+		Doc: "Columns that give the rows their order and record how far a tablet has been read, NOT NULL each. At the head of the primary key they cost nothing; rows that are new by any other columns are found by a scan of the first one's values and sorted, see order. Rows that come later with a smaller key are not seen. Empty: the primary key.",
 	},
 	{
 		Name: "where", Type: TypeString, Importance: Medium,
@@ -192,6 +192,18 @@ var connectorKeys = []Key{
 	{
 		Name: "order.scope", Type: TypeString, Default: "tablet", Values: []string{"tablet", "table"}, Importance: Medium,
 		Doc: "Whether rows are in the order of the streaming key within each tablet, which lets all tasks read, or within the table: then one task merges all tablets, and a topic of one partition carries the table's order.",
+	},
+	{
+		Name: "order", Type: TypeString, Default: "key", Values: []string{"key", "none"}, Importance: Medium,
+		Doc: "In which order rows are published that are new at a look at a tablet, when the streaming key is not the head of the primary key. key: in that of the streaming key, for which they are sorted. none: in that of the primary key, without a sort; a large backlog then costs neither memory nor disk. Either way each row is published once.",
+	},
+	{
+		Name: "sort.memory.bytes", Type: TypeBytes, Default: 64 * mib, Min: mib, Max: 64 * gib, Importance: Medium,
+		Doc: "Memory that all sorts of the connector in one worker share, when the streaming key is not the head of the primary key. However large the backlog, no more is used: the rest of it is in files in sort.directory meanwhile, about as large as the rows.",
+	},
+	{
+		Name: "sort.directory", Type: TypeString, Importance: Low,
+		Doc: "Folder for the files of sorts that need more than sort.memory.bytes. They vanish when the worker ends, however it ends. Empty: the system's folder for temporary files.",
 	},
 	{
 		Name: "offset.start", Type: TypeString, Default: "earliest", Values: []string{"earliest", "latest"}, Importance: Medium,

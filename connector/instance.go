@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/kudu2kafka/kudu2kafka/internal/extsort"
 	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
@@ -27,6 +28,7 @@ type instance struct {
 	migrating sync.Mutex
 	// catalog is the table as all tasks see it.
 	catalog *catalog
+	sorts   *extsort.Budget
 	board   *statusBoard
 	logger  hclog.Logger
 }
@@ -39,8 +41,10 @@ func newInstance(cfg Config, worker WorkerConfig, logger hclog.Logger) (*instanc
 	if err != nil {
 		return nil, err
 	}
+	extsort.Sweep(cfg.SortDirectory) // what a killed process may have left
 	return &instance{
-		cfg: cfg, worker: worker, kudu: client, catalog: newCatalog(client, cfg.KuduTable), board: newStatusBoard(), logger: logger,
+		sorts: extsort.NewBudget(cfg.SortMemory),
+		cfg:   cfg, worker: worker, kudu: client, catalog: newCatalog(client, cfg.KuduTable), board: newStatusBoard(), logger: logger,
 		kafka: kafkaOptions(worker, logger),
 	}, nil
 }
@@ -222,8 +226,9 @@ func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored ma
 			table: table, client: i.kudu, plan: plan, batchBytes: int(i.cfg.KuduScanBatchBytes),
 			settle: i.cfg.SettleDelay, logger: logger,
 		},
-		tablets: tablets, stored: byTablet, gone: state.gone, scope: i.cfg.OrderScope,
-		pace: pollPace{interval: i.cfg.PollInterval, max: i.cfg.PollMax},
+		tablets: tablets, stored: byTablet, gone: state.gone, scope: i.cfg.OrderScope, order: i.cfg.Order,
+		sorting: sorting{budget: i.sorts, directory: i.cfg.SortDirectory},
+		pace:    pollPace{interval: i.cfg.PollInterval, max: i.cfg.PollMax},
 	})
 	if err != nil {
 		return nil, nil, err

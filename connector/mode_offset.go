@@ -17,6 +17,11 @@ import (
 const (
 	modeOffset     = "offset"
 	phaseStreaming = "streaming"
+	phaseWalk      = "walk" // see walkPoller
+
+	// The values of order.
+	orderKey  = "key"
+	orderNone = "none"
 
 	// startMarker stands in the place of a tablet id in the position that says
 	// that a task has begun with offset.start=latest: tablets that show up later
@@ -31,8 +36,8 @@ const (
 // offsetSource is the source of mode offset: rows above each tablet's
 // high-water mark, in the order of the streaming key.
 //
-// Way of one row: kudu/rowbatch.go shows its cells; scan_prefix.go picks the
-// order; task.go publishes.
+// Way of one row: kudu/rowbatch.go shows its cells; scan_prefix.go, or for keys
+// that Kudu can't order by scan_sorted.go, picks the order; task.go publishes.
 type offsetSource struct {
 	pollingSource
 	read    reading
@@ -57,7 +62,9 @@ type offsetOptions struct {
 	// gone reports whether a tablet with a stored position has left the table.
 	gone  func(tablet string) bool
 	scope string // order.scope
-	pace  pollPace
+	order string // key or none
+	sorting
+	pace pollPace
 }
 
 // startOffsetSource begins to read. A stored position that doesn't fit the
@@ -71,11 +78,12 @@ func startOffsetSource(ctx context.Context, o offsetOptions) (*offsetSource, err
 		pos, stored := o.stored[t.ID]
 		switch {
 		case stored:
-			hwm, err := s.restore(pos)
-			if err != nil {
+			if err := s.restore(r, pos); err != nil {
 				return nil, fmt.Errorf("restoring the position of tablet %s: %w", t.ID, err)
 			}
-			r.hwm = hwm
+			if r.walk != nil && o.scope == scopeTable {
+				return nil, &FatalError{fmt.Errorf("tablet %s is in the middle of a walk with order: none: let it end with order.scope: tablet", t.ID)}
+			}
 		case o.plan.start.latest && !begun:
 			if err := s.startLatest(ctx, r); err != nil {
 				return nil, err
@@ -88,7 +96,7 @@ func startOffsetSource(ctx context.Context, o offsetOptions) (*offsetSource, err
 		readers = append(readers, r)
 	}
 	if o.plan.start.latest && !begun {
-		s.initial = append(s.initial, storedPosition{tablet: startMarker, pos: s.position("")})
+		s.initial = append(s.initial, storedPosition{tablet: startMarker, pos: s.position()})
 	}
 	for tablet := range o.stored {
 		switch {
@@ -100,14 +108,41 @@ func startOffsetSource(ctx context.Context, o offsetOptions) (*offsetSource, err
 			s.initial = append(s.initial, storedPosition{tablet: tablet, retire: true})
 		}
 	}
-	if o.scope == scopeTable && len(readers) > 0 {
-		s.poller = &mergePoller{o.reading, readers}
-		readers = []*tabletReader{{id: "all"}}
-	} else {
-		s.poller = &prefixPoller{o.reading}
-	}
+	s.poller, readers = choosePoller(o, readers)
 	s.startPolling(readers, o.plan.stop.key != nil)
 	return s, nil
+}
+
+// choosePoller gives the way of polling that the order asks for, and what is to
+// be polled.
+func choosePoller(o offsetOptions, readers []*tabletReader) (poller, []*tabletReader) {
+	whole := o.scope == scopeTable && len(readers) > 0
+	switch {
+	case o.plan.order.prefix && whole:
+		return &mergePoller{o.reading, readers}, []*tabletReader{{id: "all"}}
+	case o.plan.order.prefix:
+		return &prefixPoller{o.reading}, readers
+	case whole:
+		return &sortedPoller{o.reading, o.sorting, readers}, []*tabletReader{{id: "all"}}
+	}
+	return &elsewherePoller{
+		sorted: &sortedPoller{o.reading, o.sorting, nil}, walk: &walkPoller{o.reading}, walks: o.order == orderNone,
+	}, readers
+}
+
+// elsewherePoller is for keys that aren't a prefix of the primary key. A walk
+// that was begun is finished, whatever the configuration says now.
+type elsewherePoller struct {
+	sorted *sortedPoller
+	walk   *walkPoller
+	walks  bool
+}
+
+func (p *elsewherePoller) poll(ctx context.Context, r *tabletReader, emit func(*batch) bool) (more bool, err error) {
+	if p.walks || r.walk != nil {
+		return p.walk.poll(ctx, r, emit)
+	}
+	return p.sorted.poll(ctx, r, emit)
 }
 
 // startLatest puts the reader behind the last row that the tablet has now.
@@ -116,7 +151,7 @@ func (s *offsetSource) startLatest(ctx context.Context, r *tabletReader) error {
 	if err != nil {
 		return fmt.Errorf("finding the last row of tablet %s: %w", r.id, err)
 	}
-	pos := s.position("")
+	pos := s.position()
 	pos.Snapshot = uint64(snapshot)
 	if r.hwm != nil {
 		if pos, err = s.Position(point{key: r.hwm, snapshot: snapshot}); err != nil {
@@ -129,19 +164,28 @@ func (s *offsetSource) startLatest(ctx context.Context, r *tabletReader) error {
 
 func (s *offsetSource) Initial() ([]storedPosition, error) { return s.initial, nil }
 
-// restore turns a stored position into the order key to go on after; nil when
-// nothing has been published yet.
-func (s *offsetSource) restore(pos offsets.Position) ([]byte, error) {
-	if pos.Mode != modeOffset || pos.Phase != phaseStreaming {
-		return nil, &FatalError{fmt.Errorf("it was stored in mode %q, phase %q, but the connector runs in mode %q: reset the connector's offsets, or give the connector another name", pos.Mode, pos.Phase, modeOffset)}
+// restore puts the reader where a stored position says.
+func (s *offsetSource) restore(r *tabletReader, pos offsets.Position) (err error) {
+	if pos.Mode != modeOffset || pos.Phase != phaseStreaming && pos.Phase != phaseWalk {
+		return &FatalError{fmt.Errorf("it was stored in mode %q, phase %q, but the connector runs in mode %q: reset the connector's offsets, or give the connector another name", pos.Mode, pos.Phase, modeOffset)}
 	}
 	if pos.TableID != s.read.table.ID() {
-		return nil, anotherTable(s.read.table, pos.TableID)
+		return anotherTable(s.read.table, pos.TableID)
 	}
-	if pos.PrimaryKey == nil {
-		return nil, nil
+	o := s.read.plan.order
+	if pos.PrimaryKey != nil {
+		if r.hwm, err = o.restore(pos); err != nil {
+			return err
+		}
 	}
-	return s.read.plan.order.restore(pos)
+	if pos.Phase == phaseStreaming {
+		return nil
+	}
+	if o.prefix {
+		return &FatalError{fmt.Errorf("it is in the middle of a walk with order: none, by another streaming key: reset the connector's offsets, or put that key back")}
+	}
+	r.walk, err = o.restoreWalk(pos, r.hwm)
+	return err
 }
 
 // anotherTable is the failure of a table that was dropped and made anew.
@@ -149,18 +193,24 @@ func anotherTable(t *kudu.Table, id string) error {
 	return &FatalError{fmt.Errorf("the stored positions belong to another table (id %s) that was dropped; table %q is new (id %s): reset the connector's offsets to read it from the start", id, t.Name(), t.ID())}
 }
 
-func (s *offsetSource) position(phase string) offsets.Position {
-	if phase == "" {
-		phase = phaseStreaming
-	}
-	return offsets.Position{Mode: modeOffset, Phase: phase, TableID: s.read.table.ID()}
+func (s *offsetSource) position() offsets.Position {
+	return offsets.Position{Mode: modeOffset, Phase: phaseStreaming, TableID: s.read.table.ID()}
 }
 
 // Position renders a point as it is stored.
 func (s *offsetSource) Position(p point) (offsets.Position, error) {
-	pos := s.position(p.phase)
+	pos := s.position()
 	pos.Snapshot = uint64(p.snapshot)
-	return pos, s.read.plan.order.store(&pos, p.key)
+	o := s.read.plan.order
+	if p.key != nil {
+		if err := o.store(&pos, p.key); err != nil {
+			return pos, err
+		}
+	}
+	if p.walk != nil {
+		return pos, o.storeWalk(&pos, p.walk)
+	}
+	return pos, nil
 }
 
 // lastKey puts the reader behind the greatest row that the tablet has at a

@@ -68,6 +68,11 @@ func (o *order) appendKey(dst []byte, rows *kudu.RowBatch, row int) []byte {
 	return kudu.AppendKey(dst, rows, o.places, row)
 }
 
+// appendPrimary appends a row's encoded primary key.
+func (o *order) appendPrimary(dst []byte, rows *kudu.RowBatch, row int) []byte {
+	return kudu.AppendKey(dst, rows, o.places[len(o.places)-len(o.primary):], row)
+}
+
 // split gives the values of the streaming key and of the primary key.
 func (o *order) split(key []byte) (streaming, primary []any, err error) {
 	values, err := kudu.DecodeKey(o.columns, key)

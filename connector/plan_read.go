@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kudu2kafka/kudu2kafka/internal/extsort"
 	"github.com/kudu2kafka/kudu2kafka/internal/predicate"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/serde"
@@ -68,14 +69,14 @@ func planRead(cfg Config, schema *kudu.Schema) (*readPlan, error) {
 	p.project(append(append(schema.KeyNames(), streaming...), append(keys, cfg.TimestampColumn)...)...)
 	var err error
 	p.order, err = newOrder(streaming, schema, p.columns)
-	if err == nil && !p.order.prefix {
-		err = fmt.Errorf("%v is not a prefix of the primary key %v: this release orders rows only by such a prefix", streaming, schema.KeyNames())
-	}
 	fault("streaming.key", err)
 	if err == nil {
 		fault("offset.start", p.setStart(cfg))
 		fault("offset.stop", p.setStop(cfg))
 		fault("settle.delay.ms", checkSettle(cfg, p.order))
+		if !p.order.prefix {
+			fault("sort.directory", checkSortDirectory(cfg))
+		}
 	}
 	p.timestamp, err = timestampPlace(schema, p.columns, cfg.TimestampColumn)
 	fault("timestamp.column", err)
@@ -158,6 +159,15 @@ func checkSettle(cfg Config, o *order) error {
 		return fmt.Errorf("the streaming key begins with %q, a %s: only a time can settle", o.columns[0].Name, o.columns[0].TypeString())
 	}
 	return nil
+}
+
+// checkSortDirectory looks whether files can be made where rows are to be
+// sorted.
+func checkSortDirectory(cfg Config) error {
+	if cfg.Order == orderNone {
+		return nil
+	}
+	return extsort.Check(cfg.SortDirectory)
 }
 
 func noColumn(name string, schema *kudu.Schema) error {

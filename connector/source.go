@@ -49,6 +49,11 @@ type batch struct {
 	// is of, and is nil when there is only one.
 	tablets []*tabletReader
 	from    []uint16
+	// walk is set when the rows are in the order of the primary key.
+	walk *walkBatch
+	// end is set in a batch without rows: a position to store with what was
+	// published before it.
+	end *point
 
 	order *order
 	taken chan struct{}
@@ -100,14 +105,17 @@ func (b *batch) last(row int, fn func(r *tabletReader, row int)) {
 
 // pointAt is the place of a row in the order of its tablet.
 func (b *batch) pointAt(row int) point {
+	if b.walk != nil {
+		return b.walk.pointAt(b.order, b.rows, row)
+	}
 	return point{key: b.order.appendKey(nil, b.rows, row), snapshot: b.snapshot}
 }
 
 // point is the place of one row in the order of its tablet.
 type point struct {
-	key      []byte // order key
+	key      []byte // order key; nil: before the first row
 	snapshot kudu.Timestamp
-	phase    string // empty: streaming
+	walk     *walk // set while rows are published in the order of the primary key
 }
 
 // tabletReader is where a source stands in one tablet.
@@ -116,6 +124,8 @@ type tabletReader struct {
 	hwm []byte // order key of the last row handed out; nil at the start
 	// from is the order key to begin at while hwm is nil; nil: the first row.
 	from []byte
+	// walk is the one under way, with order: none.
+	walk *walk
 	due  time.Time
 	// idle is how long the next pause is, should the next poll find nothing.
 	idle time.Duration

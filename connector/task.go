@@ -160,6 +160,9 @@ func (t *task) storeInitial(ctx context.Context) error {
 // they are full.
 func (t *task) publish(ctx, patient context.Context, b *batch) error {
 	defer b.done()
+	if b.end != nil {
+		return t.store(ctx, b)
+	}
 	now := time.Now()
 	headers := t.headersOf(b)
 	for i := range b.published() {
@@ -191,6 +194,17 @@ func (t *task) publish(ctx, patient context.Context, b *batch) error {
 	if t.tx.open {
 		t.cover(b, b.rows.NumRows()-1)
 	}
+	return nil
+}
+
+// store puts a position into the transaction that stands for no row.
+func (t *task) store(ctx context.Context, b *batch) error {
+	if !t.tx.open {
+		if err := t.begin(ctx); err != nil {
+			return err
+		}
+	}
+	t.tx.points[b.tablets[0].id] = *b.end
 	return nil
 }
 
@@ -256,7 +270,11 @@ func (t *task) refuse(b *batch, row int, err error) error {
 	if posErr != nil {
 		return &FatalError{errors.Join(err, posErr)}
 	}
-	return &FatalError{fmt.Errorf("encoding the row %s of tablet %s: %w", pos.PrimaryKey, b.tablet(row).id, err)}
+	name := pos.PrimaryKey
+	if pos.Walk != nil {
+		name = pos.Walk.After
+	}
+	return &FatalError{fmt.Errorf("encoding the row %s of tablet %s: %w", name, b.tablet(row).id, err)}
 }
 
 func (t *task) begin(ctx context.Context) error {

@@ -40,6 +40,26 @@ type Position struct {
 	// Snapshot is the hybrid timestamp, chosen by a tablet server, that the
 	// last row was read at; 0 when there is none yet.
 	Snapshot uint64
+	// Walk is set in phase walk, in which Key and PrimaryKey are the base of the
+	// walk: all rows published in it are above.
+	Walk *Walk
+}
+
+// Walk is how far the rows above a base have been published that are not read
+// in the order of the streaming key but of the primary key. All members but
+// Closed are JSON objects of columns.
+type Walk struct {
+	// After is the primary key of the last row looked at.
+	After json.RawMessage
+	// GreatestKey and GreatestPrimaryKey are those of the row, of all published
+	// in the walk, with the greatest streaming key; nil if there is none.
+	GreatestKey, GreatestPrimaryKey json.RawMessage
+	// From and Until are values of the first columns of the streaming key at
+	// which the walk begins, while there is no base, and before which it stops;
+	// nil is no bound.
+	From, Until json.RawMessage
+	// Closed says that rows above the greatest key are left to the next walk.
+	Closed bool
 }
 
 // positionVersion is the layout that Position is written in. Readers of older
@@ -58,6 +78,16 @@ type positionV1 struct {
 	Key        json.RawMessage `json:"key,omitempty"`
 	PrimaryKey json.RawMessage `json:"primary_key,omitempty"`
 	Snapshot   uint64          `json:"snapshot,string,omitempty"`
+	Walk       *walkV1         `json:"walk,omitempty"`
+}
+
+type walkV1 struct {
+	After              json.RawMessage `json:"after,omitempty"`
+	GreatestKey        json.RawMessage `json:"greatest_key,omitempty"`
+	GreatestPrimaryKey json.RawMessage `json:"greatest_primary_key,omitempty"`
+	From               json.RawMessage `json:"from,omitempty"`
+	Until              json.RawMessage `json:"until,omitempty"`
+	Closed             bool            `json:"closed,omitempty"`
 }
 
 // AppendJSON appends the stored form of k.
@@ -87,7 +117,7 @@ func (p Position) AppendJSON(b []byte) ([]byte, error) {
 	}
 	out, err := appendJSON(b, positionV1{
 		Version: positionVersion, Mode: p.Mode, Phase: p.Phase, TableID: p.TableID,
-		Key: p.Key, PrimaryKey: p.PrimaryKey, Snapshot: p.Snapshot,
+		Key: p.Key, PrimaryKey: p.PrimaryKey, Snapshot: p.Snapshot, Walk: (*walkV1)(p.Walk),
 	})
 	if err != nil {
 		return b, fmt.Errorf("encoding position: %w", err)
@@ -213,6 +243,8 @@ func readV1(members map[string]json.RawMessage) (Position, error) {
 			p.PrimaryKey, err = readRow(value)
 		case "snapshot":
 			p.Snapshot, err = readSnapshot(value)
+		case "walk":
+			p.Walk, err = readWalk(value)
 		default:
 			err = errors.New("unknown member")
 		}
@@ -224,6 +256,40 @@ func readV1(members map[string]json.RawMessage) (Position, error) {
 		return Position{}, errors.New(`the position has no member "mode"`)
 	}
 	return p, nil
+}
+
+func readWalk(value json.RawMessage) (*Walk, error) {
+	if isNull(value) {
+		return nil, nil
+	}
+	members, err := readObject(value)
+	if err != nil {
+		return nil, err
+	}
+	w := &Walk{}
+	for name, value := range members {
+		var err error
+		switch name {
+		case "after":
+			w.After, err = readRow(value)
+		case "greatest_key":
+			w.GreatestKey, err = readRow(value)
+		case "greatest_primary_key":
+			w.GreatestPrimaryKey, err = readRow(value)
+		case "from":
+			w.From, err = readRow(value)
+		case "until":
+			w.Until, err = readRow(value)
+		case "closed":
+			err = json.Unmarshal(value, &w.Closed)
+		default:
+			err = errors.New("unknown member")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("member %q: %w", name, err)
+		}
+	}
+	return w, nil
 }
 
 // readObject splits a JSON object. Unlike encoding/json's struct decoding it

@@ -23,6 +23,22 @@ var goldens = map[string]Position{
 		Snapshot:   7182736455463728191,
 	},
 	"v1/least.json": {Mode: "offset"},
+	"v1/walk.json": {
+		Mode:       "offset",
+		Phase:      "walk",
+		TableID:    "9f6e5c2b7d8a4e1f8a3b2c1d0e9f8a7b",
+		Key:        json.RawMessage(`{"amount":"1.50","user":"a"}`),
+		PrimaryKey: json.RawMessage(`{"id":5}`),
+		Snapshot:   7182736455463728191,
+		Walk: &Walk{
+			After:              json.RawMessage(`{"id":77}`),
+			GreatestKey:        json.RawMessage(`{"amount":"9.00","user":"z"}`),
+			GreatestPrimaryKey: json.RawMessage(`{"id":12}`),
+			From:               json.RawMessage(`{"amount":"0.00"}`),
+			Until:              json.RawMessage(`{"amount":"10.00","user":"m"}`),
+			Closed:             true,
+		},
+	},
 	"v1/patched-by-hand.json": {
 		Mode:     "offset",
 		Key:      json.RawMessage(`{"id":5}`),
@@ -52,15 +68,24 @@ func TestPositionsOfEveryReleaseStayReadable(t *testing.T) {
 	}
 }
 
-func TestNoFieldIsForgottenInTheGoldenPosition(t *testing.T) {
-	complete := reflect.ValueOf(goldens["v1/complete.json"])
-	for i := range complete.NumField() {
-		if complete.Field(i).IsZero() {
-			t.Errorf("field %s is not in the golden file", complete.Type().Field(i).Name)
+func TestNoFieldIsForgottenInTheGoldenPositions(t *testing.T) {
+	walking := goldens["v1/walk.json"]
+	for _, part := range []struct {
+		golden reflect.Value
+		stored reflect.Type
+		more   int // members beside those of the golden's type
+	}{
+		{reflect.ValueOf(walking), reflect.TypeFor[positionV1](), 1},
+		{reflect.ValueOf(*walking.Walk), reflect.TypeFor[walkV1](), 0},
+	} {
+		for i := range part.golden.NumField() {
+			if part.golden.Field(i).IsZero() {
+				t.Errorf("field %s is not in the golden file", part.golden.Type().Field(i).Name)
+			}
 		}
-	}
-	if stored, fields := reflect.TypeFor[positionV1]().NumField(), complete.NumField(); stored != fields+1 {
-		t.Errorf("%d fields are stored besides the version, of %d", stored-1, fields)
+		if stored, fields := part.stored.NumField(), part.golden.NumField(); stored != fields+part.more {
+			t.Errorf("%d fields of %v are stored, of %d", stored-part.more, part.golden.Type(), fields)
+		}
 	}
 }
 
@@ -86,16 +111,20 @@ func TestUnreadablePositionsSayWhy(t *testing.T) {
 		`{"mode":"offset"}`:                `no member "version"`,
 		`{"version":2,"mode":"offset"}`:    "version 2, this release reads version 1: upgrade kudu2kafka",
 		`{"version":1}`:                    `no member "mode"`,
-		`{"version":1,"mode":"offset","primarykey":{}}`:     `"primarykey": unknown member`,
-		`{"version":1,"mode":"offset","Key":{}}`:            `"Key": unknown member`,
-		`{"version":1,"mode":"offset","mode":"sweep"}`:      `"mode" is there twice`,
-		`{"version":1,"mode":7}`:                            "not a string: 7",
-		`{"version":1,"mode":"offset","key":[1]}`:           `"key": not a JSON object`,
-		`{"version":1,"mode":"offset","key":{"a":1,"a":2}}`: `"a" is there twice`,
-		`{"version":1,"mode":"offset","snapshot":1.5}`:      "not a whole number",
-		`{"version":1,"mode":"offset","snapshot":"-1"}`:     "not a whole number",
-		`{"version":1,"mode":"offset","snapshot":7e18}`:     "not a whole number",
-		"{\"version\":1,\"mode\":\"\xff\"}":                 "not UTF-8",
+		`{"version":1,"mode":"offset","primarykey":{}}`:                     `"primarykey": unknown member`,
+		`{"version":1,"mode":"offset","Key":{}}`:                            `"Key": unknown member`,
+		`{"version":1,"mode":"offset","mode":"sweep"}`:                      `"mode" is there twice`,
+		`{"version":1,"mode":7}`:                                            "not a string: 7",
+		`{"version":1,"mode":"offset","key":[1]}`:                           `"key": not a JSON object`,
+		`{"version":1,"mode":"offset","key":{"a":1,"a":2}}`:                 `"a" is there twice`,
+		`{"version":1,"mode":"offset","snapshot":1.5}`:                      "not a whole number",
+		`{"version":1,"mode":"offset","snapshot":"-1"}`:                     "not a whole number",
+		`{"version":1,"mode":"offset","snapshot":7e18}`:                     "not a whole number",
+		`{"version":1,"mode":"offset","walk":5}`:                            "not a JSON object",
+		`{"version":1,"mode":"offset","walk":{"behind":{}}}`:                `"behind": unknown member`,
+		`{"version":1,"mode":"offset","walk":{"after":{"a":1},"after":{}}}`: `"after" is there twice`,
+		`{"version":1,"mode":"offset","walk":{"closed":"yes"}}`:             `member "closed"`,
+		"{\"version\":1,\"mode\":\"\xff\"}":                                 "not UTF-8",
 	} {
 		if _, err := ParsePosition([]byte(text)); err == nil {
 			t.Errorf("%s was read", text)

@@ -41,10 +41,11 @@ const (
 var allowed = map[string][]string{
 	"cmd/kudu2kafka": {"connector", "internal/config", hclog, "github.com/spf13/cobra"},
 
-	"connector":      {"kudu", "offsets", "serde", "internal/kafka", "internal/predicate", franzgo, hclog, backoff},
-	"serde":          {"kudu"},
-	"offsets":        {franzgo},
-	"internal/kafka": {franzgo, hclog},
+	"connector":        {"kudu", "offsets", "serde", "internal/extsort", "internal/kafka", "internal/predicate", franzgo, hclog, backoff},
+	"serde":            {"kudu"},
+	"offsets":          {franzgo},
+	"internal/kafka":   {franzgo, hclog},
+	"internal/extsort": {},
 	// What where says, as predicates that Kudu evaluates.
 	"internal/predicate": {"kudu", "github.com/alecthomas/participle/v2"},
 

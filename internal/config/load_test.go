@@ -147,6 +147,9 @@ streaming.key: [k]
 poll.interval.ms: 3
 poll.interval.max.ms: 11
 order.scope: table
+order: key
+sort.memory.bytes: 1048577
+sort.directory: /d
 where: a > 1
 columns: a, b AS c
 kudu.table.refresh.interval.ms: 115
@@ -184,7 +187,7 @@ errors.retry.delay.max.ms: 10
 		KuduMasters: []string{"a:7051", "b:1", "[::1]:2", "[::1]:7051"}, KuduTable: "impala::d.t",
 		KuduOperationTimeout: 101 * time.Millisecond, KuduScanBatchBytes: 1025,
 		Mode: "offset", StreamingKey: []string{"k"}, PollInterval: 3 * time.Millisecond,
-		PollMax: 11 * time.Millisecond, OrderScope: "table", Where: "a > 1", Columns: []string{"a", "b AS c"}, KuduRefresh: 115 * time.Millisecond, OffsetStart: "latest",
+		PollMax: 11 * time.Millisecond, OrderScope: "table", Order: "key", SortMemory: 1048577, SortDirectory: "/d", Where: "a > 1", Columns: []string{"a", "b AS c"}, KuduRefresh: 115 * time.Millisecond, OffsetStart: "latest",
 		OffsetStartValues: map[string]string{"k": "12"}, OffsetStopValues: map[string]string{"k": "13"}, SettleDelay: 14 * time.Millisecond,
 		Topic: "t", KeyColumns: []string{"c"},
 		TransactionMaxRows: 4, TransactionMaxBytes: 1026,

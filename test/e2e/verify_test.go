@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -115,15 +116,41 @@ func (s *stack) awaitRecords(t *testing.T, topic string, n int, within time.Dura
 // each tablet. The key columns name the row. It returns the records.
 func (s *stack) verify(t *testing.T, j *job, keyColumns ...string) []published {
 	t.Helper()
-	type row struct {
-		tablet int
-		order  int
-		cells  map[string]any
-		seen   bool
-	}
-	rows := make(map[string]*row)
+	return s.verifyRows(t, j, keyColumns, func(rows []*tableRow) {
+		for i, r := range rows {
+			r.order = i // as they were read
+		}
+	})
+}
+
+// verifyOrder is verify for another order than that of the primary key; nil is
+// none.
+func (s *stack) verifyOrder(t *testing.T, j *job, compare func(a, b map[string]any) int, keyColumns ...string) []published {
+	t.Helper()
+	return s.verifyRows(t, j, keyColumns, func(rows []*tableRow) {
+		if compare == nil {
+			return // all alike
+		}
+		slices.SortFunc(rows, func(a, b *tableRow) int { return compare(a.cells, b.cells) })
+		for i, r := range rows {
+			r.order = i
+		}
+	})
+}
+
+// tableRow is a row as it should be published.
+type tableRow struct {
+	tablet int
+	order  int // its place within its tablet
+	cells  map[string]any
+	seen   bool
+}
+
+func (s *stack) verifyRows(t *testing.T, j *job, keyColumns []string, rank func([]*tableRow)) []published {
+	t.Helper()
+	rows := make(map[string]*tableRow)
+	var all []*tableRow
 	tablets := make(map[string]int)
-	order := 0
 	if _, err := s.tool.Read(t.Context(), testenv.ReadOptions{Table: j.table}, func(r testenv.ReadRow) error {
 		cells, err := r.Cells()
 		if err != nil {
@@ -132,12 +159,14 @@ func (s *stack) verify(t *testing.T, j *job, keyColumns ...string) []published {
 		if _, ok := tablets[r.Tablet]; !ok {
 			tablets[r.Tablet] = len(tablets)
 		}
-		order++
-		rows[rowName(cells, keyColumns)] = &row{tablet: tablets[r.Tablet], order: order, cells: cells}
+		row := &tableRow{tablet: tablets[r.Tablet], cells: cells}
+		rows[rowName(cells, keyColumns)] = row
+		all = append(all, row)
 		return nil
 	}); err != nil {
 		t.Fatalf("reading the table with the Java client: %v", err)
 	}
+	rank(all)
 
 	// Within a tablet, the records of one topic partition have rising places in
 	// the table. (Across partitions Kafka has no order.)
