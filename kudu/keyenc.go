@@ -121,12 +121,13 @@ func AppendKey(dst []byte, b *RowBatch, places []int, row int) []byte {
 	return dst
 }
 
-// EncodePrimaryKey encodes a whole primary key, one value per key column.
+// EncodePrimaryKey encodes a whole primary key, one value per key column. The
+// result is never nil, not even where it is empty.
 func (s *Schema) EncodePrimaryKey(values ...any) ([]byte, error) {
 	if len(values) != s.keys {
 		return nil, fmt.Errorf("the primary key has %d columns, not %d", s.keys, len(values))
 	}
-	return encodeGroup(nil, s.cols[:s.keys], values)
+	return encodeGroup([]byte{}, s.cols[:s.keys], values)
 }
 
 // EncodeKey encodes values of the columns, which need not be a primary key, as

@@ -47,7 +47,8 @@ type ScanOptions struct {
 	Replica ReplicaSelection
 	// From and After are lower bounds, To is the upper one: encoded primary
 	// keys with a value for every key column. From is inclusive, After and To
-	// are exclusive. After needs Ordered.
+	// are exclusive. After needs Ordered. Nil is no bound; an empty key is one,
+	// that of the empty string.
 	From, After, To []byte
 	// Limit is the most rows to return; zero is no limit.
 	Limit uint64
@@ -142,7 +143,7 @@ func (o *ScanOptions) wireProjection(s *Schema, cs *conditions) (*projection, er
 	// A tablet server can crash when a scan's predicates and key bounds name
 	// more columns than its projection (KUDU-3782, in releases up to 1.18.1).
 	constrained := len(cs.byColumn)
-	bounded := len(o.From)+len(o.After)+len(o.To) > 0
+	bounded := len(o.From) > 0 || o.After != nil || o.To != nil
 	if bounded {
 		constrained += s.keys
 	}
@@ -224,7 +225,7 @@ func (o *ScanOptions) exhausted(s *Schema, resume resumePoint) bool {
 			return false // a longer value is always greater
 		}
 	}
-	return len(after) > 0 && len(bytes.Trim(after, "\xff")) == 0
+	return len(after) > 0 && bytes.Count(after, []byte{0xff}) == len(after)
 }
 
 // resumePoint is where a broken scan goes on.

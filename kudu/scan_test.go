@@ -2,6 +2,7 @@ package kudu
 
 import (
 	"bytes"
+	"math"
 	"strings"
 	"testing"
 )
@@ -77,5 +78,41 @@ func TestScanRequestsCarryTheOptions(t *testing.T) {
 	req = o.openRequest("tablet", ordersSchema(t), resumePoint{})
 	if req.SnapTimestamp != nil || req.Limit != nil || !req.GetCacheBlocks() || req.GetOrderMode() != orderUnordered {
 		t.Errorf("%v", req)
+	}
+}
+
+func TestOnlyTheGreatestKeyEndsAScanWithoutAsking(t *testing.T) {
+	key := func(types ...DataType) *Schema {
+		var cols []Column
+		for i, typ := range types {
+			cols = append(cols, Column{Name: string(rune('a' + i)), Type: typ, Key: true})
+		}
+		return mustSchema(t, cols...)
+	}
+	for _, c := range []struct {
+		schema *Schema
+		values []any
+		want   bool
+	}{
+		{key(Int8), []any{math.MaxInt8}, true},
+		{key(Int32, Int64), []any{math.MaxInt32, math.MaxInt64}, true},
+		// Encoded, these consist of bytes from 0x80 on, which aren't UTF-8.
+		{key(Int8), []any{0}, false},
+		{key(Int8), []any{126}, false},
+		{key(Int16), []any{0x0080}, false},
+		{key(Int64), []any{0x7ffffffffffffffe}, false},
+		{key(Int32, Int8), []any{math.MaxInt32, 0}, false},
+		{key(Binary), []any{"\xff\xff"}, false},
+		{key(String), []any{""}, false},
+	} {
+		after, err := c.schema.EncodePrimaryKey(c.values...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range []ScanOptions{{Ordered: true, After: after}, {Ordered: true}} {
+			if got := o.exhausted(c.schema, resumePoint{lastKey: after}); got != c.want {
+				t.Errorf("behind %v (%x): exhausted is %v", c.values, after, got)
+			}
+		}
 	}
 }

@@ -192,11 +192,15 @@ func (p *pump) accept(f *fetched, resp *pb.ScanResponsePB, opening bool) error {
 		p.resume.snapshot = Timestamp(resp.GetSnapTimestamp())
 		p.s.snapshot.Store(resp.GetSnapTimestamp())
 	}
-	if len(resp.GetLastPrimaryKey()) > 0 {
-		p.resume.lastKey = resp.GetLastPrimaryKey()
-	}
-	if p.opts.Ordered && f.batch.rows > 0 && resp.LastPrimaryKey == nil {
-		return errors.New("an ordered answer with rows names no last primary key")
+	switch last := resp.GetLastPrimaryKey(); {
+	case len(last) > 0:
+		p.resume.lastKey = last
+	case p.opts.Ordered && f.batch.rows > 0:
+		// The empty string is the empty key, which servers don't send.
+		if s := p.table.schema; s.keys != 1 || !s.cols[0].Type.VarLen() {
+			return errors.New("an ordered answer with rows names no last primary key")
+		}
+		p.resume.lastKey = []byte{}
 	}
 	p.resume.rows += uint64(f.batch.rows)
 	if p.opts.Limit > 0 && p.resume.rows > p.opts.Limit {

@@ -49,7 +49,7 @@ func (sc *scanner) bounds(open *pb.NewScanRequestPB) *failure {
 			f.text = what + ": " + f.text
 			return nil, nil, f
 		}
-		return cells, encodeGroup(cols, cells), nil
+		return cells, append([]byte{}, encodeGroup(cols, cells)...), nil // not nil: the empty string is a key
 	}
 	var f *failure
 	if _, sc.lower, f = decode(open.StartPrimaryKey, "Invalid scan start key"); f != nil {

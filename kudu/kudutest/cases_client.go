@@ -48,12 +48,7 @@ type state struct {
 }
 
 func newModel(s *suite, seed uint64) *model {
-	client, err := kudu.New(kudu.Config{Masters: s.c.Masters, Dial: s.c.Dial, User: "suite"})
-	if err != nil {
-		s.Fatal(err)
-	}
-	s.Cleanup(func() { _ = client.Close() })
-	return &model{suite: s, rng: rand.New(rand.NewPCG(seed, 1)), client: client, rows: make(map[string][]any), touched: make(map[string]bool)}
+	return &model{suite: s, rng: rand.New(rand.NewPCG(seed, 1)), client: s.newClient(), rows: make(map[string][]any), touched: make(map[string]bool)}
 }
 
 // valueTypes are the types of random columns; keyTypes those of keys.

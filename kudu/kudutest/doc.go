@@ -6,8 +6,9 @@
 // without the client: each sends a request and says what kudu-1.18.1 answers,
 // codes and presence of fields included. They encode rows, keys and hashes and
 // decode batches on their own, so that an error of the client's does not cancel
-// out with the same one of the fake's. The last group goes through the public
-// client: random tables, written and read back, against a model.
+// out with the same one of the fake's. Two groups go through the public client:
+// random tables, written and read back, against a model; and each predicate and
+// key bound on each type, in both layouts, unordered and ordered.
 //
 // Every case makes its own tables, with names that no other has, and drops them
 // at the end; a suite may run on a cluster that others use. Connections and
