@@ -21,6 +21,7 @@ type catalog struct {
 	mu      sync.Mutex
 	current *tableState
 	asking  chan struct{} // closed when the look under way ends
+	failure error         // how the last look failed; nil if it didn't
 }
 
 // tableState is the table at one time. Immutable, but for changed.
@@ -52,10 +53,18 @@ func (c *catalog) get(ctx context.Context) (*tableState, error) {
 			c.mu.Unlock()
 			select {
 			case <-wait:
-				continue
 			case <-ctx.Done():
 				return nil, ctx.Err()
 			}
+			c.mu.Lock()
+			failure := c.failure
+			c.mu.Unlock()
+			// One that ended with its own task tells nothing. Otherwise each of the
+			// tasks would wait for the same answer, one after the other.
+			if failure != nil && !errors.Is(failure, context.Canceled) {
+				return nil, failure
+			}
+			continue
 		}
 		done := make(chan struct{})
 		c.asking = done
@@ -64,7 +73,7 @@ func (c *catalog) get(ctx context.Context) (*tableState, error) {
 		s, err := c.look(ctx)
 
 		c.mu.Lock()
-		c.asking = nil
+		c.asking, c.failure = nil, err
 		if err == nil {
 			s = c.take(s)
 		}

@@ -1,8 +1,10 @@
 package connector
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
@@ -55,5 +57,28 @@ func fatal(err error) bool {
 	case errors.Is(err, kafka.ErrPermanent), errors.Is(err, kudu.ErrTableNotFound):
 		return true
 	}
+	var e *kudu.Error
+	if errors.As(err, &e) && e.Class == kudu.ClassFatal {
+		// These don't depend on which server is asked, or when.
+		return e.Code == "NOT_AUTHORIZED" || e.Code == "INVALID_SCAN_SPEC"
+	}
 	return false
+}
+
+// passing are failures that Kudu's client can't mend within one scan, and that
+// a new run does: it looks at the table anew, and at a new snapshot.
+var passing = []error{
+	kudu.ErrTabletNotFound, kudu.ErrSchemaChanged, kudu.ErrSnapshotTooOld, kudu.ErrNotResumable,
+	kudu.ErrScannerExpired, kudu.ErrClosed, context.Canceled, context.DeadlineExceeded,
+}
+
+// refused reports whether Kudu's client sees no use in trying again. A damaged
+// disk or a garbled answer looks like that too, so another run gets its chance,
+// but not for ever.
+func refused(err error) bool {
+	var e *kudu.Error
+	if !errors.As(err, &e) || e.Class != kudu.ClassFatal {
+		return false
+	}
+	return !slices.ContainsFunc(passing, func(p error) bool { return errors.Is(err, p) })
 }

@@ -23,6 +23,7 @@ type group struct {
 	id       string
 	client   *kgo.Client
 	instance string
+	session  time.Duration
 	logger   hclog.Logger
 
 	// runTask runs one task until its context ends. It is called on a goroutine
@@ -53,7 +54,7 @@ type groupOptions struct {
 
 // joinGroup begins to take part. Partitions come and go until leave.
 func joinGroup(o groupOptions) (*group, error) {
-	g := &group{id: o.id, logger: o.logger, runTask: o.runTask, instance: o.instance, tasks: make(map[int32]*runningTask)}
+	g := &group{id: o.id, logger: o.logger, runTask: o.runTask, instance: o.instance, session: o.session, tasks: make(map[int32]*runningTask)}
 	opts := append(o.kafka.ClientOpts(),
 		kgo.ConsumerGroup(o.id),
 		kgo.ConsumeTopics(o.topic),
@@ -163,31 +164,47 @@ const leaveTimeout = 2 * time.Second
 // confirm makes sure, with a heartbeat of its own, that the broker counts this
 // worker as a member of the group's present generation. A worker that slept
 // through its session must not fence the task's new owner: it waits here until
-// the client has noticed, and its tasks are taken from it.
-func (g *group) confirm(ctx context.Context) error {
-	for {
-		member, generation := g.client.GroupMetadata()
-		req := kmsg.NewPtrHeartbeatRequest()
-		req.Group, req.MemberID, req.Generation = g.id, member, generation
-		if g.instance != "" {
-			req.InstanceID = &g.instance
-		}
-		resp, err := req.RequestWith(ctx, g.client)
-		if err == nil {
-			err = kerr.ErrorForCode(resp.ErrorCode)
-		}
+// the client has noticed, and its tasks are taken from it. Should that take
+// longer than a session lasts, waiting is told why, once.
+func (g *group) confirm(ctx context.Context, waiting func(error)) error {
+	began := time.Now()
+	for told := false; ; {
+		err := g.heartbeat(ctx)
 		// During a rebalance a member keeps what it owns until it is revoked.
 		if err == nil || errors.Is(err, kerr.RebalanceInProgress) {
 			return nil
 		}
-		g.logger.Debug("membership is not confirmed", "group", g.id, "error", err)
-		if ctx.Err() != nil {
-			return fmt.Errorf("confirming the membership in group %q: %w", g.id, context.Cause(ctx))
+		err = kafka.Classify(fmt.Errorf("confirming the membership in group %q: %w", g.id, err))
+		g.logger.Debug("membership is not confirmed", "error", err)
+		switch {
+		case ctx.Err() == nil && errors.Is(err, kafka.ErrPermanent):
+			return err
+		case ctx.Err() == nil && !told && time.Since(began) > g.session:
+			told = true
+			waiting(err)
 		}
-		if err := pause(ctx, confirmPause); err != nil {
+		if pause(ctx, confirmPause) != nil {
 			return fmt.Errorf("confirming the membership in group %q: %w", g.id, context.Cause(ctx))
 		}
 	}
+}
+
+// heartbeat asks the coordinator whether this worker is a member still.
+func (g *group) heartbeat(ctx context.Context) error {
+	member, generation := g.client.GroupMetadata()
+	req := kmsg.NewPtrHeartbeatRequest()
+	req.Group, req.MemberID, req.Generation = g.id, member, generation
+	if g.instance != "" {
+		req.InstanceID = &g.instance
+	}
+	resp, err := req.RequestWith(ctx, g.client)
+	if err == nil {
+		err = kerr.ErrorForCode(resp.ErrorCode)
+	}
+	if errors.Is(err, kerr.FencedInstanceID) {
+		err = fmt.Errorf("%w: another process has the group.instance.id %q too: give each its own", err, g.instance)
+	}
+	return err
 }
 
 const confirmPause = 200 * time.Millisecond

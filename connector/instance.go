@@ -163,6 +163,7 @@ func (i *instance) ensureTopics(ctx context.Context) error {
 func (i *instance) runTask(ctx context.Context, id int32, alive func()) error {
 	if int(id) >= i.cfg.TasksMax {
 		// A partition that is left from a time of more tasks: it holds nothing.
+		i.board.setTask(id, Unassigned, nil)
 		<-ctx.Done()
 		return nil
 	}
@@ -179,7 +180,7 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func()) error {
 		return kafka.Classify(err)
 	}
 	logger.Trace("positions restored", "tablets", len(stored.Positions))
-	if err := i.checkPlan(ctx, stored.Plan); err != nil {
+	if err := i.checkPlan(ctx, id, stored.Plan); err != nil {
 		return err
 	}
 	t, closeSource, err := i.newTask(ctx, id, p, stored.Positions, logger)
@@ -251,7 +252,7 @@ func (i *instance) producerOptions(id int32) producerOptions {
 		TransactionalID:    i.cfg.TransactionalID(i.worker.GroupID, id),
 		OffsetsTopic:       i.cfg.OffsetsTopic(i.worker.GroupID),
 		TransactionTimeout: i.cfg.TransactionTimeout,
-		StopTimeout:        i.worker.TaskShutdownTimeout,
+		StopTimeout:        max(i.worker.TaskShutdownTimeout, time.Millisecond), // 0 would mean the default
 		Linger:             i.cfg.ProducerLinger,
 		Compression:        i.cfg.ProducerCompression,
 		BatchMaxBytes:      int32(i.cfg.ProducerBatchBytes),

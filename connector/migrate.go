@@ -38,7 +38,7 @@ func (i *instance) plan() offsets.Plan {
 // checkPlan lets a task run only under the plan of its worker's configuration.
 // A plan of this configuration that isn't ready is what a migration left that
 // was cut short, so it is done again.
-func (i *instance) checkPlan(ctx context.Context, stored *offsets.Plan) error {
+func (i *instance) checkPlan(ctx context.Context, task int32, stored *offsets.Plan) error {
 	want := i.plan()
 	switch {
 	case stored != nil && *stored == want:
@@ -46,8 +46,15 @@ func (i *instance) checkPlan(ctx context.Context, stored *offsets.Plan) error {
 	case stored == nil || !stored.Ready && stored.Tasks == want.Tasks && stored.OrderScope == want.OrderScope:
 		i.migrating.Lock()
 		defer i.migrating.Unlock()
-		if err := i.migrate(ctx); err != nil {
-			return err
+		// Another task may have done it while this one waited.
+		now, err := offsets.LoadPlan(ctx, i.kafka.ClientOpts(), i.cfg.OffsetsTopic(i.worker.GroupID), task, i.cfg.Name)
+		if err != nil {
+			return kafka.Classify(err)
+		}
+		if now == nil || *now != want {
+			if err := i.migrate(ctx, stored); err != nil {
+				return err
+			}
 		}
 		return errChanged
 	case !stored.Ready:
@@ -70,17 +77,31 @@ func (i *instance) adoptPlan(ctx context.Context) error {
 		i.logger.Info("moving positions", "from_tasks", plan.Tasks, "from_scope", plan.OrderScope,
 			"to_tasks", i.cfg.TasksMax, "to_scope", i.cfg.OrderScope)
 	}
-	return i.migrate(ctx)
+	return i.migrate(ctx, plan)
 }
 
-func (i *instance) migrate(ctx context.Context) error {
+// planProducer is for the transactional id that one migration has at a time.
+func (i *instance) planProducer() producerOptions {
+	opts := i.producerOptions(0)
+	opts.TransactionalID = i.cfg.GroupID(i.worker.GroupID) + "-plan"
+	return opts
+}
+
+func (i *instance) migrate(ctx context.Context, from *offsets.Plan) error {
 	partitions, err := i.offsetsPartitions(ctx)
 	if err != nil {
 		return err
 	}
-	opts := i.producerOptions(0)
-	opts.TransactionalID = i.cfg.GroupID(i.worker.GroupID) + "-plan"
-	p, err := openProducer(ctx, opts)
+	// A broker that lags behind may not know all of them yet. A position that is
+	// not seen would be left behind, and its tablet read again.
+	least := i.cfg.TasksMax
+	if from != nil {
+		least = max(least, from.Tasks)
+	}
+	if int(partitions) < least {
+		return fmt.Errorf("offsets topic %q shows %d partitions, though it has at least %d", i.cfg.OffsetsTopic(i.worker.GroupID), partitions, least)
+	}
+	p, err := openProducer(ctx, i.planProducer())
 	if err != nil {
 		return err
 	}
@@ -96,7 +117,7 @@ func (i *instance) migrate(ctx context.Context) error {
 		return err
 	}
 	for task := range partitions {
-		if err := i.fence(ctx, task); err != nil {
+		if err := i.fence(ctx, i.producerOptions(task)); err != nil {
 			return err
 		}
 	}
@@ -142,9 +163,9 @@ func (i *instance) planRecords(partitions int32, p offsets.Plan) ([]*kgo.Record,
 	return records, nil
 }
 
-// fence takes a task's transactional id from whoever has it.
-func (i *instance) fence(ctx context.Context, task int32) error {
-	p, err := openProducer(ctx, i.producerOptions(task))
+// fence takes a transactional id from whoever has it.
+func (i *instance) fence(ctx context.Context, opts producerOptions) error {
+	p, err := openProducer(ctx, opts)
 	if err != nil {
 		return err
 	}
@@ -183,6 +204,10 @@ func (i *instance) moves(ctx context.Context, partitions int32) ([]*kgo.Record, 
 					records = append(records, &kgo.Record{Topic: topic, Partition: task, Key: r.Key, Value: r.Value})
 				}
 				continue
+			}
+			// The positions of another table must stay for the tasks to refuse.
+			if pos, err := offsets.ParsePosition(r.Value); err == nil && pos.TableID != "" && pos.TableID != state.table.ID() {
+				return nil, anotherTable(state.table, pos.TableID)
 			}
 			to, there := owner[tablet]
 			if there && to == n {

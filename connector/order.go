@@ -113,7 +113,7 @@ func (o *order) restore(pos offsets.Position) ([]byte, error) {
 		return nil, &FatalError{fmt.Errorf("its key doesn't fit the streaming key: %w", err)}
 	}
 	if !o.prefix {
-		return kudu.EncodeKey(o.columns, append(streaming, primary...))
+		return fatalKey(kudu.EncodeKey(o.columns, append(streaming, primary...)))
 	}
 	a, err := kudu.EncodeKey(o.streaming, streaming)
 	if err != nil {
@@ -126,7 +126,14 @@ func (o *order) restore(pos offsets.Position) ([]byte, error) {
 	if string(a) != string(b) {
 		return nil, &FatalError{fmt.Errorf("its key %s and its primary_key %s disagree: patch both alike", pos.Key, pos.PrimaryKey)}
 	}
-	return kudu.EncodeKey(o.primary, primary)
+	return fatalKey(kudu.EncodeKey(o.primary, primary))
+}
+
+func fatalKey(key []byte, err error) ([]byte, error) {
+	if err != nil {
+		return nil, &FatalError{err}
+	}
+	return key, nil
 }
 
 // renamed gives the members of a stored object the names that the columns have

@@ -15,14 +15,20 @@ import (
 // errors.retry.delay.max.ms.
 const firstRestartPause = 200 * time.Millisecond
 
+// refusals is how many runs in a row may end with what Kudu's client calls fatal
+// before the task is FAILED. With the pauses between them that takes about a
+// minute, in which a server's restart is over.
+const refusals = 8
+
 // supervisor runs one task again and again while this worker owns it.
 type supervisor struct {
 	task     int32
 	delayMax time.Duration
 	board    *statusBoard
 	logger   hclog.Logger
-	// confirm makes sure that this worker still owns the task.
-	confirm func(context.Context) error
+	// confirm makes sure that this worker still owns the task. It reports why that
+	// takes long.
+	confirm func(ctx context.Context, waiting func(error)) error
 	// run is one life of the task. It reports progress through alive.
 	run func(ctx context.Context, alive func()) error
 }
@@ -37,11 +43,20 @@ func (s *supervisor) supervise(ctx context.Context) {
 		backoff.WithMaxElapsedTime(0), // as long as the task is ours
 	)
 	s.board.setTask(s.task, Restoring, nil)
+	waiting := func(err error) {
+		s.logger.Warn("task waits for the group", "error", err)
+		s.board.setTask(s.task, Restarting, err)
+	}
+	refusedRuns := 0
+	alive := func() {
+		refusedRuns = 0
+		pace.Reset()
+	}
 	for {
 		// I3: only an owner may fence.
-		err := s.confirm(ctx)
+		err := s.confirm(ctx, waiting)
 		if err == nil {
-			err = s.run(ctx, pace.Reset)
+			err = s.run(ctx, alive)
 		}
 		if ctx.Err() != nil {
 			s.ended(context.Cause(ctx), err)
@@ -52,7 +67,12 @@ func (s *supervisor) supervise(ctx context.Context) {
 			s.board.setTask(s.task, Restoring, nil)
 			continue
 		}
-		if fatal(err) {
+		if refused(err) {
+			refusedRuns++
+		} else {
+			refusedRuns = 0
+		}
+		if fatal(err) || refusedRuns == refusals {
 			s.logger.Error("task failed", "error", err)
 			s.board.setTask(s.task, Failed, err)
 			<-ctx.Done()

@@ -51,6 +51,8 @@ var (
 	errFenced = kafka.ErrFenced
 	// errProducerSpent is what a producer answers after an unknown outcome.
 	errProducerSpent = errors.New("the producer's last transaction has an unknown outcome")
+	// errNoRoom: the buffer stayed full for as long as a transaction may take.
+	errNoRoom = errors.New("the producer's buffer is full")
 )
 
 // producerOptions configures the transactional producer of one task. Zero
@@ -137,9 +139,9 @@ func (o *producerOptions) clientOpts() ([]kgo.Opt, error) {
 		// what is buffered instead of finishing it), and start a goroutine for
 		// each wait.
 		kgo.MaxBufferedRecords(math.MaxInt),
-		// By then the coordinator has aborted the transaction: no use in
-		// waiting on. It holds only for what is known not to be in the log.
-		kgo.RecordDeliveryTimeout(max(o.TransactionTimeout, time.Second)),
+		// No RecordDeliveryTimeout: it counts from the record's timestamp, which
+		// is the row's with timestamp.column. The waits in wait and end are
+		// bounded instead.
 	), nil
 }
 
@@ -287,6 +289,9 @@ func (p *producer) wait(ctx context.Context, need int64) error {
 	need = min(need+int64(p.opts.MaxBufferedBytes/8), p.sent)
 	p.wanted.Store(need)
 	defer p.wanted.Store(0)
+	// By then the coordinator has aborted the transaction: no use in waiting on.
+	late := time.NewTimer(p.opts.TransactionTimeout)
+	defer late.Stop()
 	for {
 		// After wanted is stored: a promise that has added to acked before this
 		// load needs no wake-up, and one that adds later sees wanted.
@@ -295,6 +300,8 @@ func (p *producer) wait(ctx context.Context, need int64) error {
 		}
 		select {
 		case <-p.room:
+		case <-late.C:
+			return fmt.Errorf("%w: no broker has taken the records for %v", errNoRoom, p.opts.TransactionTimeout)
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -416,6 +416,25 @@ func TestProduceWaitsWhileTheBufferIsFull(t *testing.T) {
 	}
 }
 
+func TestProduceDoesNotWaitForRoomLongerThanATransactionMayTake(t *testing.T) {
+	b := newTxnBench(t, nil, 1)
+	options := b.options()
+	options.MaxBufferedBytes, options.TransactionTimeout = 5000, 200*time.Millisecond
+	p, err := openProducer(t.Context(), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	b.begin(p)
+	b.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
+	for err == nil {
+		err = p.produce(t.Context(), &kgo.Record{Topic: rowsTopic, Value: make([]byte, 1000)}, p.promise)
+	}
+	if !errors.Is(err, errNoRoom) || fatal(err) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestMisuseIsAnError(t *testing.T) {
 	b := newTxnBench(t, nil, 1)
 	p := b.open()

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 )
 
@@ -120,6 +121,14 @@ func (w *Worker) checkKafka(ctx context.Context) []Fault {
 			Remedy: "start Kafka, or correct the addresses",
 		}}
 	}
+	version, err := kafka.TransactionVersion(ctx, client)
+	switch {
+	case err != nil:
+		w.logger.Debug("not known whether a late EndTxn can do harm", "error", err)
+	case version < kafka.EpochPerTransaction:
+		w.logger.Warn("these brokers keep the producer's epoch from transaction to transaction, so that a repeated EndTxn which arrives late can commit part of the next one: use Kafka 4 with the feature transaction.version at 2 or above",
+			"transaction.version", version)
+	}
 	return nil
 }
 
@@ -134,6 +143,9 @@ func (i *instance) check(ctx context.Context) []Fault {
 	switch {
 	case errors.Is(err, kudu.ErrTableNotFound):
 		return []Fault{about("kudu.table", err, "create the table, or correct its name")}
+	case err != nil && refused(err):
+		// It answers, so the addresses are right.
+		return []Fault{about("kudu.table", err, "have the worker's user granted the right to read it, or see what Kudu says")}
 	case err != nil:
 		return []Fault{about("kudu.masters", err, "start Kudu, or correct the addresses")}
 	}

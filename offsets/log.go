@@ -125,6 +125,7 @@ func (l *log) apply(r *kgo.Record) error {
 func (l *log) takePlan(r *kgo.Record) error {
 	if r.Value == nil {
 		l.plan = nil
+		delete(l.broken, string(r.Key))
 		return nil
 	}
 	p, err := ParsePlan(r.Value)

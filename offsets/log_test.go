@@ -218,6 +218,28 @@ func TestLoadSaysWhichTransactionItWaitsFor(t *testing.T) {
 	}
 }
 
+func TestAReaderGivesUpOnATransactionThatDoesNotEnd(t *testing.T) {
+	_, opts := newCluster(t)
+	own := beginTxn(t, opts, "task")
+	own.produce(record(t, 1, 10)).end(true) // offsets 0 and 1
+	own.begin()
+	own.produce(record(t, 1, 20))
+	client, err := kgo.NewClient(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	r := newReader(client, testTopic, 0)
+	r.patience = 300 * time.Millisecond
+	read := 0
+	err = r.readToEnd(t.Context(), func(*kgo.Record) error { read++; return nil })
+	if !errors.Is(err, ErrOpenTransaction) || read != 1 || !strings.Contains(err.Error(), "since offset 2, waited at offset 2 of 3") {
+		t.Errorf("read %d records, %v", read, err)
+	}
+	own.end(true)
+	wantPositions(t, opts, map[int]uint64{1: 20})
+}
+
 func TestLoadIgnoresWhatIsWrittenAfterItBegan(t *testing.T) {
 	c, opts := newCluster(t)
 	x := beginTxn(t, opts, "task")

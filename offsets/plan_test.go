@@ -1,6 +1,10 @@
 package offsets
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
 
 func TestPlanRoundTripsAndNoPositionIsMistakenForIt(t *testing.T) {
 	want := Plan{Tasks: 4, OrderScope: "tablet", Ready: true}
@@ -40,6 +44,28 @@ func TestTabletOfNamesTheTabletOfAPosition(t *testing.T) {
 	for _, bad := range []string{"", "x", `["c"]`, `["c",3]`, `["c",{}]`} {
 		if _, _, ok := TabletOf([]byte(bad)); ok {
 			t.Errorf("%q names a tablet", bad)
+		}
+	}
+}
+
+func TestATombstoneMendsAPlanThatCannotBeRead(t *testing.T) {
+	good, err := PlanRecord("o", 0, "c", Plan{Tasks: 4, OrderScope: "tablet", Ready: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLog("o", 0, "c")
+	bad := *good
+	bad.Value = []byte("{")
+	for _, step := range []struct {
+		record *kgo.Record
+		broken bool
+		plan   bool
+	}{{&bad, true, false}, {&kgo.Record{Key: good.Key}, false, false}, {&bad, true, false}, {good, false, true}} {
+		if err := l.apply(step.record); err != nil {
+			t.Fatal(err)
+		}
+		if (l.unreadable() != nil) != step.broken || (l.plan != nil) != step.plan {
+			t.Errorf("after %q: %v, plan %v", step.record.Value, l.unreadable(), l.plan)
 		}
 	}
 }

@@ -23,7 +23,15 @@ const (
 	// maxFailures in a row end the attempt; the task's restart policy decides
 	// about another.
 	maxFailures = 10
+	// openPatience is how long a transaction of somebody else may hold a reader
+	// up. Those that belong here end within moments of their last record.
+	openPatience = 10 * time.Second
 )
+
+// ErrOpenTransaction: a transaction that is open in the partition holds the
+// reader up, since its producer is slow or has died. Fencing that producer ends
+// it; else it ends by its timeout.
+var ErrOpenTransaction = errors.New("a transaction is open")
 
 // reader reads one partition up to the end that it had at the start.
 //
@@ -45,6 +53,7 @@ type reader struct {
 	topicID kadm.TopicID
 
 	next, end, stable int64
+	patience          time.Duration // openPatience
 
 	// noWait ends the reading where the first open transaction begins.
 	noWait bool
@@ -53,7 +62,7 @@ type reader struct {
 func newReader(client *kgo.Client, topic string, partition int32) *reader {
 	return &reader{
 		client: client, admin: kadm.NewClient(client), topic: topic, partition: partition,
-		inflate: kgo.DefaultDecompressor(), stable: -1,
+		inflate: kgo.DefaultDecompressor(), stable: -1, patience: openPatience,
 	}
 }
 
@@ -74,7 +83,14 @@ func (r *reader) readToEnd(ctx context.Context, apply func(*kgo.Record) error) e
 		return fmt.Errorf("listing the start offset: %w", err)
 	}
 	failures := 0
+	at, since := r.next, time.Now()
 	for r.next < r.end {
+		if r.next != at || r.stable < 0 {
+			at, since = r.next, time.Now()
+		}
+		if r.stable >= 0 && r.stable < r.end && time.Since(since) > r.patience {
+			return fmt.Errorf("%w since offset %d, waited at offset %d of %d for it to end", ErrOpenTransaction, r.stable, r.next, r.end)
+		}
 		done, err := r.step(ctx, apply)
 		if ctx.Err() != nil {
 			return r.interrupted(ctx.Err())
