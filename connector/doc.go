@@ -9,7 +9,7 @@
 // (supervise.go) runs a task again after a failure that may pass. One run of a
 // task (task.go) fences the owner before it, reads the positions back, opens a
 // source and then goes round: a batch of rows from the source
-// (source.go, mode_offset.go, and below it kudu/scanner.go and
+// (source.go, mode_offset.go and the scan_ files, and below them kudu/scanner.go and
 // kudu/rowbatch.go), encoded by serde into the batch's records (records.go),
 // sent in a transaction (txn.go) that ends with the positions (offsets/log.go).
 //

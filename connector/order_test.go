@@ -72,50 +72,9 @@ func drawValue(t *rapid.T, c *kudu.Column) any {
 	}
 }
 
-// orderFloats is the order of the promise: numbers by value, -0.0 before 0.0,
-// NaN behind all.
-func orderFloats(a, b float64) int {
-	switch {
-	case math.IsNaN(a) || math.IsNaN(b):
-		return asInt(math.IsNaN(a)) - asInt(math.IsNaN(b))
-	case a != b:
-		return 1 - 2*asInt(a < b)
-	}
-	return asInt(math.Signbit(b)) - asInt(math.Signbit(a))
-}
-
-func asInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-func orderValues(a, b any) int {
-	switch a := a.(type) {
-	case bool:
-		return asInt(a) - asInt(b.(bool))
-	case int64:
-		return 1*asInt(a > b.(int64)) - asInt(a < b.(int64))
-	case float32:
-		return orderFloats(float64(a), float64(b.(float32)))
-	case float64:
-		return orderFloats(a, b.(float64))
-	case string:
-		return strings.Compare(a, b.(string))
-	case []byte:
-		return bytes.Compare(a, b.([]byte))
-	case kudu.Int128:
-		x, _ := a.Int64()
-		y, _ := b.(kudu.Int128).Int64()
-		return orderValues(x, y)
-	}
-	panic(fmt.Sprintf("a %T", a))
-}
-
 func compareTuples(a, b []any) int {
 	for i := range a {
-		if c := orderValues(a[i], b[i]); c != 0 {
+		if c := compareValues(a[i], b[i]); c != 0 {
 			return c
 		}
 	}
