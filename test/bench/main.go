@@ -20,8 +20,9 @@ func main() {
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds; the median counts")
 	flag.Int64Var(&b.narrow, "narrow", 3_000_000, "rows of the narrow table (event_time, id, user, amount); 0 leaves it out")
 	flag.Int64Var(&b.wide, "wide", 1_000_000, "rows of the wide table (20 columns of all types); 0 leaves it out")
+	flag.Int64Var(&b.writes, "writes", 2_000_000, "rows to insert against kudu perf loadgen; 0 leaves it out")
 	flag.IntVar(&b.tasks, "tasks", 4, "tasks.max")
-	flag.StringVar(&b.only, "only", "", "comma-separated measurements: cli, scan, producer, e2e; empty for all")
+	flag.StringVar(&b.only, "only", "", "comma-separated measurements: cli, scan, cli-ordered, scan-ordered, writes, producer, e2e; empty for all")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -38,6 +39,7 @@ type bench struct {
 	binary        string
 	rounds, tasks int
 	narrow, wide  int64
+	writes        int64
 	only          string
 	kudu          *testenv.Kudu
 	kafka         *testenv.Kafka
@@ -53,10 +55,12 @@ func (b *bench) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.kudu.Close()) }()
-	if b.kafka, err = testenv.StartKafka(ctx, testenv.KafkaConfig{}); err != nil {
-		return err
+	if b.wants("producer") || b.wants("e2e") {
+		if b.kafka, err = testenv.StartKafka(ctx, testenv.KafkaConfig{}); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, b.kafka.Close()) }()
 	}
-	defer func() { err = errors.Join(err, b.kafka.Close()) }()
 	if b.tool, err = testenv.StartKuduTool(ctx, b.kudu.Masters()); err != nil {
 		return err
 	}
@@ -87,6 +91,10 @@ func (b *bench) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if b.writes > 0 && b.wants("writes") {
+		fmt.Printf("\ninserting %d rows\n", b.writes)
+		return b.measureWrites(ctx, b.writes)
+	}
 	return nil
 }
 
@@ -116,7 +124,7 @@ func (b *bench) measure(ctx context.Context, table string, rows int64) error {
 			name string
 			fn   func(context.Context, *reference, int) (figures, error)
 		}{
-			{"cli", b.cliScan}, {"scan", b.ourScan}, {"producer", b.bareProducer}, {"e2e", b.endToEnd},
+			{"cli", b.cliScan}, {"scan", b.ourScan}, {"cli-ordered", b.cliOrderedScan}, {"scan-ordered", b.ourOrderedScan}, {"producer", b.bareProducer}, {"e2e", b.endToEnd},
 		} {
 			if !b.wants(m.name) {
 				continue
