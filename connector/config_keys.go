@@ -251,7 +251,7 @@ var connectorKeys = []Key{
 	},
 	{
 		Name: "offsets.storage.topic", Type: TypeString, Importance: Low, legal: topicFault,
-		Doc: "Compacted topic of the connector's positions. Empty: <group.id>-<name>-offsets.",
+		Doc: "Compacted topic of the connector's positions. Empty: <group.id>-<name>-offsets. When it is created it gets small segments and frequent cleaning, so that tasks restore within seconds; one that is there already keeps its settings.",
 	},
 	{
 		Name: "topic.creation.default.partitions", Type: TypeInt, Default: int64(-1), Min: 1, Max: 100_000, Also: []int64{-1}, Importance: Medium,

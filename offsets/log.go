@@ -50,7 +50,7 @@ func Tombstone(topic string, partition int32, key Key) (*kgo.Record, error) {
 // tombstone replaces it, is an error: going on without it would publish rows
 // again. opts are the options of any client of the cluster.
 //
-// Memory: one fetch of about a MiB, and one position per tablet.
+// Memory: one fetch of about a MiB, and two forms of one position per tablet.
 func Load(ctx context.Context, opts []kgo.Opt, topic string, partition int32, connector string) (*Loaded, error) {
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
@@ -59,7 +59,11 @@ func Load(ctx context.Context, opts []kgo.Opt, topic string, partition int32, co
 	defer client.Close()
 	l := newLog(topic, partition, connector)
 	r := newReader(client, topic, partition)
-	if err := r.readToEnd(ctx, l.apply); err != nil {
+	err = r.readToEnd(ctx, l.note)
+	if err == nil {
+		err = l.settle()
+	}
+	if err != nil {
 		return nil, fmt.Errorf("reading positions from %s-%d: %w", topic, partition, err)
 	}
 	if err := l.unreadable(); err != nil {
@@ -78,6 +82,10 @@ type log struct {
 	connector string
 	positions map[Key]Position
 	plan      *Plan
+	// noted holds the last record of each key since the last settle: of a
+	// thousand records of a tablet only the last is worth parsing, which takes
+	// ten times as long as fetching it.
+	noted map[string]*kgo.Record
 	// broken holds unreadable records by the bytes of their key, which is how
 	// a later record, or a tombstone, replaces one.
 	broken map[string]brokenRecord
@@ -91,11 +99,53 @@ type brokenRecord struct {
 func newLog(topic string, partition int32, connector string) *log {
 	return &log{
 		topic: topic, partition: partition, connector: connector,
-		positions: make(map[Key]Position), broken: make(map[string]brokenRecord),
+		positions: make(map[Key]Position), broken: make(map[string]brokenRecord), noted: make(map[string]*kgo.Record),
 	}
 }
 
-// apply takes the next record of the partition. Its error is final.
+// maxNoted bounds the records in noted, should the topic be full of something
+// else.
+const maxNoted = 10_000
+
+// note takes the next record of the partition. It doesn't keep r, whose memory
+// is a whole fetch. Its error is final.
+func (l *log) note(r *kgo.Record) error {
+	last := l.noted[string(r.Key)]
+	if last == nil {
+		if len(l.noted) == maxNoted {
+			if err := l.settle(); err != nil {
+				return err
+			}
+		}
+		last = &kgo.Record{Key: bytes.Clone(r.Key)}
+		l.noted[string(last.Key)] = last
+	}
+	last.Offset = r.Offset
+	if r.Value == nil {
+		last.Value = nil
+		return nil
+	}
+	if last.Value == nil {
+		last.Value = make([]byte, 0, len(r.Value)+8) // empty is not nil
+	}
+	last.Value = append(last.Value[:0], r.Value...)
+	return nil
+}
+
+// settle applies what was noted, in order: two keys that differ in their bytes
+// may mean the same.
+func (l *log) settle() error {
+	for _, r := range slices.SortedFunc(maps.Values(l.noted), func(a, b *kgo.Record) int { return cmp.Compare(a.Offset, b.Offset) }) {
+		if err := l.apply(r); err != nil {
+			return err
+		}
+	}
+	clear(l.noted)
+	return nil
+}
+
+// apply takes a record that is later than all it was given before, of those
+// with the same key. Its error is final.
 func (l *log) apply(r *kgo.Record) error {
 	key, pos, mine, err := l.read(r)
 	switch {

@@ -103,9 +103,11 @@ func LoadRecords(ctx context.Context, opts []kgo.Opt, topic string, partition in
 	defer client.Close()
 	last := make(map[string]*kgo.Record)
 	err = newReader(client, topic, partition).readToEnd(ctx, func(r *kgo.Record) error {
-		owner, _, err := keyOwner(r.Key)
-		if err != nil || owner != connector {
-			return nil // Load judges what it can't read
+		if last[string(r.Key)] == nil {
+			owner, _, err := keyOwner(r.Key)
+			if err != nil || owner != connector {
+				return nil // Load judges what it can't read
+			}
 		}
 		if r.Value == nil {
 			delete(last, string(r.Key))

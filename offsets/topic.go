@@ -12,11 +12,19 @@ import (
 
 // topicConfigs keeps an offsets partition short, since a task reads all of it
 // before it starts. Each transaction adds a record per tablet and a commit
-// marker, of which only the last per tablet is worth anything.
+// marker, of which only the last per tablet is worth anything. A topic that is
+// there already keeps its own.
+//
+// Measured with Kafka 4.1.1: 4.3 million transactions, a day of 50 per second,
+// played within 260 s, thus 300 times as quickly, while the cleaner ran at its
+// defaults. They wrote 1.7 GiB; what was there to read, looked at ten times
+// during the play, was 79 to 192 MiB and 72 MiB in the end. A Load, which reads
+// about 200 MiB/s when it has a core, took 0.4 to 1.1 s, and 2.1 s at most, with
+// 20 programs waiting for the two cores.
 var topicConfigs = map[string]string{
 	"cleanup.policy": "compact",
 	// Compaction leaves the active segment alone, so its size bounds what is
-	// read at least: 8 MiB are read in a fraction of a second. (Kafka 4
+	// read at least: 8 MiB, 20,000 small transactions, are read in 40 ms. (Kafka 4
 	// takes no less than 1 MiB.)
 	"segment.bytes": "8388608",
 	// A partition that writes little rolls its segment by time.
@@ -28,10 +36,12 @@ var topicConfigs = map[string]string{
 	// Even a partition below that ratio is cleaned within the hour.
 	"max.compaction.lag.ms": "3600000",
 	// The cleaner keeps tombstones and the markers of transactions this long
-	// after it first sees them. At ten transactions a second the default of a
-	// day would keep nearly a million markers to read through. It must exceed
-	// the time one Load takes, or a reader could miss a tombstone.
-	"delete.retention.ms": "600000",
+	// after the pass that first finds them without their records; a marker is 78
+	// bytes. At 50 transactions a second the default of a day would keep four
+	// million of them. At ten minutes, those that are played within ten minutes
+	// all stay. It must exceed the time one Load takes, or a reader could miss a
+	// tombstone.
+	"delete.retention.ms": "60000",
 }
 
 // topicVisible is how long a topic just made may take to show up in the

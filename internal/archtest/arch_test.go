@@ -63,7 +63,7 @@ var allowed = map[string][]string{
 
 	// For tests, demo and benchmarks, none of it in the product.
 	"internal/archtest": {},
-	"internal/testenv":  {"test/kudutool", franzgo},
+	"internal/testenv":  {"test/kudutool", franzgo, "golang.org/x/sync"},
 	"test/kudutool":     {},
 	"test/e2e":          {},
 	"test/demo":         {"connector", "offsets", "internal/config", "internal/testenv", franzgo, "golang.org/x/sync", "golang.org/x/sys"},

@@ -103,8 +103,7 @@ func (s *rowSet) order() []*row {
 		merged = append(append(merged, old[:at]...), r)
 		old = old[at:]
 	}
-	merged = append(merged, old...)
-	s.sorted, s.fresh = merged, nil
+	s.sorted, s.fresh = append(merged, old...), nil
 	return s.sorted
 }
 

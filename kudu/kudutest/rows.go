@@ -50,26 +50,22 @@ func (o *rowOps) add(kind byte, values ...any) *rowOps {
 	var cells []byte
 	for i, c := range o.cols {
 		nullable = nullable || c.GetIsNullable()
-		v := any(unset)
-		if i < len(values) {
-			v = values[i]
-		}
-		if v == unset {
+		if i >= len(values) || values[i] == unset {
 			continue
 		}
 		isset[i/8] |= 1 << (i % 8)
-		if v == nil {
+		if values[i] == nil {
 			null[i/8] |= 1 << (i % 8)
 			continue
 		}
-		cell := cellOf(c, v)
+		v := cellOf(c, values[i])
 		if !varlen(c.GetType()) {
-			cells = append(cells, cell...)
+			cells = append(cells, v...)
 			continue
 		}
 		cells = binary.LittleEndian.AppendUint64(cells, uint64(len(o.msg.IndirectData)))
-		cells = binary.LittleEndian.AppendUint64(cells, uint64(len(cell)))
-		o.msg.IndirectData = append(o.msg.IndirectData, cell...)
+		cells = binary.LittleEndian.AppendUint64(cells, uint64(len(v)))
+		o.msg.IndirectData = append(o.msg.IndirectData, v...)
 	}
 	o.msg.Rows = append(append(o.msg.Rows, kind), isset...)
 	if nullable {

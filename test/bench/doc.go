@@ -5,9 +5,13 @@
 //     the same table;
 //   - a bare franz-go transactional producer sending the same record bytes, and
 //     kudu2kafka end to end (offset mode, JSON, no compression), with its CPU
-//     time and peak memory.
+//     time and peak memory;
+//   - the time from the acknowledgement of an insert to its record in the hands of
+//     a read_committed consumer, while rows are inserted at a steady rate;
+//   - the time from a task's assignment until it runs, after a day's worth of
+//     transactions.
 //
-// Each figure is the median of several rounds; in each round all of them are
+// Each figure of the first two is the median of several rounds; in each round all of them are
 // measured once, one after the other, so that a change of the machine's mood
 // meets all alike.
 package main

@@ -20,9 +20,10 @@ func main() {
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds; the median counts")
 	flag.Int64Var(&b.narrow, "narrow", 3_000_000, "rows of the narrow table (event_time, id, user, amount); 0 leaves it out")
 	flag.Int64Var(&b.wide, "wide", 1_000_000, "rows of the wide table (20 columns of all types); 0 leaves it out")
-	flag.Int64Var(&b.writes, "writes", 2_000_000, "rows to insert against kudu perf loadgen; 0 leaves it out")
 	flag.IntVar(&b.tasks, "tasks", 4, "tasks.max")
-	flag.StringVar(&b.only, "only", "", "comma-separated measurements: cli, scan, cli-ordered, scan-ordered, writes, producer, e2e; empty for all")
+	flag.StringVar(&b.only, "only", "", "comma-separated measurements: cli, scan, producer, e2e (together: throughput), latency, restore; empty for all")
+	flag.DurationVar(&b.steady, "steady", time.Minute, "how long latency is measured")
+	flag.IntVar(&b.transactions, "transactions", 50*86400, "transactions played before restoring; the default is a day of 50 per second")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -39,15 +40,21 @@ type bench struct {
 	binary        string
 	rounds, tasks int
 	narrow, wide  int64
-	writes        int64
 	only          string
+	steady        time.Duration
+	transactions  int
 	kudu          *testenv.Kudu
 	kafka         *testenv.Kafka
 	tool          *testenv.KuduTool
 }
 
-func (b *bench) wants(name string) bool {
-	return b.only == "" || strings.Contains(","+b.only+",", ","+name+",")
+func (b *bench) wants(names ...string) bool {
+	for _, name := range names {
+		if b.only == "" || strings.Contains(","+b.only+",", ","+name+",") {
+			return true
+		}
+	}
+	return false
 }
 
 func (b *bench) run(ctx context.Context) (err error) {
@@ -55,12 +62,10 @@ func (b *bench) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.kudu.Close()) }()
-	if b.wants("producer") || b.wants("e2e") {
-		if b.kafka, err = testenv.StartKafka(ctx, testenv.KafkaConfig{}); err != nil {
-			return err
-		}
-		defer func() { err = errors.Join(err, b.kafka.Close()) }()
+	if b.kafka, err = testenv.StartKafka(ctx, testenv.KafkaConfig{}); err != nil {
+		return err
 	}
+	defer func() { err = errors.Join(err, b.kafka.Close()) }()
 	if b.tool, err = testenv.StartKuduTool(ctx, b.kudu.Masters()); err != nil {
 		return err
 	}
@@ -68,12 +73,24 @@ func (b *bench) run(ctx context.Context) (err error) {
 		kind string
 		rows int64
 	}{{"narrow", b.narrow}, {"wide", b.wide}} {
-		if t.rows == 0 {
+		if t.rows == 0 || !b.wants("throughput", "cli", "scan", "producer", "e2e") {
 			continue
 		}
 		fmt.Printf("\n%s table, %d rows\n", t.kind, t.rows)
-		if err := b.fill(ctx, t.kind, t.rows); err != nil {
+		if err := b.fill(ctx, t.kind, t.kind, t.rows); err != nil {
 			return errors.Join(err, b.tool.Close())
+		}
+	}
+	fmt.Println()
+	for _, m := range []struct {
+		name string
+		fn   func(context.Context) error
+	}{{"latency", b.latency}, {"restore", b.restore}} {
+		if !b.wants(m.name) {
+			continue
+		}
+		if err := m.fn(ctx); err != nil {
+			return errors.Join(fmt.Errorf("%s: %w", m.name, err), b.tool.Close())
 		}
 	}
 	// Java's heap and threads must not be around while we measure.
@@ -84,23 +101,19 @@ func (b *bench) run(ctx context.Context) (err error) {
 		kind string
 		rows int64
 	}{{"narrow", b.narrow}, {"wide", b.wide}} {
-		if t.rows == 0 {
+		if t.rows == 0 || !b.wants("throughput", "cli", "scan", "producer", "e2e") {
 			continue
 		}
 		if err := b.measure(ctx, t.kind, t.rows); err != nil {
 			return err
 		}
 	}
-	if b.writes > 0 && b.wants("writes") {
-		fmt.Printf("\ninserting %d rows\n", b.writes)
-		return b.measureWrites(ctx, b.writes)
-	}
 	return nil
 }
 
-func (b *bench) fill(ctx context.Context, table string, rows int64) error {
+func (b *bench) fill(ctx context.Context, table, kind string, rows int64) error {
 	began := time.Now()
-	_, err := b.tool.Generate(ctx, testenv.GenerateOptions{Table: table, Kind: table, Create: true, Rows: rows}, nil)
+	_, err := b.tool.Generate(ctx, testenv.GenerateOptions{Table: table, Kind: kind, Create: true, Rows: rows}, nil)
 	if err != nil {
 		return fmt.Errorf("filling table %s: %w", table, err)
 	}
@@ -124,9 +137,9 @@ func (b *bench) measure(ctx context.Context, table string, rows int64) error {
 			name string
 			fn   func(context.Context, *reference, int) (figures, error)
 		}{
-			{"cli", b.cliScan}, {"scan", b.ourScan}, {"cli-ordered", b.cliOrderedScan}, {"scan-ordered", b.ourOrderedScan}, {"producer", b.bareProducer}, {"e2e", b.endToEnd},
+			{"cli", b.cliScan}, {"scan", b.ourScan}, {"producer", b.bareProducer}, {"e2e", b.endToEnd},
 		} {
-			if !b.wants(m.name) {
+			if !b.wants(m.name, "throughput") {
 				continue
 			}
 			f, err := m.fn(ctx, ref, round)

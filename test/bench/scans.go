@@ -23,17 +23,7 @@ var cliRows = regexp.MustCompile(`Total count ([0-9]+)`)
 // cliScan runs Kudu's own scanner over the table. Its own time is taken: the
 // process's start isn't what is compared.
 func (b *bench) cliScan(ctx context.Context, ref *reference, _ int) (figures, error) {
-	return b.runTableScan(ctx, ref, false)
-}
-
-// cliOrderedScan has Kudu's scanner read in key order, at a snapshot.
-func (b *bench) cliOrderedScan(ctx context.Context, ref *reference, _ int) (figures, error) {
-	return b.runTableScan(ctx, ref, true)
-}
-
-func (b *bench) runTableScan(ctx context.Context, ref *reference, ordered bool) (figures, error) {
-	out, err := b.kudu.CLI(ctx, "perf", "table_scan", b.kudu.MasterArg(), ref.table, fmt.Sprintf("--num_threads=%d", scanThreads),
-		fmt.Sprintf("--fault_tolerant=%v", ordered))
+	out, err := b.kudu.CLI(ctx, "perf", "table_scan", b.kudu.MasterArg(), ref.table, fmt.Sprintf("--num_threads=%d", scanThreads))
 	if err != nil {
 		return figures{}, err
 	}
@@ -51,15 +41,6 @@ func (b *bench) runTableScan(ctx context.Context, ref *reference, ordered bool) 
 // ourScan reads all columns of all rows with our client, unordered, with as
 // many scans at once as the CLI has threads.
 func (b *bench) ourScan(ctx context.Context, ref *reference, _ int) (figures, error) {
-	return b.scanAll(ctx, ref, kudu.ScanOptions{})
-}
-
-// ourOrderedScan does the same with ordered scans.
-func (b *bench) ourOrderedScan(ctx context.Context, ref *reference, _ int) (figures, error) {
-	return b.scanAll(ctx, ref, kudu.ScanOptions{Ordered: true})
-}
-
-func (b *bench) scanAll(ctx context.Context, ref *reference, opts kudu.ScanOptions) (figures, error) {
 	c, err := kudu.New(kudu.Config{Masters: b.kudu.Masters()})
 	if err != nil {
 		return figures{}, err
@@ -79,7 +60,7 @@ func (b *bench) scanAll(ctx context.Context, ref *reference, opts kudu.ScanOptio
 	g.SetLimit(scanThreads)
 	for _, tablet := range tablets {
 		g.Go(func() error {
-			n, err := count(ctx, t, tablet.ID, opts)
+			n, err := count(ctx, t, tablet.ID)
 			rows.Add(n)
 			return err
 		})
@@ -94,8 +75,8 @@ func (b *bench) scanAll(ctx context.Context, ref *reference, opts kudu.ScanOptio
 	return figures{seconds: took.Seconds()}, nil
 }
 
-func count(ctx context.Context, t *kudu.Table, tablet string, opts kudu.ScanOptions) (rows int64, err error) {
-	sc, err := t.Scan(tablet, opts)
+func count(ctx context.Context, t *kudu.Table, tablet string) (rows int64, err error) {
+	sc, err := t.Scan(tablet, kudu.ScanOptions{})
 	if err != nil {
 		return 0, err
 	}

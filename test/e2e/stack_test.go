@@ -86,18 +86,28 @@ type worker struct {
 // start runs a worker of the job. Its log is shown if the test fails.
 func (s *stack) start(t *testing.T, j *job, name string) *worker {
 	t.Helper()
+	return s.startAll(t, []*job{j}, name)
+}
+
+// startAll runs one worker of several jobs, as the first of them says.
+func (s *stack) startAll(t *testing.T, jobs []*job, name string) *worker {
+	t.Helper()
 	dir := t.TempDir()
+	j := jobs[0]
 	workerKeys := map[string]string{"bootstrap.servers": s.kafka.BootstrapServers(), "group.id": j.group}
 	maps.Copy(workerKeys, j.worker)
 	if workerKeys["group.instance.id"] == "" {
 		delete(workerKeys, "group.instance.id")
 	}
-	connectorKeys := map[string]string{
-		"name": j.name, "kudu.masters": strings.Join(s.kudu.Masters(), ","), "kudu.table": j.table,
-		"mode": "offset", "topic": j.topic,
+	files := []string{writeYAML(t, dir, "worker.yaml", workerKeys)}
+	for n, j := range jobs {
+		connectorKeys := map[string]string{
+			"name": j.name, "kudu.masters": strings.Join(s.kudu.Masters(), ","), "kudu.table": j.table,
+			"mode": "offset", "topic": j.topic,
+		}
+		maps.Copy(connectorKeys, j.connector)
+		files = append(files, writeYAML(t, dir, fmt.Sprintf("connector%d.yaml", n), connectorKeys))
 	}
-	maps.Copy(connectorKeys, j.connector)
-	files := []string{writeYAML(t, dir, "worker.yaml", workerKeys), writeYAML(t, dir, "connector.yaml", connectorKeys)}
 	log := filepath.Join(dir, "log")
 	p, err := testenv.StartProcess(testenv.Command{
 		Name: name, Path: binary, Args: append([]string{"run"}, files...), Log: log,
