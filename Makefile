@@ -9,6 +9,9 @@ PKGS      ?= ./...
 TESTFLAGS ?=
 FUZZTIME  ?= 30s
 BENCHFLAGS ?=
+K2K_CHAOS_SCHEDULES ?= 100
+K2K_CHAOS_SECONDS   ?= 30
+CHAOSTIME           ?= 6h
 
 MODULE      := github.com/kudu2kafka/kudu2kafka
 LINTVERSION := v2.15.0
@@ -59,6 +62,12 @@ $(LINT):
 .PHONY: bench
 bench: build ## measure throughput, latency and restoring, on servers of its own (BENCHFLAGS="-only latency")
 	$(GO) run ./test/bench $(BENCHFLAGS)
+
+# Each schedule takes about as long again to set up and to catch up.
+.PHONY: chaos
+chaos: ## random schedules of faults on real servers (K2K_CHAOS_SCHEDULES, K2K_CHAOS_SECONDS, K2K_SEED)
+	K2K_REQUIRE_SERVERS=1 K2K_CHAOS_SCHEDULES=$(K2K_CHAOS_SCHEDULES) K2K_CHAOS_SECONDS=$(K2K_CHAOS_SECONDS) \
+		$(GO) test -count=1 -v -run '^TestEachRowIsPublishedOnceWhateverFails$$' -timeout $(CHAOSTIME) $(TESTFLAGS) ./test/e2e
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME

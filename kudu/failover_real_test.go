@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -250,62 +251,85 @@ func TestFailingServersDisturbNeitherScansNorWrites(t *testing.T) {
 		}
 	})
 
-	t.Run("a reader that pauses for longer than the scanner's lease goes on", func(t *testing.T) {
+	t.Run("scans go on while the leader steps down and while the tablet moves", func(t *testing.T) {
 		if err := cluster.WaitHealthy(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		tablets, err := table.Tablets(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		// One client keeps the lease, the other lets it run out.
-		lazy, err := kudu.New(kudu.Config{Masters: cluster.Masters(), KeepAlive: time.Hour})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer lazy.Close()
-		late, err := lazy.OpenTable(t.Context(), table.Name())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, unordered := range []bool{true, false} {
-			from := late
-			if unordered {
-				from = table
+		cli := func(args ...string) {
+			if out, err := cluster.CLI(t.Context(), args...); err != nil {
+				t.Fatalf("%v: %v\n%s", args, err, out)
 			}
-			s, err := from.Scan(tablets[0].ID, kudu.ScanOptions{Ordered: !unordered, BatchBytes: 1000})
+		}
+		for _, opts := range kinds {
+			tablets, err := table.Tablets(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
-			first := true
-			seen := map[int64]bool{}
-			for {
-				b, err := s.Next(t.Context())
-				if errors.Is(err, io.EOF) {
-					break
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
-				for i := range b.NumRows() {
-					if id := b.Column(0).Int64(i); seen[id] {
-						t.Fatalf("row %d comes twice", id)
-					} else {
-						seen[id] = true
+			scanWithFault(t, table, tablets[0].ID, opts, rnd.IntN(rows/4), func() {
+				cli("tablet", "leader_step_down", cluster.MasterArg(), tablets[0].ID)
+			})
+		}
+		// With one replica, the one that is scanned is the one that goes.
+		lone := simpleTable("moving")
+		lone.Hash = nil
+		moving := createTable(t, c, lone)
+		const some = 50_000
+		kinds := slices.Clone(kinds)
+		kinds[1].Since = fill(t, moving, some)
+		for _, opts := range kinds {
+			tablets, err := moving.Tablets(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			tablet := tablets[0]
+			from := serverID(t, cluster, tablet.Leader().Addr)
+			n := scanWithFault(t, moving, tablet.ID, opts, rnd.IntN(some/2), func() {
+				for _, s := range cluster.TabletServers() {
+					if s.Addr() != tablet.Leader().Addr {
+						cli("tablet", "change_config", "move_replica", cluster.MasterArg(), tablet.ID, from, serverID(t, cluster, s.Addr()))
+						waitGone(t, cluster, moving.Name(), tablet.Leader().Addr)
+						return
 					}
 				}
-				if first {
-					// The lease is the server's: nothing signals its end.
-					<-time.After(3 * time.Second)
-					first = false
-				}
-				if len(seen) > 5000 {
-					break
-				}
+			})
+			if n != some {
+				t.Errorf("%d rows, want %d", n, some)
 			}
-			s.Close()
+			if moving, err = c.OpenTable(t.Context(), moving.Name()); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
+}
+
+// waitGone waits until the masters list no replica of a table at an address.
+func waitGone(t *testing.T, cluster *testenv.Kudu, table, addr string) {
+	t.Helper()
+	for {
+		out, err := cluster.CLI(t.Context(), "table", "list", cluster.MasterArg(), "-list_tablets", "-tables="+table)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		if !strings.Contains(string(out), addr) {
+			return
+		}
+	}
+}
+
+// serverID is the uuid of the tablet server at an address.
+func serverID(t *testing.T, cluster *testenv.Kudu, addr string) string {
+	t.Helper()
+	out, err := cluster.CLI(t.Context(), "tserver", "list", cluster.MasterArg(), "-columns=uuid,rpc-addresses", "-format=csv")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, line := range strings.Fields(string(out)) {
+		if id, found := strings.CutSuffix(line, ","+addr); found {
+			return id
+		}
+	}
+	t.Fatalf("no tablet server at %s:\n%s", addr, out)
+	return ""
 }
 
 // scanWithFault reads a tablet in order, lets the fault happen behind so many

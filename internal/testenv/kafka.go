@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -24,6 +25,10 @@ type KafkaConfig struct {
 	Properties map[string]string
 	// JVMFlags are added to the broker's, such as -Xmx4g.
 	JVMFlags []string
+	// Proxy, if set, is given the address of a second listener, and returns the
+	// one that the broker advertises for it: clients that begin there stay on
+	// the way through the caller's proxy. BootstrapServers is the direct way.
+	Proxy func(addr string) (string, error)
 }
 
 // Kafka is a running broker that is its own controller (KRaft). The embedded
@@ -73,8 +78,12 @@ func (k *Kafka) start(ctx context.Context, java, lib string, config KafkaConfig)
 	if err != nil {
 		return err
 	}
+	extra, err := k.proxied(addr, controller, config)
+	if err != nil {
+		return err
+	}
 	properties := filepath.Join(k.data.path, "server.properties")
-	text := renderProperties(addr, controller, filepath.Join(k.data.path, "kafka"), config.Properties)
+	text := renderProperties(addr, controller, filepath.Join(k.data.path, "kafka"), extra)
 	if err := os.WriteFile(properties, []byte(text), 0o644); err != nil {
 		return fmt.Errorf("writing the broker's configuration: %w", err)
 	}
@@ -105,6 +114,30 @@ func (k *Kafka) start(ctx context.Context, java, lib string, config KafkaConfig)
 		return err
 	}
 	return k.waitReady(ctx)
+}
+
+// proxied gives the properties that config adds, with those of the listener
+// behind its proxy.
+func (k *Kafka) proxied(addr, controller string, config KafkaConfig) (map[string]string, error) {
+	if config.Proxy == nil {
+		return config.Properties, nil
+	}
+	behind, err := k.ports.takeAddr()
+	if err != nil {
+		return nil, err
+	}
+	before, err := config.Proxy(behind)
+	if err != nil {
+		return nil, fmt.Errorf("placing the broker behind a proxy: %w", err)
+	}
+	properties := map[string]string{
+		"listeners":                      "PLAINTEXT://" + addr + ",PROXIED://" + behind + ",CONTROLLER://" + controller,
+		"advertised.listeners":           "PLAINTEXT://" + addr + ",PROXIED://" + before,
+		"listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT",
+		"inter.broker.listener.name":     "PLAINTEXT",
+	}
+	maps.Copy(properties, config.Properties)
+	return properties, nil
 }
 
 // renderProperties is the configuration of a single node.

@@ -25,6 +25,11 @@ type KuduConfig struct {
 	Flags             []string
 	MasterFlags       []string
 	TabletServerFlags []string
+
+	// Proxy, if set, is given the address of each tablet server, and returns
+	// the one that it advertises: all clients, and the other replicas of its
+	// tablets, go through the caller's proxy.
+	Proxy func(addr string) (string, error)
 }
 
 // Kudu is a running Kudu cluster.
@@ -78,6 +83,13 @@ func (k *Kudu) start(ctx context.Context, config KuduConfig) error {
 			return err
 		}
 		flags := append([]string{"--tserver_master_addrs=" + strings.Join(addrs, ",")}, config.Flags...)
+		if config.Proxy != nil {
+			advertised, err := config.Proxy(addr)
+			if err != nil {
+				return fmt.Errorf("placing a tablet server behind a proxy: %w", err)
+			}
+			flags = append(flags, "--rpc_advertised_addresses="+advertised)
+		}
 		k.tservers = append(k.tservers, k.server("kudu-tserver", i, addr, append(flags, config.TabletServerFlags...)))
 	}
 	for _, s := range k.Servers() {

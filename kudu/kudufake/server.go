@@ -63,7 +63,7 @@ func (s *Server) start() error {
 	var l net.Listener
 	var err error
 	if s.c.opts.Loopback {
-		l, err = net.Listen("tcp", s.addr)
+		l, err = new(net.ListenConfig).Listen(context.Background(), "tcp", s.addr) // listening on loopback doesn't wait
 	} else {
 		l, err = s.c.net.listen(s.addr)
 	}

@@ -103,7 +103,8 @@ func (s *rowSet) order() []*row {
 		merged = append(append(merged, old[:at]...), r)
 		old = old[at:]
 	}
-	s.sorted, s.fresh = append(merged, old...), nil
+	merged = append(merged, old...)
+	s.sorted, s.fresh = merged, nil
 	return s.sorted
 }
 

@@ -114,7 +114,7 @@ var alterCases = []namedCase{
 	}},
 	{"RangesComeAndGo", func(s *suite) {
 		cols := kvColumns()
-		t := s.create(cols, both(hashed(2, "k"), ranged(cols, "k", 0, 10)))
+		t := s.create(cols, both(hashed(2, "k"), ranged(cols, 0, 10)))
 		s.equal("before", t.home(15), -1)
 		t.did(t.alter(addRange(boundOps(cols, "k", 10, 20)), addRange(boundOps(cols, "k", 20, nil), hashBy(3, 1, "k"))))
 		t.reload()
@@ -131,7 +131,7 @@ var alterCases = []namedCase{
 	}},
 	{"RefusalsOfRanges", func(s *suite) {
 		cols := kvColumns()
-		t := s.create(cols, ranged(cols, "k", 0, 10, 20, 30))
+		t := s.create(cols, ranged(cols, 0, 10, 20, 30))
 		for _, c := range []struct {
 			step   *pb.AlterTableRequestPB_Step
 			status int32

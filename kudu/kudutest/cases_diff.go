@@ -1,6 +1,7 @@
 package kudutest
 
 import (
+	"slices"
 	"time"
 
 	"github.com/kudu2kafka/kudu2kafka/kudu"
@@ -10,7 +11,7 @@ import (
 func diff(n *pb.NewScanRequestPB, proj []*pb.ColumnSchemaPB, from, to uint64) {
 	atSnapshot(n, to)
 	n.SnapStartTimestamp = &from
-	n.ProjectedColumns = append(proj, isDeletedColumn())
+	n.ProjectedColumns = append(slices.Clone(proj), isDeletedColumn())
 }
 
 // diffRows reads the changes in [from, to): key, value of live rows, deleted.

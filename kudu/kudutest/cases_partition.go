@@ -26,12 +26,12 @@ func hashed(buckets int32, columns ...string) func(*pb.CreateTableRequestPB) {
 	}
 }
 
-// ranged partitions by the key's first column: bounds come in pairs, nil is
+// ranged partitions by the column k: bounds come in pairs, nil is
 // open.
-func ranged(cols []*pb.ColumnSchemaPB, column string, bounds ...any) func(*pb.CreateTableRequestPB) {
+func ranged(cols []*pb.ColumnSchemaPB, bounds ...any) func(*pb.CreateTableRequestPB) {
 	return func(r *pb.CreateTableRequestPB) {
-		r.PartitionSchema.RangeSchema.Columns = byName(column)
-		r.SplitRowsRangeBounds = boundOps(cols, column, bounds...)
+		r.PartitionSchema.RangeSchema.Columns = byName("k")
+		r.SplitRowsRangeBounds = boundOps(cols, "k", bounds...)
 	}
 }
 
@@ -124,14 +124,14 @@ var partitionCases = []namedCase{
 		})
 	}},
 	{"RangesWithAndWithoutBounds", func(s *suite) {
-		t := s.create(kvColumns(), ranged(kvColumns(), "k", nil, 0, 0, 10, 20, nil))
+		t := s.create(kvColumns(), ranged(kvColumns(), nil, 0, 0, 10, 20, nil))
 		s.equal("partitions", t.partitions(), []string{"[] -80000000", "[] 80000000-8000000a", "[] 80000014-"})
 		for _, c := range []struct{ key, home int }{{-1, 0}, {0, 1}, {9, 1}, {10, -1}, {19, -1}, {20, 2}} {
 			s.equal(fmt.Sprint("home of ", c.key), t.home(c.key), c.home)
 		}
 	}},
 	{"HashAndRange", func(s *suite) {
-		t := s.create(kvColumns(), both(hashed(2, "k"), ranged(kvColumns(), "k", nil, 0, 0, nil)))
+		t := s.create(kvColumns(), both(hashed(2, "k"), ranged(kvColumns(), nil, 0, 0, nil)))
 		s.equal("partitions", t.partitions(), []string{
 			"[0] 00000000-0000000080000000", "[0] 0000000080000000-00000001", "[1] 00000001-0000000180000000", "[1] 0000000180000000-00000002",
 		})
@@ -193,7 +193,7 @@ var partitionCases = []namedCase{
 		s.equal("custom ranges", len(t.schema.GetPartitionSchema().GetCustomHashSchemaRanges()), 1)
 	}},
 	{"LocationsByPartitionKey", func(s *suite) {
-		t := s.create(kvColumns(), both(hashed(2, "k"), ranged(kvColumns(), "k", 0, 10, 20, 30)))
+		t := s.create(kvColumns(), both(hashed(2, "k"), ranged(kvColumns(), 0, 10, 20, 30)))
 		all := t.partitions()
 		for _, c := range []struct {
 			start, end []byte

@@ -50,22 +50,26 @@ func (o *rowOps) add(kind byte, values ...any) *rowOps {
 	var cells []byte
 	for i, c := range o.cols {
 		nullable = nullable || c.GetIsNullable()
-		if i >= len(values) || values[i] == unset {
+		v := any(unset)
+		if i < len(values) {
+			v = values[i]
+		}
+		if v == unset {
 			continue
 		}
 		isset[i/8] |= 1 << (i % 8)
-		if values[i] == nil {
+		if v == nil {
 			null[i/8] |= 1 << (i % 8)
 			continue
 		}
-		v := cellOf(c, values[i])
+		cell := cellOf(c, v)
 		if !varlen(c.GetType()) {
-			cells = append(cells, v...)
+			cells = append(cells, cell...)
 			continue
 		}
 		cells = binary.LittleEndian.AppendUint64(cells, uint64(len(o.msg.IndirectData)))
-		cells = binary.LittleEndian.AppendUint64(cells, uint64(len(v)))
-		o.msg.IndirectData = append(o.msg.IndirectData, v...)
+		cells = binary.LittleEndian.AppendUint64(cells, uint64(len(cell)))
+		o.msg.IndirectData = append(o.msg.IndirectData, cell...)
 	}
 	o.msg.Rows = append(append(o.msg.Rows, kind), isset...)
 	if nullable {

@@ -20,8 +20,9 @@ func main() {
 	flag.IntVar(&b.rounds, "rounds", 5, "rounds; the median counts")
 	flag.Int64Var(&b.narrow, "narrow", 3_000_000, "rows of the narrow table (event_time, id, user, amount); 0 leaves it out")
 	flag.Int64Var(&b.wide, "wide", 1_000_000, "rows of the wide table (20 columns of all types); 0 leaves it out")
+	flag.Int64Var(&b.writes, "writes", 2_000_000, "rows to insert against kudu perf loadgen; 0 leaves it out")
 	flag.IntVar(&b.tasks, "tasks", 4, "tasks.max")
-	flag.StringVar(&b.only, "only", "", "comma-separated measurements: cli, scan, producer, e2e (together: throughput), latency, restore; empty for all")
+	flag.StringVar(&b.only, "only", "", "comma-separated measurements: cli, scan, cli-ordered, scan-ordered, producer, e2e (together: throughput), writes, latency, restore; empty for all")
 	flag.DurationVar(&b.steady, "steady", time.Minute, "how long latency is measured")
 	flag.IntVar(&b.transactions, "transactions", 50*86400, "transactions played before restoring; the default is a day of 50 per second")
 	flag.Parse()
@@ -40,6 +41,7 @@ type bench struct {
 	binary        string
 	rounds, tasks int
 	narrow, wide  int64
+	writes        int64
 	only          string
 	steady        time.Duration
 	transactions  int
@@ -62,10 +64,12 @@ func (b *bench) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.kudu.Close()) }()
-	if b.kafka, err = testenv.StartKafka(ctx, testenv.KafkaConfig{}); err != nil {
-		return err
+	if b.wants("throughput", "producer", "e2e", "latency") {
+		if b.kafka, err = testenv.StartKafka(ctx, testenv.KafkaConfig{}); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, b.kafka.Close()) }()
 	}
-	defer func() { err = errors.Join(err, b.kafka.Close()) }()
 	if b.tool, err = testenv.StartKuduTool(ctx, b.kudu.Masters()); err != nil {
 		return err
 	}
@@ -73,7 +77,7 @@ func (b *bench) run(ctx context.Context) (err error) {
 		kind string
 		rows int64
 	}{{"narrow", b.narrow}, {"wide", b.wide}} {
-		if t.rows == 0 || !b.wants("throughput", "cli", "scan", "producer", "e2e") {
+		if t.rows == 0 || !b.wants("throughput", "cli", "scan", "cli-ordered", "scan-ordered", "producer", "e2e") {
 			continue
 		}
 		fmt.Printf("\n%s table, %d rows\n", t.kind, t.rows)
@@ -101,12 +105,16 @@ func (b *bench) run(ctx context.Context) (err error) {
 		kind string
 		rows int64
 	}{{"narrow", b.narrow}, {"wide", b.wide}} {
-		if t.rows == 0 || !b.wants("throughput", "cli", "scan", "producer", "e2e") {
+		if t.rows == 0 || !b.wants("throughput", "cli", "scan", "cli-ordered", "scan-ordered", "producer", "e2e") {
 			continue
 		}
 		if err := b.measure(ctx, t.kind, t.rows); err != nil {
 			return err
 		}
+	}
+	if b.writes > 0 && b.wants("writes") {
+		fmt.Printf("\ninserting %d rows\n", b.writes)
+		return b.measureWrites(ctx, b.writes)
 	}
 	return nil
 }
@@ -137,7 +145,7 @@ func (b *bench) measure(ctx context.Context, table string, rows int64) error {
 			name string
 			fn   func(context.Context, *reference, int) (figures, error)
 		}{
-			{"cli", b.cliScan}, {"scan", b.ourScan}, {"producer", b.bareProducer}, {"e2e", b.endToEnd},
+			{"cli", b.cliScan}, {"scan", b.ourScan}, {"cli-ordered", b.cliOrderedScan}, {"scan-ordered", b.ourOrderedScan}, {"producer", b.bareProducer}, {"e2e", b.endToEnd},
 		} {
 			if !b.wants(m.name, "throughput") {
 				continue

@@ -42,10 +42,19 @@ func (r *report) median(name string, of func(figures) float64) float64 {
 func seconds(f figures) float64 { return f.seconds }
 
 func (r *report) print(w io.Writer) {
-	fmt.Fprintf(w, "  medians of %d, %s table: %d rows, %.0f bytes of key and value each\n",
-		len(r.all["e2e"]), r.table, r.rows, float64(r.bytes)/float64(r.rows))
+	rounds := 0
+	for _, f := range r.all {
+		rounds = max(rounds, len(f))
+	}
+	if r.bytes > 0 {
+		fmt.Fprintf(w, "  medians of %d, %s table: %d rows, %.0f bytes of key and value each\n", rounds, r.table, r.rows, float64(r.bytes)/float64(r.rows))
+	} else {
+		fmt.Fprintf(w, "  medians of %d, %s: %d rows\n", rounds, r.table, r.rows)
+	}
 	titles := []struct{ name, title string }{
 		{"cli", "kudu perf table_scan, 2 threads"}, {"scan", "our client, 2 scans at once"},
+		{"cli-ordered", "kudu perf table_scan --fault_tolerant"}, {"scan-ordered", "our client, 2 ordered scans at once"},
+		{"loadgen", "kudu perf loadgen, 2 threads"}, {"writes", "our client, 2 sessions"},
 		{"producer", "bare franz-go transactional producer"}, {"e2e", "kudu2kafka end to end"},
 	}
 	for _, t := range titles {
@@ -54,6 +63,8 @@ func (r *report) print(w io.Writer) {
 		}
 	}
 	r.ratio(w, "our scan / kudu perf table_scan", "cli", "scan")
+	r.ratio(w, "our ordered scan / --fault_tolerant", "cli-ordered", "scan-ordered")
+	r.ratio(w, "our inserts / kudu perf loadgen", "loadgen", "writes")
 	r.ratio(w, "end to end / bare producer", "producer", "e2e")
 	if len(r.all["e2e"]) > 0 {
 		peak := 0.0

@@ -23,7 +23,17 @@ var cliRows = regexp.MustCompile(`Total count ([0-9]+)`)
 // cliScan runs Kudu's own scanner over the table. Its own time is taken: the
 // process's start isn't what is compared.
 func (b *bench) cliScan(ctx context.Context, ref *reference, _ int) (figures, error) {
-	out, err := b.kudu.CLI(ctx, "perf", "table_scan", b.kudu.MasterArg(), ref.table, fmt.Sprintf("--num_threads=%d", scanThreads))
+	return b.runTableScan(ctx, ref, false)
+}
+
+// cliOrderedScan has Kudu's scanner read in key order, at a snapshot.
+func (b *bench) cliOrderedScan(ctx context.Context, ref *reference, _ int) (figures, error) {
+	return b.runTableScan(ctx, ref, true)
+}
+
+func (b *bench) runTableScan(ctx context.Context, ref *reference, ordered bool) (figures, error) {
+	out, err := b.kudu.CLI(ctx, "perf", "table_scan", b.kudu.MasterArg(), ref.table, fmt.Sprintf("--num_threads=%d", scanThreads),
+		fmt.Sprintf("--fault_tolerant=%v", ordered))
 	if err != nil {
 		return figures{}, err
 	}
@@ -41,6 +51,15 @@ func (b *bench) cliScan(ctx context.Context, ref *reference, _ int) (figures, er
 // ourScan reads all columns of all rows with our client, unordered, with as
 // many scans at once as the CLI has threads.
 func (b *bench) ourScan(ctx context.Context, ref *reference, _ int) (figures, error) {
+	return b.scanAll(ctx, ref, kudu.ScanOptions{})
+}
+
+// ourOrderedScan does the same with ordered scans.
+func (b *bench) ourOrderedScan(ctx context.Context, ref *reference, _ int) (figures, error) {
+	return b.scanAll(ctx, ref, kudu.ScanOptions{Ordered: true})
+}
+
+func (b *bench) scanAll(ctx context.Context, ref *reference, opts kudu.ScanOptions) (figures, error) {
 	c, err := kudu.New(kudu.Config{Masters: b.kudu.Masters()})
 	if err != nil {
 		return figures{}, err
@@ -60,7 +79,7 @@ func (b *bench) ourScan(ctx context.Context, ref *reference, _ int) (figures, er
 	g.SetLimit(scanThreads)
 	for _, tablet := range tablets {
 		g.Go(func() error {
-			n, err := count(ctx, t, tablet.ID)
+			n, err := count(ctx, t, tablet.ID, opts)
 			rows.Add(n)
 			return err
 		})
@@ -75,8 +94,8 @@ func (b *bench) ourScan(ctx context.Context, ref *reference, _ int) (figures, er
 	return figures{seconds: took.Seconds()}, nil
 }
 
-func count(ctx context.Context, t *kudu.Table, tablet string) (rows int64, err error) {
-	sc, err := t.Scan(tablet, kudu.ScanOptions{})
+func count(ctx context.Context, t *kudu.Table, tablet string, opts kudu.ScanOptions) (rows int64, err error) {
+	sc, err := t.Scan(tablet, opts)
 	if err != nil {
 		return 0, err
 	}

@@ -134,6 +134,16 @@ func (w *worker) awaitPhase(from int64, nth int, within time.Duration, want ...p
 // same choices again.
 func newDice(t *testing.T) *rand.Rand {
 	t.Helper()
+	seed := seedOf(t)
+	t.Logf("choices of K2K_SEED=%d", seed)
+	name := fnv.New64a()
+	fmt.Fprint(name, t.Name())
+	return rand.New(rand.NewPCG(seed, name.Sum64()))
+}
+
+// seedOf is the seed that the environment gives, or a new one.
+func seedOf(t *testing.T) uint64 {
+	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("K2K_SEED"); text != "" {
 		given, err := strconv.ParseUint(text, 10, 64)
@@ -142,10 +152,7 @@ func newDice(t *testing.T) *rand.Rand {
 		}
 		seed = given
 	}
-	t.Logf("choices of K2K_SEED=%d", seed)
-	name := fnv.New64a()
-	fmt.Fprint(name, t.Name())
-	return rand.New(rand.NewPCG(seed, name.Sum64()))
+	return seed
 }
 
 // upTo is a moment from now to the longest.

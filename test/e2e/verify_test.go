@@ -143,6 +143,7 @@ type tableRow struct {
 	tablet int
 	order  int // its place within its tablet
 	cells  map[string]any
+	hidden bool // it must not be published
 	seen   bool
 }
 
@@ -193,6 +194,8 @@ func (s *stack) verifyRows(t *testing.T, j *job, keyColumns []string, rank func(
 		case r == nil:
 			fault("record %d/%d holds row %s, which the table doesn't have", p.partition, p.offset, name)
 			continue
+		case r.hidden:
+			fault("record %d/%d holds row %s, which isn't to be published", p.partition, p.offset, name)
 		case r.seen:
 			fault("row %s is published twice, again at %d/%d", name, p.partition, p.offset)
 		}
@@ -213,7 +216,7 @@ func (s *stack) verifyRows(t *testing.T, j *job, keyColumns []string, rank func(
 	}
 	missing := 0
 	for name, r := range rows {
-		if !r.seen {
+		if !r.seen && !r.hidden {
 			if missing++; missing <= 5 {
 				t.Errorf("row %s was not published", name)
 			}
