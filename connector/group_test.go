@@ -1,0 +1,141 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
+)
+
+// joined makes a member of a group that has both partitions.
+func joined(t *testing.T, instance string) (*txnBench, *group) {
+	t.Helper()
+	b := newTxnBench(t, nil, 1)
+	running := make(chan int32, 2)
+	g, err := joinGroup(groupOptions{
+		kafka: b.options().Kafka, id: "g-orders", topic: offsetsTopic, session: 10 * time.Second, heartbeat: time.Second,
+		rebalance: 10 * time.Second, instance: instance, logger: hclog.NewNullLogger(),
+		runTask: func(ctx context.Context, task int32) {
+			running <- task
+			<-ctx.Done()
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(g.leave)
+	<-running
+	<-running
+	return b, g
+}
+
+func TestMembershipIsConfirmedByTheCoordinator(t *testing.T) {
+	never := func(err error) { t.Errorf("told to wait: %v", err) }
+	for _, instance := range []string{"", "worker-1"} {
+		b, g := joined(t, instance)
+		if err := g.confirm(t.Context(), never); err != nil {
+			t.Errorf("instance %q: %v", instance, err)
+		}
+		// In a rebalance a member keeps what it has.
+		fault := b.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.RebalanceInProgress, Count: -1})
+		if err := g.confirm(t.Context(), never); err != nil {
+			t.Errorf("instance %q: %v", instance, err)
+		}
+		fault.Remove()
+		b.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.GroupAuthorizationFailed, Count: -1})
+		if err := g.confirm(t.Context(), never); !errors.Is(err, kafka.ErrPermanent) {
+			t.Errorf("instance %q: %v", instance, err)
+		}
+	}
+}
+
+func TestUnconfirmedMemberWaitsAndSaysWhy(t *testing.T) {
+	b, g := joined(t, "worker-1")
+	g.session = 0
+	b.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Heartbeat}, Err: kerr.FencedInstanceID, Count: -1})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	var told []error
+	err := g.confirm(ctx, func(err error) {
+		told = append(told, err)
+		time.AfterFunc(2*confirmPause, func() { cancel(errLost) })
+	})
+	if !errors.Is(err, errLost) {
+		t.Errorf("ended with %v", err)
+	}
+	if len(told) != 1 || !strings.Contains(told[0].Error(), `another process has the group.instance.id "worker-1" too`) {
+		t.Errorf("told %v", told)
+	}
+}
+
+func TestStoppedTasksHaveEndedBeforeTheirPartitionsGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		causes, started := make(map[int32]error), 0
+		g := &group{tasks: make(map[int32]*runningTask), runTask: func(ctx context.Context, task int32) {
+			mu.Lock()
+			started++
+			mu.Unlock()
+			<-ctx.Done()
+			time.Sleep(time.Second) // ends its transaction
+			mu.Lock()
+			defer mu.Unlock()
+			causes[task] = context.Cause(ctx)
+		}}
+		g.assigned([]int32{1, 2})
+		g.assigned([]int32{2, 3}) // 2 goes on
+		synctest.Wait()
+		if started != 3 {
+			t.Errorf("%d tasks were started", started)
+		}
+		g.stop([]int32{1, 7}, errRevoked)
+		g.stop([]int32{2}, errLost)
+		if len(causes) != 2 || !errors.Is(causes[1], errRevoked) || !errors.Is(causes[2], errLost) {
+			t.Errorf("ended: %v", causes)
+		}
+		g.assigned([]int32{1})
+		synctest.Wait()
+		g.closed = true
+		g.assigned([]int32{4})
+		g.stop([]int32{1, 3, 4}, errRevoked)
+		if started != 4 || len(causes) != 3 {
+			t.Errorf("%d started, ended: %v", started, causes)
+		}
+	})
+}
+
+func TestTabletsAreTakenAsTheyFallDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		at := func(id string, d time.Duration) *tabletReader { return &tabletReader{id: id, due: began.Add(d)} }
+		q := newDueQueue([]*tabletReader{at("c", 3*time.Second), at("a", 0), at("b", time.Second)})
+		ctx, cancel := context.WithCancel(t.Context())
+		for i, want := range []string{"a", "b"} {
+			if r := q.take(ctx); r.id != want || time.Since(began) != time.Duration(i)*time.Second {
+				t.Errorf("took %s after %v", r.id, time.Since(began))
+			}
+		}
+		// One that is put back and due earlier wakes who waits for another.
+		go func() {
+			time.Sleep(time.Second)
+			q.put(at("d", 2*time.Second))
+		}()
+		if r := q.take(ctx); r.id != "d" || time.Since(began) != 2*time.Second {
+			t.Errorf("took %s after %v", r.id, time.Since(began))
+		}
+		q.take(ctx)
+		time.AfterFunc(time.Hour, cancel)
+		if r := q.take(ctx); r != nil {
+			t.Errorf("took %s of an empty queue", r.id)
+		}
+	})
+}
