@@ -61,6 +61,10 @@ type Config struct {
 	OffsetStopValues  map[string]string `koanf:"offset.stop.*"`   // by column; empty: never
 	SettleDelay       time.Duration     `koanf:"settle.delay.ms"` // 0: none
 
+	LateRows         string        `koanf:"late.rows"` // ignore or repair
+	LateRowsInterval time.Duration `koanf:"late.rows.interval.ms"`
+	SnapshotGuard    string        `koanf:"snapshot.guard"` // barrier, lag or none
+
 	Topic       string   `koanf:"topic"`        // exactly one of Topic and
 	TopicPrefix string   `koanf:"topic.prefix"` // TopicPrefix is set; see TopicName
 	KeyColumns  []string `koanf:"key.columns"`  // empty: the streaming key

@@ -89,7 +89,7 @@ var workerKeys = []Key{
 	},
 	{
 		Name: "client.id", Type: TypeString, Default: "kudu2kafka", Importance: Low,
-		Doc: "Name that this process gives to Kafka's servers, for their logs, metrics and quotas.",
+		Doc: "Name that this process gives to Kafka's and Kudu's servers, for their logs, metrics and quotas.",
 	},
 	{
 		Name: "group.instance.id", Type: TypeString, Importance: Low,
@@ -220,6 +220,18 @@ var connectorKeys = []Key{
 	{
 		Name: "settle.delay.ms", Type: TypeMillis, Default: time.Duration(0), Min: 0, Max: 24 * hour, Importance: Low,
 		Doc: "How old, by the cluster's clock, a row's time must be before it is read, when the streaming key begins with a time: rows that are written out of order within this delay are read in order and none of them is missed. Default: 0, rows are read as soon as they are there.",
+	},
+	{
+		Name: "late.rows", Type: TypeString, Default: lateIgnore, Values: []string{lateIgnore, lateRepair}, Importance: Medium,
+		Doc: "What becomes of rows that are inserted below the place up to which their tablet has been read. ignore: they are not published. repair: they are looked for every late.rows.interval.ms and published, each once, with a header kudu.late.",
+	},
+	{
+		Name: "late.rows.interval.ms", Type: TypeMillis, Default: time.Minute, Min: 10, Max: 24 * hour, Importance: Low,
+		Doc: "Time between two repairs of a tablet. One takes some 50 to 100 ms for each million rows of the tablet, also when it finds nothing, and the tablet is not read meanwhile. It must stay well below the table's kudu.table.history_max_age_sec.",
+	},
+	{
+		Name: "snapshot.guard", Type: TypeString, Default: guardBarrier, Values: []string{guardBarrier, guardLag, guardNone}, Importance: Low,
+		Doc: "With late.rows: repair, how a snapshot is kept from being read at a tablet's former leader, which doesn't know yet that there is another one and lacks rows. barrier: an empty write to the tablet goes before, which needs the right to write to the table. lag: followers are read, 2 seconds in the past, which also delays all rows by that. none: rows can be missed when a leader is paused or cut off.",
 	},
 	{
 		Name: "topic", Type: TypeString, Importance: High, legal: topicFault,

@@ -13,6 +13,10 @@
 // kudu/rowbatch.go), encoded by serde into the batch's records (records.go),
 // sent in a transaction (txn.go) that ends with the positions (offsets/log.go).
 //
+// Beside the scans of new rows there are, with late.rows=repair, diff scans for
+// those that were inserted below the high-water mark (repair.go, coverage.go),
+// and views that keep former leaders from being believed (guard.go).
+//
 // # Invariants
 //
 // They are cited by number where they are upheld.
@@ -22,7 +26,7 @@
 //   - I2: a position never moves back, except by an operator's reset.
 //   - I3: one live producer epoch per task; the older one is fenced before
 //     positions are read.
-//   - I4: rows of one tablet are published in position order.
+//   - I4: rows of one tablet are published in position order, late rows excepted.
 //   - I5: a row that can't be encoded or published fails the task; it is never
 //     dropped.
 //   - I6: after a kill at any instant, a read_committed consumer sees each row

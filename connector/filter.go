@@ -19,8 +19,11 @@ func (p *readPlan) setFilter(where string, schema *kudu.Schema) error {
 	if err != nil {
 		return err
 	}
-	p.filter, err = predicate.Compile(expr, schema)
-	return err
+	if p.filter, err = predicate.Compile(expr, schema); err != nil {
+		return err
+	}
+	p.diffFilter = p.filter.PushOnly(func(c *kudu.Column) bool { return c.Key })
+	return nil
 }
 
 // setOutputs reads columns: what the value holds.
@@ -35,7 +38,7 @@ func (p *readPlan) setOutputs(columns []string, schema *kudu.Schema) (err error)
 // project lists what the scans have to bring, each column once: the value's
 // columns, and those that keys, positions, timestamps and the filter are made
 // of.
-func (p *readPlan) project(others ...string) {
+func (p *readPlan) project(repair bool, others ...string) {
 	add := func(name string) {
 		if indexOf(p.columns, name) < 0 {
 			p.columns = append(p.columns, name)
@@ -48,6 +51,11 @@ func (p *readPlan) project(others ...string) {
 		for _, name := range p.filter.Columns() {
 			add(name)
 		}
+		if repair {
+			for _, name := range p.diffFilter.Columns() {
+				add(name)
+			}
+		}
 	}
 	for _, name := range others {
 		if name != "" {
@@ -59,7 +67,10 @@ func (p *readPlan) project(others ...string) {
 // pass is where for one pass over a tablet; nil without where. now() is the
 // cluster's time, not this machine's.
 func (rd *reading) pass(ctx context.Context, tablet string) (*predicate.Bound, error) {
-	f := rd.plan.filter
+	return rd.passOf(ctx, tablet, rd.plan.filter)
+}
+
+func (rd *reading) passOf(ctx context.Context, tablet string, f *predicate.Filter) (*predicate.Bound, error) {
 	if f == nil {
 		return nil, nil
 	}

@@ -226,6 +226,7 @@ func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored ma
 		reading: reading{
 			table: table, client: i.kudu, plan: plan, batchBytes: int(i.cfg.KuduScanBatchBytes),
 			settle: i.cfg.SettleDelay, logger: logger,
+			late: lateRows{repair: i.cfg.LateRows == lateRepair, interval: i.cfg.LateRowsInterval, guard: i.cfg.SnapshotGuard},
 		},
 		tablets: tablets, stored: byTablet, gone: state.gone, scope: i.cfg.OrderScope, order: i.cfg.Order,
 		sorting: sorting{budget: i.sorts, directory: i.cfg.SortDirectory},

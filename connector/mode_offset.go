@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -52,6 +53,7 @@ type reading struct {
 	plan       *readPlan
 	batchBytes int
 	settle     time.Duration
+	late       lateRows
 	logger     hclog.Logger
 }
 
@@ -84,6 +86,9 @@ func startOffsetSource(ctx context.Context, o offsetOptions) (*offsetSource, err
 			if r.walk != nil && o.scope == scopeTable {
 				return nil, &FatalError{fmt.Errorf("tablet %s is in the middle of a walk with order: none: let it end with order.scope: tablet", t.ID)}
 			}
+			if err := s.restoreCovered(r, pos); err != nil {
+				return nil, fmt.Errorf("restoring the position of tablet %s: %w", t.ID, err)
+			}
 		case o.plan.start.latest && !begun:
 			if err := s.startLatest(ctx, r); err != nil {
 				return nil, err
@@ -92,6 +97,10 @@ func startOffsetSource(ctx context.Context, o offsetOptions) (*offsetSource, err
 			// A range partition that was added since.
 		default:
 			r.from = o.plan.start.key
+		}
+		if o.late.repair {
+			r.floor = o.plan.start.key
+			r.repairAt = time.Now().Add(rand.N(o.late.interval)) // not all tablets at once
 		}
 		readers = append(readers, r)
 	}
@@ -157,6 +166,9 @@ func (s *offsetSource) startLatest(ctx context.Context, r *tabletReader) error {
 		if pos, err = s.Position(point{key: r.hwm, snapshot: snapshot}); err != nil {
 			return err
 		}
+		if s.read.late.repair {
+			r.covered = r.covered.extend(r.hwm, snapshot)
+		}
 	}
 	s.initial = append(s.initial, storedPosition{tablet: r.id, pos: pos})
 	return nil
@@ -207,10 +219,28 @@ func (s *offsetSource) Position(p point) (offsets.Position, error) {
 			return pos, err
 		}
 	}
-	if p.walk != nil {
+	switch {
+	case p.walk != nil:
 		return pos, o.storeWalk(&pos, p.walk)
+	case s.read.late.repair && p.key != nil:
+		return pos, o.storeCovered(&pos, p.covered.extend(p.key, p.snapshot))
 	}
 	return pos, nil
+}
+
+// restoreCovered takes up what is known of late rows. Without repair it is
+// forgotten, also in what is stored, so that a later repair doesn't take it up
+// where much has happened since.
+func (s *offsetSource) restoreCovered(r *tabletReader, pos offsets.Position) (err error) {
+	switch {
+	case pos.Covered == nil || r.hwm == nil:
+	case s.read.late.repair:
+		r.covered, err = s.read.plan.order.restoreCovered(pos, r.hwm)
+	default:
+		pos.Covered = nil
+		s.initial = append(s.initial, storedPosition{tablet: r.id, pos: pos})
+	}
+	return err
 }
 
 // lastKey puts the reader behind the greatest row that the tablet has at a

@@ -25,6 +25,8 @@ type order struct {
 	// the streaming key's and the primary key's.
 	columns []kudu.Column
 	places  []int // of columns within the projection
+	// primaryPlaces are those of the primary key in a projection of it alone.
+	primaryPlaces []int
 }
 
 // newOrder makes the order of the streaming key; the projection must hold its
@@ -60,11 +62,33 @@ func newOrder(streaming []string, schema *kudu.Schema, projection []string) (*or
 	for _, c := range o.columns {
 		o.places = append(o.places, slices.Index(projection, c.Name))
 	}
+	for i := range o.primary {
+		o.primaryPlaces = append(o.primaryPlaces, i)
+	}
 	return o, nil
+}
+
+// behind is the least primary key that is greater than an encoded one; nil when
+// it isn't easily told, as with the greatest value of the last column.
+func (o *order) behind(key []byte) []byte {
+	last := o.primary[len(o.primary)-1].Type
+	next := slices.Clone(key)
+	if last.VarLen() {
+		return append(next, 0)
+	}
+	for i := len(next) - 1; i >= len(next)-last.Size(); i-- {
+		if next[i]++; next[i] != 0 {
+			return next
+		}
+	}
+	return nil
 }
 
 // appendKey appends a row's order key.
 func (o *order) appendKey(dst []byte, rows *kudu.RowBatch, row int) []byte {
+	if dst == nil {
+		dst = []byte{} // the key of an empty string has no bytes, but isn't nil
+	}
 	return kudu.AppendKey(dst, rows, o.places, row)
 }
 
@@ -132,6 +156,9 @@ func (o *order) restore(pos offsets.Position) ([]byte, error) {
 func fatalKey(key []byte, err error) ([]byte, error) {
 	if err != nil {
 		return nil, &FatalError{err}
+	}
+	if key == nil {
+		key = []byte{} // of an empty string; nil is before all rows
 	}
 	return key, nil
 }

@@ -15,14 +15,16 @@ import (
 
 // readPlan is what a configuration means for a table's schema.
 type readPlan struct {
-	columns   []string // the projection
-	outputs   []predicate.Output
-	filter    *predicate.Filter // nil without where
-	order     *order
-	start     startBound
-	stop      stopBound
-	encoder   serde.Encoder
-	timestamp int // place of timestamp.column in columns, -1 without
+	columns []string // the projection
+	outputs []predicate.Output
+	filter  *predicate.Filter // nil without where
+	// diffFilter is the one for diff scans, which push conditions on the key only.
+	diffFilter *predicate.Filter
+	order      *order
+	start      startBound
+	stop       stopBound
+	encoder    serde.Encoder
+	timestamp  int // place of timestamp.column in columns, -1 without
 }
 
 // startBound is offset.start.
@@ -66,7 +68,7 @@ func planRead(cfg Config, schema *kudu.Schema) (*readPlan, error) {
 		}
 	}
 	fault("key.columns", missing)
-	p.project(append(append(schema.KeyNames(), streaming...), append(keys, cfg.TimestampColumn)...)...)
+	p.project(cfg.LateRows == lateRepair, append(append(schema.KeyNames(), streaming...), append(keys, cfg.TimestampColumn)...)...)
 	var err error
 	p.order, err = newOrder(streaming, schema, p.columns)
 	fault("streaming.key", err)
@@ -74,6 +76,7 @@ func planRead(cfg Config, schema *kudu.Schema) (*readPlan, error) {
 		fault("offset.start", p.setStart(cfg))
 		fault("offset.stop", p.setStop(cfg))
 		fault("settle.delay.ms", checkSettle(cfg, p.order))
+		fault("late.rows", checkLate(cfg, p.order))
 		if !p.order.prefix {
 			fault("sort.directory", checkSortDirectory(cfg))
 		}
@@ -157,6 +160,15 @@ func checkSettle(cfg Config, o *order) error {
 	}
 	if t := o.columns[0].Type; t != kudu.UnixtimeMicros && t != kudu.Date {
 		return fmt.Errorf("the streaming key begins with %q, a %s: only a time can settle", o.columns[0].Name, o.columns[0].TypeString())
+	}
+	return nil
+}
+
+// checkLate: a repair covers places in the order of the key while it reads them
+// in the order of the primary key.
+func checkLate(cfg Config, o *order) error {
+	if cfg.LateRows == lateRepair && !o.prefix {
+		return fmt.Errorf("%v is not a prefix of the primary key %v: this release repairs only by such a key", names(o.streaming), names(o.primary))
 	}
 	return nil
 }

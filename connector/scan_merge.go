@@ -1,10 +1,12 @@
 package connector
 
 import (
+	"cmp"
 	"container/heap"
 	"context"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/predicate"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
@@ -99,77 +101,154 @@ func (h *streamHeap) Pop() any {
 }
 
 func (p *mergePoller) poll(ctx context.Context, r *tabletReader, emit func(*batch) bool) (more bool, err error) {
+	more, err = p.round(ctx, r, emit)
+	switch {
+	case err == nil:
+		r.failures = 0
+	case p.late.guarded() && kudu.Retriable(err) && r.failures < roundsAgain:
+		r.failures++
+		p.logger.Debug("polling anew after a failure", "error", err)
+		return true, nil
+	}
+	return more, err
+}
+
+func (p *mergePoller) round(ctx context.Context, r *tabletReader, emit func(*batch) bool) (more bool, err error) {
+	for _, reader := range p.readers {
+		if err := p.repairDue(ctx, reader, emit); err != nil {
+			return false, err
+		}
+	}
 	upper, whole, err := p.upperBound(ctx, p.readers[0].id)
 	if err != nil {
 		return false, err
 	}
-	streams, snapshot, err := p.open(ctx, upper)
-	defer func() {
-		for _, s := range streams {
-			_ = s.sc.Close()
+	var views []view
+	if p.late.guarded() {
+		if p.late.guard == guardBarrier {
+			// A barrier is a write: only when there is something to read, or to
+			// be sure of.
+			m, err := p.open(ctx, upper, nil, true)
+			m.close()
+			if errors.Is(err, errNothingPasses) {
+				return false, nil
+			}
+			if err != nil || len(m.heap) == 0 && !(whole && p.stopPassed(m.snapshot)) {
+				return false, err
+			}
 		}
-	}()
+		if views, err = p.views(ctx); err != nil {
+			return false, err
+		}
+	}
+	m, err := p.open(ctx, upper, views, false)
+	defer m.close()
 	if err != nil {
 		return false, ignoreNothing(err)
 	}
-	m := &merge{order: p.plan.order, heap: streamHeap(nil), readers: p.readers, snapshot: snapshot}
-	for _, s := range streams {
-		some, err := s.advance(ctx, m.order)
+	if err := m.run(ctx, emit); err != nil {
+		return false, err
+	}
+	if !whole || !p.stopPassed(m.snapshot) {
+		return false, nil
+	}
+	for _, reader := range p.readers {
+		if p.late.repair && reader.hwm != nil {
+			if err := p.repairAll(ctx, reader, emit); err != nil {
+				return false, err
+			}
+		}
+	}
+	r.complete = true
+	return false, nil
+}
+
+// views takes one of each tablet, all at the same snapshot.
+func (p *mergePoller) views(ctx context.Context) ([]view, error) {
+	views := make([]view, len(p.readers))
+	for i, r := range p.readers {
+		var err error
+		if views[i], err = p.view(ctx, r.id); err != nil {
+			return nil, err
+		}
+	}
+	at := slices.MinFunc(views, func(a, b view) int { return cmp.Compare(a.at, b.at) }).at
+	for i := range views {
+		views[i].at = at
+	}
+	return views, nil
+}
+
+// open starts a scan of each tablet: at the views, or without them all at the
+// snapshot that the first one's server chooses. A probe reads no more than it
+// takes to know whether there are rows. What is returned is to be closed, also
+// with an error.
+func (p *mergePoller) open(ctx context.Context, upper []byte, views []view, probe bool) (*merge, error) {
+	size := max(leastMergeBatch, min(p.batchBytes, mergeBudget/(2*len(p.readers))))
+	m := &merge{reading: &p.reading, readers: p.readers}
+	if views != nil {
+		m.snapshot = views[0].at
+	}
+	for i, r := range p.readers {
+		where, err := p.pass(ctx, r.id)
 		if err != nil {
-			return false, err
+			return m, err
+		}
+		opts := kudu.ScanOptions{
+			Predicates: pushed(where),
+			Columns:    p.plan.columns, Ordered: true, From: r.from, After: r.hwm, To: upper, BatchBytes: size, Snapshot: m.snapshot,
+		}
+		if views != nil {
+			opts = views[i].in(opts)
+		}
+		if probe {
+			opts.Limit = 1
+		}
+		sc, err := p.table.Scan(r.id, opts)
+		if err != nil {
+			return m, err
+		}
+		s := &stream{reader: r, index: uint16(i), sc: sc, where: where}
+		m.streams = append(m.streams, s)
+		if m.snapshot != 0 {
+			continue
+		}
+		rows, err := sc.Next(ctx)
+		if err != nil && !errors.Is(err, io.EOF) {
+			return m, err
+		}
+		if err == nil {
+			s.take(rows)
+		}
+		m.snapshot = sc.Snapshot()
+	}
+	for _, s := range m.streams {
+		some, err := s.advance(ctx, p.plan.order)
+		if err != nil {
+			return m, err
 		}
 		if some {
 			m.heap = append(m.heap, s)
 		}
 	}
 	heap.Init(&m.heap)
-	if err := m.run(ctx, emit); err != nil {
-		return false, err
-	}
-	r.complete = whole && p.stopPassed(snapshot)
-	return false, nil
-}
-
-// open starts a scan of each tablet, all at the snapshot that the first one's
-// server chooses.
-func (p *mergePoller) open(ctx context.Context, upper []byte) (streams []*stream, snapshot kudu.Timestamp, err error) {
-	size := max(leastMergeBatch, min(p.batchBytes, mergeBudget/(2*len(p.readers))))
-	for i, r := range p.readers {
-		where, err := p.pass(ctx, r.id)
-		if err != nil {
-			return streams, 0, err
-		}
-		opts := kudu.ScanOptions{
-			Predicates: pushed(where),
-			Columns:    p.plan.columns, Ordered: true, From: r.from, After: r.hwm, To: upper, BatchBytes: size, Snapshot: snapshot,
-		}
-		sc, err := p.table.Scan(r.id, opts)
-		if err != nil {
-			return streams, 0, err
-		}
-		s := &stream{reader: r, index: uint16(i), sc: sc, where: where}
-		streams = append(streams, s)
-		if i > 0 {
-			continue
-		}
-		rows, err := sc.Next(ctx)
-		if err != nil && !errors.Is(err, io.EOF) {
-			return streams, 0, err
-		}
-		if err == nil {
-			s.take(rows)
-		}
-		snapshot = sc.Snapshot()
-	}
-	return streams, snapshot, nil
+	return m, nil
 }
 
 // merge is one poll under way.
 type merge struct {
-	order    *order
-	heap     streamHeap
+	reading  *reading
 	readers  []*tabletReader
+	streams  []*stream
+	heap     streamHeap // the streams that have rows left
 	snapshot kudu.Timestamp
+}
+
+// close ends the scans.
+func (m *merge) close() {
+	for _, s := range m.streams {
+		_ = s.sc.Close()
+	}
 }
 
 // run emits all rows in order.
@@ -178,7 +257,8 @@ func (m *merge) run(ctx context.Context, emit func(*batch) bool) error {
 		return nil
 	}
 	builder := kudu.NewBatchBuilder(m.heap[0].rows.Schema())
-	b := &batch{order: m.order, tablets: m.readers, snapshot: m.snapshot, taken: make(chan struct{})}
+	order := m.reading.plan.order
+	b := &batch{order: order, tablets: m.readers, snapshot: m.snapshot, taken: make(chan struct{})}
 	flush := func() error {
 		if builder.NumRows() == 0 {
 			return nil
@@ -189,7 +269,7 @@ func (m *merge) run(ctx context.Context, emit func(*batch) bool) error {
 		}
 		// I4: the next poll begins behind what was handed out.
 		b.last(b.rows.NumRows()-1, func(r *tabletReader, row int) {
-			r.hwm = m.order.appendKey(nil, b.rows, row)
+			m.reading.advance(r, order.appendKey(nil, b.rows, row), m.snapshot)
 		})
 		builder.Reset()
 		b.from = b.from[:0]
@@ -204,7 +284,7 @@ func (m *merge) run(ctx context.Context, emit func(*batch) bool) error {
 				return err
 			}
 		}
-		some, err := s.advance(ctx, m.order)
+		some, err := s.advance(ctx, order)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/kudu2kafka/kudu2kafka/internal/predicate"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 )
 
@@ -17,6 +18,28 @@ import (
 type prefixPoller struct{ reading }
 
 func (p *prefixPoller) poll(ctx context.Context, r *tabletReader, emit func(*batch) bool) (more bool, err error) {
+	more, err = p.round(ctx, r, emit)
+	switch {
+	case err == nil:
+		r.failures = 0
+	case p.late.guarded() && kudu.Retriable(err) && r.failures < roundsAgain:
+		// A view is read at one server only. Another round takes another view.
+		r.failures++
+		p.logger.Debug("polling anew after a failure", "tablet", r.id, "error", err)
+		return true, nil
+	}
+	return more, err
+}
+
+// roundsAgain is how many polls of a tablet may fail in a row, at the server of
+// a view, before the task does.
+const roundsAgain = 3
+
+// round repairs, if it is time to, and reads what is new.
+func (p *prefixPoller) round(ctx context.Context, r *tabletReader, emit func(*batch) bool) (more bool, err error) {
+	if err := p.repairDue(ctx, r, emit); err != nil {
+		return false, err
+	}
 	upper, whole, err := p.upperBound(ctx, r.id)
 	if err != nil {
 		return false, err
@@ -25,12 +48,43 @@ func (p *prefixPoller) poll(ctx context.Context, r *tabletReader, emit func(*bat
 	if err != nil {
 		return false, ignoreNothing(err)
 	}
-	sc, err := p.table.Scan(r.id, kudu.ScanOptions{
-		Columns: p.plan.columns, Ordered: true, From: r.from, After: r.hwm, To: upper, BatchBytes: p.batchBytes,
-		Predicates: pushed(where),
-	})
+	bounds := kudu.ScanOptions{From: r.from, After: r.hwm, To: upper, Predicates: pushed(where)}
+	if p.late.guarded() {
+		if !r.backlog && p.late.guard == guardBarrier {
+			// A barrier is a write: only when there is something to read, or to
+			// be sure of.
+			some, at, err := p.probe(ctx, r.id, bounds)
+			if err != nil || !some && !(whole && p.stopPassed(at)) {
+				return false, err
+			}
+		}
+		v, err := p.view(ctx, r.id)
+		if err != nil {
+			return false, err
+		}
+		bounds = v.in(bounds)
+	}
+	bounds.Columns, bounds.Ordered, bounds.BatchBytes = p.plan.columns, true, p.batchBytes
+	snapshot, more, err := p.scan(ctx, r, bounds, where, emit)
+	r.backlog = more
+	if err != nil || more || !whole || !p.stopPassed(snapshot) {
+		return more, err
+	}
+	if p.late.repair && r.hwm != nil {
+		if err := p.repairAll(ctx, r, emit); err != nil {
+			return false, err
+		}
+	}
+	r.complete = true
+	return false, nil
+}
+
+// scan hands out the rows within the bounds, for as long as the tablet's turn
+// is.
+func (p *prefixPoller) scan(ctx context.Context, r *tabletReader, opts kudu.ScanOptions, where *predicate.Bound, emit func(*batch) bool) (snapshot kudu.Timestamp, more bool, err error) {
+	sc, err := p.table.Scan(r.id, opts)
 	if err != nil {
-		return false, err
+		return 0, false, err
 	}
 	defer sc.Close()
 	began := time.Now()
@@ -38,24 +92,31 @@ func (p *prefixPoller) poll(ctx context.Context, r *tabletReader, emit func(*bat
 	for {
 		rows, err := sc.Next(ctx)
 		if errors.Is(err, io.EOF) {
-			r.complete = whole && p.stopPassed(sc.Snapshot())
-			return false, nil
+			return sc.Snapshot(), false, nil
 		}
 		if err != nil {
-			return false, err
+			return 0, false, err
 		}
 		b.rows, b.snapshot = rows, sc.Snapshot()
 		b.keep = keep(where, rows, b.keep)
 		after := p.plan.order.appendKey(nil, rows, rows.NumRows()-1)
 		if !emit(b) {
-			return false, ctx.Err()
+			return 0, false, ctx.Err()
 		}
 		// I4: the next scan begins behind what was handed out, whatever becomes
 		// of this one.
-		r.hwm = after
+		p.advance(r, after, b.snapshot)
 		if time.Since(began) > scanTurn {
-			return true, nil
+			return sc.Snapshot(), true, nil
 		}
+	}
+}
+
+// advance puts the reader behind what was handed out.
+func (rd *reading) advance(r *tabletReader, key []byte, at kudu.Timestamp) {
+	r.hwm = key
+	if rd.late.repair {
+		r.covered, r.unsaved = r.covered.extend(key, at), time.Time{}
 	}
 }
 
@@ -83,18 +144,8 @@ func (rd *reading) upperBound(ctx context.Context, tablet string) (key []byte, w
 // serverTime is the latest time that the cluster has told. This machine's clock
 // may be off by more than settle.delay.ms.
 func (rd *reading) serverTime(ctx context.Context, tablet string) (time.Time, error) {
-	if ts := rd.client.Observed(); ts != 0 {
-		return ts.Time(), nil
-	}
-	sc, err := rd.table.Scan(tablet, kudu.ScanOptions{Columns: columnsOf(rd.plan.order), Limit: 1})
-	if err != nil {
-		return time.Time{}, err
-	}
-	defer sc.Close()
-	if _, err := sc.Next(ctx); err != nil && !errors.Is(err, io.EOF) {
-		return time.Time{}, err
-	}
-	return rd.client.Observed().Time(), nil
+	at, err := rd.observed(ctx, tablet)
+	return at.Time(), err
 }
 
 // stopPassed reports whether no more rows below offset.stop are to be waited

@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"bytes"
 	"context"
 	"sync"
 	"time"
@@ -54,6 +55,10 @@ type batch struct {
 	// end is set in a batch without rows: a position to store with what was
 	// published before it.
 	end *point
+	// late marks rows of a repair, of the stretch from behind lateAfter up to
+	// lateUpTo, which are below the high-water mark.
+	late                bool
+	lateAfter, lateUpTo []byte
 
 	order *order
 	taken chan struct{}
@@ -108,14 +113,23 @@ func (b *batch) pointAt(row int) point {
 	if b.walk != nil {
 		return b.walk.pointAt(b.order, b.rows, row)
 	}
-	return point{key: b.order.appendKey(nil, b.rows, row), snapshot: b.snapshot}
+	key, covered := b.order.appendKey(nil, b.rows, row), b.tablet(row).covered
+	if !b.late {
+		return point{key: key, snapshot: b.snapshot, covered: covered}
+	}
+	if bytes.Compare(key, b.lateUpTo) > 0 {
+		key = b.lateUpTo
+	}
+	return covered.raise(b.lateAfter, key, b.snapshot).point()
 }
 
-// point is the place of one row in the order of its tablet.
+// point is where a tablet stands: the place of the last row published.
 type point struct {
 	key      []byte // order key; nil: before the first row
 	snapshot kudu.Timestamp
 	walk     *walk // set while rows are published in the order of the primary key
+	// covered is what was covered before the row, with late.rows=repair.
+	covered coverage
 }
 
 // tabletReader is where a source stands in one tablet.
@@ -127,6 +141,18 @@ type tabletReader struct {
 	// walk is the one under way, with order: none.
 	walk *walk
 	due  time.Time
+	// covered is how the rows up to hwm were covered, with late.rows=repair; the
+	// task reads it while it holds a batch of this tablet.
+	covered coverage
+	// floor is offset.start, below which no row is late; nil: none.
+	floor []byte
+	// repairAt is when the next repair of the whole tablet is due, and unsaved
+	// since when the progress of repairs isn't stored; zero when it is.
+	repairAt, unsaved time.Time
+	// failures counts polls that failed, one after the other, and were begun anew.
+	failures int
+	// backlog says that the last poll left rows for the next.
+	backlog bool
 	// idle is how long the next pause is, should the next poll find nothing.
 	idle time.Duration
 	// complete says that the tablet has been read up to offset.stop.

@@ -280,15 +280,11 @@ func (t *task) produce(ctx context.Context, b *batch, row int, now time.Time, he
 
 // refuse names the row that can't be encoded (I5).
 func (t *task) refuse(b *batch, row int, err error) error {
-	pos, posErr := t.source.Position(b.pointAt(row))
-	if posErr != nil {
+	var pos offsets.Position
+	if posErr := b.order.store(&pos, b.order.appendKey(nil, b.rows, row)); posErr != nil {
 		return &FatalError{errors.Join(err, posErr)}
 	}
-	name := pos.PrimaryKey
-	if pos.Walk != nil {
-		name = pos.Walk.After
-	}
-	return &FatalError{fmt.Errorf("encoding the row %s of tablet %s: %w", name, b.tablet(row).id, err)}
+	return &FatalError{fmt.Errorf("encoding the row %s of tablet %s: %w", pos.PrimaryKey, b.tablet(row).id, err)}
 }
 
 func (t *task) begin(ctx context.Context) error {
@@ -368,8 +364,11 @@ func (t *task) giveUp(ctx context.Context, cause error) error {
 	return cause
 }
 
-// batchHeaders are the headers of a batch's records, by tablet; nil without
-// headers.enable.
+// lateHeader marks the rows of a repair, also without headers.enable.
+var lateHeader = kgo.RecordHeader{Key: "kudu.late", Value: []byte("true")}
+
+// batchHeaders are the headers of a batch's records, by tablet; nil when they
+// have none.
 type batchHeaders [][]kgo.RecordHeader
 
 func (h batchHeaders) of(b *batch, row int) []kgo.RecordHeader {
@@ -384,6 +383,9 @@ func (h batchHeaders) of(b *batch, row int) []kgo.RecordHeader {
 
 func (t *task) headersOf(b *batch) batchHeaders {
 	if !t.headers {
+		if b.late {
+			return batchHeaders{{lateHeader}}
+		}
 		return nil
 	}
 	all := make(batchHeaders, len(b.tablets))
@@ -393,6 +395,9 @@ func (t *task) headersOf(b *batch) batchHeaders {
 			{Key: "kudu.tablet", Value: []byte(tablet.id)},
 			{Key: "kudu.snapshot", Value: []byte(fmt.Sprint(uint64(b.snapshot)))},
 			{Key: "kudu.mode", Value: []byte(modeOffset)},
+		}
+		if b.late {
+			all[n] = append(all[n], lateHeader)
 		}
 	}
 	return all

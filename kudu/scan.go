@@ -45,6 +45,10 @@ type ScanOptions struct {
 	// Replica says which replicas may be read. In the modes ReadAtSnapshot any
 	// shows the same, so another one stands in when the chosen one fails.
 	Replica ReplicaSelection
+	// Server is the address of the only server to read, as Table.BarrierAt names
+	// it; empty: Replica chooses. When that one fails, so does the scan, with an
+	// error whose class isn't ClassFatal if another scan may do better.
+	Server string
 	// From and After are lower bounds, To is the upper one: encoded primary
 	// keys with a value for every key column. From is inclusive, After and To
 	// are exclusive. After needs Ordered. Nil is no bound; an empty key is one,
@@ -72,6 +76,9 @@ const (
 	// ClosestReplica reads one on this machine, else one at this client's
 	// location, as the cluster assigns it, else any.
 	ClosestReplica
+	// FollowersOnly reads replicas that were no leaders when the master was asked
+	// last; of a tablet with a single replica, that one.
+	FollowersOnly
 )
 
 const (

@@ -79,6 +79,10 @@ func (p *pump) react(ctx context.Context, err error) error {
 			return err
 		}
 	case ClassRelocate, ClassReconnect:
+		if p.opts.Server != "" {
+			p.c.locations.forgetID(p.tablet)
+			return err
+		}
 		p.avoid[p.addr] = true
 		if p.where != nil {
 			// Others shall ask anew; this scan tries the other replicas first.
@@ -211,6 +215,9 @@ func (p *pump) accept(f *fetched, resp *pb.ScanResponsePB, opening bool) error {
 
 // replica chooses the server to open the scan at.
 func (p *pump) replica(ctx context.Context) (string, error) {
+	if p.opts.Server != "" {
+		return p.opts.Server, nil
+	}
 	if p.where == nil {
 		tablet, err := p.c.locations.tablet(ctx, p.tablet)
 		if err != nil {
@@ -244,6 +251,9 @@ func (p *pump) candidates(t *Tablet) []*Replica {
 		case r.Role != RoleFollower:
 			continue // still being copied
 		case p.opts.Replica == LeaderOnly && p.opts.Mode != ReadAtSnapshot:
+			continue
+		}
+		if p.opts.Replica == FollowersOnly && r.Role == RoleLeader && len(t.Replicas) > 1 {
 			continue
 		}
 		out = append(out, r)

@@ -181,7 +181,7 @@ func (s *Session) send(q *queue) {
 	b := q.open
 	q.open, q.sending = nil, b
 	s.wg.Go(func() {
-		resp, err := s.t.write(s.ctx, "writing rows to", q.tablet, &pb.RowOperationsPB{Rows: b.rows, IndirectData: b.indirect})
+		resp, _, err := s.t.write(s.ctx, "writing rows to", q.tablet, &pb.RowOperationsPB{Rows: b.rows, IndirectData: b.indirect})
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if err != nil {

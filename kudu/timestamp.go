@@ -17,6 +17,12 @@ const logicalBits = 12
 // Time is the physical part.
 func (t Timestamp) Time() time.Time { return time.UnixMicro(int64(t >> logicalBits)).UTC() }
 
+// Add moves the physical part. Use it to read in the past of what a server has
+// told, never to make a later time.
+func (t Timestamp) Add(d time.Duration) Timestamp {
+	return Timestamp(int64(t) + d.Microseconds()<<logicalBits)
+}
+
 // Logical is the counter that orders operations of one microsecond, 0..4095.
 func (t Timestamp) Logical() int { return int(t & (1<<logicalBits - 1)) }
 

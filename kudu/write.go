@@ -62,14 +62,14 @@ func (t *requestTracker) id(seq, attempt int64) *pb.RequestIdPB {
 // once. A tablet without a majority never answers: CallTimeout ends such an
 // attempt, and an error then wraps ErrOutcomeUnknown unless no attempt can have
 // been carried out.
-func (t *Table) write(ctx context.Context, op, tablet string, ops *pb.RowOperationsPB) (*pb.WriteResponsePB, error) {
+func (t *Table) write(ctx context.Context, op, tablet string, ops *pb.RowOperationsPB) (resp *pb.WriteResponsePB, addr string, err error) {
 	c := t.c
 	seq := c.requests.begin()
 	defer c.requests.end(seq)
 	req := &pb.WriteRequestPB{TabletId: []byte(tablet), Schema: t.layout.writeSchemaPB(), RowOperations: ops}
-	resp := &pb.WriteResponsePB{}
+	resp = &pb.WriteResponsePB{}
 	attempts, unknown := int64(0), false
-	err := c.retry(ctx, op, func(ctx context.Context) error {
+	err = c.retry(ctx, op, func(ctx context.Context) error {
 		where, err := c.locations.tablet(ctx, tablet)
 		if err != nil {
 			return err
@@ -84,6 +84,7 @@ func (t *Table) write(ctx context.Context, op, tablet string, ops *pb.RowOperati
 			req.PropagatedTimestamp = &ts
 		}
 		attempts++
+		addr = leader.Addr
 		resp.Reset()
 		payload, err := c.call(ctx, leader.Addr, op, &krpc.Request{
 			Service: krpc.TabletServerService, Method: "Write", Body: req, RequestID: c.requests.id(seq, attempts),
@@ -108,7 +109,7 @@ func (t *Table) write(ctx context.Context, op, tablet string, ops *pb.RowOperati
 	})
 	if err == nil {
 		c.observe(resp.GetTimestamp())
-		return resp, nil
+		return resp, addr, nil
 	}
 	err = t.located(err, op, tablet)
 	var e *Error
@@ -118,7 +119,7 @@ func (t *Table) write(ctx context.Context, op, tablet string, ops *pb.RowOperati
 		out.Class, out.Sent, out.Err = ClassFatal, true, fmt.Errorf("%w: %w", ErrOutcomeUnknown, e.Err)
 		err = &out
 	}
-	return nil, err
+	return nil, "", err
 }
 
 var errNoLeader = errors.New("the tablet has no leader now")
@@ -153,11 +154,24 @@ func mayHaveRun(err error) bool {
 // lower timestamp. It needs a majority of the tablet's replicas and a right to
 // write to the table.
 func (t *Table) Barrier(ctx context.Context, tablet string) (Timestamp, error) {
-	resp, err := t.write(ctx, "setting a barrier on", tablet, &pb.RowOperationsPB{Rows: []byte{}, IndirectData: []byte{}})
+	ts, _, err := t.BarrierAt(ctx, tablet)
+	return ts, err
+}
+
+// BarrierAt is Barrier, and names the server that led the tablet, for
+// ScanOptions.Server: that one has every operation below the timestamp, whoever
+// leads later, while a leader deposed earlier, which doesn't know it yet, may
+// lack some.
+func (t *Table) BarrierAt(ctx context.Context, tablet string) (ts Timestamp, addr string, err error) {
+	const op = "setting a barrier on"
+	resp, addr, err := t.write(ctx, op, tablet, &pb.RowOperationsPB{Rows: []byte{}, IndirectData: []byte{}})
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
-	return Timestamp(resp.GetTimestamp()), nil
+	if resp.GetTimestamp() == 0 {
+		return 0, "", t.located(&Error{Op: op, Addr: addr, Sent: true, Err: fmt.Errorf("%w: the answer has no timestamp", ErrMalformed)}, op, tablet)
+	}
+	return Timestamp(resp.GetTimestamp()), addr, nil
 }
 
 // LastTimestamp is the largest timestamp that a server has told this client. A

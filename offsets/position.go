@@ -40,9 +40,22 @@ type Position struct {
 	// Snapshot is the hybrid timestamp, chosen by a tablet server, that the
 	// last row was read at; 0 when there is none yet.
 	Snapshot uint64
+	// Covered says at which snapshots the rows up to Key were published, from
+	// the least key on; nil when late rows are not looked after.
+	Covered []Cover
 	// Walk is set in phase walk, in which Key and PrimaryKey are the base of the
 	// walk: all rows published in it are above.
 	Walk *Walk
+}
+
+// Cover is a stretch of rows, from behind the one before, up to a key.
+type Cover struct {
+	// Key and PrimaryKey are as those of Position; nil in the last stretch, which
+	// reaches up to the position itself.
+	Key, PrimaryKey json.RawMessage
+	// Snapshot is the hybrid timestamp at which the stretch was read last: of the
+	// rows that were there then, each is published.
+	Snapshot uint64
 }
 
 // Walk is how far the rows above a base have been published that are not read
@@ -79,6 +92,13 @@ type positionV1 struct {
 	PrimaryKey json.RawMessage `json:"primary_key,omitempty"`
 	Snapshot   uint64          `json:"snapshot,string,omitempty"`
 	Walk       *walkV1         `json:"walk,omitempty"`
+	Covered    []coverV1       `json:"covered,omitempty"`
+}
+
+type coverV1 struct {
+	Key        json.RawMessage `json:"key,omitempty"`
+	PrimaryKey json.RawMessage `json:"primary_key,omitempty"`
+	Snapshot   uint64          `json:"snapshot,string"`
 }
 
 type walkV1 struct {
@@ -115,10 +135,14 @@ func (p Position) AppendJSON(b []byte) ([]byte, error) {
 			return b, fmt.Errorf("encoding position: %q is not UTF-8", s)
 		}
 	}
-	out, err := appendJSON(b, positionV1{
+	stored := positionV1{
 		Version: positionVersion, Mode: p.Mode, Phase: p.Phase, TableID: p.TableID,
 		Key: p.Key, PrimaryKey: p.PrimaryKey, Snapshot: p.Snapshot, Walk: (*walkV1)(p.Walk),
-	})
+	}
+	for _, c := range p.Covered {
+		stored.Covered = append(stored.Covered, coverV1(c))
+	}
+	out, err := appendJSON(b, stored)
 	if err != nil {
 		return b, fmt.Errorf("encoding position: %w", err)
 	}
@@ -243,6 +267,8 @@ func readV1(members map[string]json.RawMessage) (Position, error) {
 			p.PrimaryKey, err = readRow(value)
 		case "snapshot":
 			p.Snapshot, err = readSnapshot(value)
+		case "covered":
+			p.Covered, err = readCovered(value)
 		case "walk":
 			p.Walk, err = readWalk(value)
 		default:
@@ -256,6 +282,42 @@ func readV1(members map[string]json.RawMessage) (Position, error) {
 		return Position{}, errors.New(`the position has no member "mode"`)
 	}
 	return p, nil
+}
+
+func readCovered(value json.RawMessage) ([]Cover, error) {
+	var items []json.RawMessage
+	if err := json.Unmarshal(value, &items); err != nil {
+		return nil, err
+	}
+	var all []Cover
+	for i, item := range items {
+		members, err := readObject(item)
+		if err != nil {
+			return nil, fmt.Errorf("stretch %d: %w", i+1, err)
+		}
+		var c Cover
+		for name, value := range members {
+			switch name {
+			case "key":
+				c.Key, err = readRow(value)
+			case "primary_key":
+				c.PrimaryKey, err = readRow(value)
+			case "snapshot":
+				c.Snapshot, err = readSnapshot(value)
+			default:
+				err = errors.New("unknown member")
+			}
+			if err != nil {
+				return nil, fmt.Errorf("stretch %d, member %q: %w", i+1, name, err)
+			}
+		}
+		last := i == len(items)-1
+		if c.Snapshot == 0 || (c.PrimaryKey == nil) != last || (c.Key == nil) != last {
+			return nil, fmt.Errorf("stretch %d: each must have a snapshot, and each but the last key and primary_key", i+1)
+		}
+		all = append(all, c)
+	}
+	return all, nil
 }
 
 func readWalk(value json.RawMessage) (*Walk, error) {

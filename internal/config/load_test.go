@@ -157,6 +157,9 @@ offset.start: latest
 offset.start.k: 12
 offset.stop: {k: "13"}
 settle.delay.ms: 14
+late.rows: repair
+late.rows.interval.ms: 116
+snapshot.guard: lag
 topic: t
 key.columns: [c]
 transaction.max.rows: 4
@@ -189,6 +192,7 @@ errors.retry.delay.max.ms: 10
 		Mode: "offset", StreamingKey: []string{"k"}, PollInterval: 3 * time.Millisecond,
 		PollMax: 11 * time.Millisecond, OrderScope: "table", Order: "key", SortMemory: 1048577, SortDirectory: "/d", Where: "a > 1", Columns: []string{"a", "b AS c"}, KuduRefresh: 115 * time.Millisecond, OffsetStart: "latest",
 		OffsetStartValues: map[string]string{"k": "12"}, OffsetStopValues: map[string]string{"k": "13"}, SettleDelay: 14 * time.Millisecond,
+		LateRows: "repair", LateRowsInterval: 116 * time.Millisecond, SnapshotGuard: "lag",
 		Topic: "t", KeyColumns: []string{"c"},
 		TransactionMaxRows: 4, TransactionMaxBytes: 1026,
 		TransactionBoundaryInterval: 5 * time.Millisecond, TransactionTimeout: 1006 * time.Millisecond,

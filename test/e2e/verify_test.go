@@ -24,6 +24,7 @@ type published struct {
 	offset    int64
 	key       []byte
 	value     []byte
+	late      bool // it has the header kudu.late
 }
 
 // endOffsets gives the ends of the topic's partitions that a read_committed
@@ -76,7 +77,8 @@ func (s *stack) consume(t *testing.T, topic string) []published {
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			if !r.Attrs.IsControl() {
-				out = append(out, published{r.Partition, r.Offset, bytes.Clone(r.Key), bytes.Clone(r.Value)})
+				late := slices.ContainsFunc(r.Headers, func(h kgo.RecordHeader) bool { return h.Key == "kudu.late" })
+				out = append(out, published{r.Partition, r.Offset, bytes.Clone(r.Key), bytes.Clone(r.Value), late})
 			}
 			if r.Offset+1 >= ends[r.Partition] {
 				delete(ends, r.Partition)

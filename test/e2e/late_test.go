@@ -1,0 +1,327 @@
+package e2e
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
+	"github.com/kudu2kafka/kudu2kafka/kudu"
+)
+
+// lateTable has rows with a number for their key, on so many tablets.
+func lateTable(name string, buckets, replicas int) testenv.TableSpec {
+	spec := testenv.TableSpec{
+		Name: name, Replicas: replicas,
+		Columns: []testenv.ColumnSpec{{Name: "id", Type: "INT64", Key: true}, {Name: "v", Type: "STRING"}},
+	}
+	if buckets > 1 {
+		spec.Hash = []testenv.HashSpec{{Columns: []string{"id"}, Buckets: buckets}}
+	} else {
+		spec.Range = &testenv.RangeSpec{Columns: []string{"id"}}
+	}
+	return spec
+}
+
+// newLateJob repairs often.
+func newLateJob(t *testing.T, tasks int) *job {
+	t.Helper()
+	j := newJob(t, tasks)
+	j.connector["late.rows"] = "repair"
+	j.connector["late.rows.interval.ms"] = "300"
+	return j
+}
+
+// lateOnce checks that each row was published once; one that was deleted may
+// never have been seen. It returns how many were late.
+func (s *stack) lateOnce(t *testing.T, topic string, rows map[int]bool) (late int) {
+	t.Helper()
+	seen := make(map[int]int)
+	for _, p := range s.consume(t, topic) {
+		var row struct{ ID int }
+		if err := json.Unmarshal(p.value, &row); err != nil {
+			t.Fatal(err)
+		}
+		if seen[row.ID]++; p.late {
+			late++
+		}
+	}
+	for id, deleted := range rows {
+		if n := seen[id]; n > 1 || n == 0 && !deleted {
+			t.Errorf("row %d (deleted: %v) was published %d times", id, deleted, n)
+		}
+		delete(seen, id)
+	}
+	if len(seen) > 0 {
+		t.Errorf("%d rows were published that nobody has written", len(seen))
+	}
+	return late
+}
+
+// awaitRows waits until so many of the rows that were not deleted are published.
+func (s *stack) awaitRows(t *testing.T, topic string, rows map[int]bool, within time.Duration) {
+	t.Helper()
+	eventually(t, within, "all rows are published", func() bool {
+		seen := make(map[int]bool)
+		for _, id := range s.ids(t, topic) {
+			seen[id] = true
+		}
+		for id, deleted := range rows {
+			if !deleted && !seen[id] {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// A writer inserts rows in no order, updates and deletes others, while either of
+// two workers is killed again and again.
+func TestLateRowsArePublishedOnceThoughWorkersAreKilled(t *testing.T) {
+	s := newStack(t)
+	j := newLateJob(t, 2)
+	j.connector["transaction.max.rows"] = "37"
+	if err := s.tool.CreateTable(t.Context(), lateTable(j.table, 4, 1)); err != nil {
+		t.Fatal(err)
+	}
+	dice := newDice(t)
+	const rounds, perRound = 40, 100
+	order := make([]int, rounds*perRound) // rows are written up to 8 rounds out of turn
+	for id := range order {
+		order[id] = id
+	}
+	turn := make(map[int]int)
+	for id := range order {
+		turn[id] = id + dice.IntN(8*perRound)
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(turn[a], turn[b]) })
+	rows := make(map[int]bool) // whether it was deleted
+	written := make(chan error, 1)
+	workers := []*worker{s.start(t, j.as("first"), "first"), s.start(t, j.as("second"), "second")}
+	for _, w := range workers {
+		w.awaitLine("task runs", 30*time.Second)
+	}
+	seeds := rand.New(rand.NewPCG(dice.Uint64(), 1))
+	go func() {
+		written <- func() error {
+			for round := range rounds {
+				batch := order[round*perRound : (round+1)*perRound]
+				w := s.tool.NewWriter(j.table)
+				for _, id := range batch {
+					rows[id] = false
+					w.Write("insert", testenv.Row{"id": id, "v": "new"})
+				}
+				for _, id := range order[:round*perRound] {
+					switch {
+					case rows[id] || seeds.IntN(round*10) > 1:
+					case seeds.IntN(4) == 0:
+						rows[id] = true
+						w.Write("delete", testenv.Row{"id": id})
+					default:
+						w.Write("update", testenv.Row{"id": id, "v": fmt.Sprint(round)})
+					}
+				}
+				end, err := w.Flush(t.Context())
+				if err != nil {
+					return err
+				}
+				if len(end.Errors) > 0 {
+					return fmt.Errorf("%s", end.Errors[0].Message)
+				}
+				time.Sleep(100 * time.Millisecond) // the writer's pace
+			}
+			return nil
+		}()
+	}()
+	kills := 0
+	for writing := true; writing; {
+		select {
+		case err := <-written:
+			if err != nil {
+				t.Fatal(err)
+			}
+			writing = false
+		case <-time.After(upTo(dice, time.Second)):
+			n := dice.IntN(2)
+			if err := workers[n].Kill(); err != nil {
+				t.Fatal(err)
+			}
+			kills++
+			name := []string{"first", "second"}[n]
+			workers[n] = s.start(t, j.as(name), fmt.Sprintf("%s after kill %d", name, kills))
+		}
+	}
+	s.awaitRows(t, j.topic, rows, 30*time.Second)
+	for _, w := range workers {
+		w.stop()
+	}
+	late := s.lateOnce(t, j.topic, rows)
+	t.Logf("%d kills, %d of %d rows were late", kills, late, len(rows))
+	if late == 0 || kills < 5 {
+		t.Error("the test has tested nothing")
+	}
+}
+
+// The leader of a tablet is paused until another one is elected and has taken
+// rows; when it goes on, it answers reads for a moment as if it still led.
+func TestRowsADeposedLeaderDoesNotShowAreNotLost(t *testing.T) {
+	cluster := testenv.NewKudu(t, testenv.KuduConfig{TabletServers: 3})
+	s := newStackOn(t, cluster, testenv.SharedKafka(t))
+	j := newLateJob(t, 1)
+	j.connector["poll.interval.ms"], j.connector["poll.interval.max.ms"] = "1", "1"
+	j.connector["late.rows.interval.ms"] = "100"
+	if err := s.tool.CreateTable(t.Context(), lateTable(j.table, 1, 3)); err != nil {
+		t.Fatal(err)
+	}
+	client, err := kudu.New(kudu.Config{Masters: cluster.Masters()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	table, err := client.OpenTable(t.Context(), j.table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tablets, err := table.Tablets(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := make(map[int]bool)
+	write := func(ids ...int) {
+		t.Helper()
+		var batch []testenv.Row
+		for _, id := range ids {
+			batch = append(batch, testenv.Row{"id": id, "v": "x"})
+			rows[id] = false
+		}
+		if _, err := s.tool.Write(t.Context(), j.table, "insert", batch...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w := s.start(t, j, "worker")
+	for round := range 2 {
+		base := 1000 * round
+		for i := range 10 {
+			write(base + 10*i)
+		}
+		s.awaitRows(t, j.topic, rows, 30*time.Second)
+		_, addr, err := table.BarrierAt(t.Context(), tablets[0].ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var old *testenv.Server
+		for _, server := range cluster.TabletServers() {
+			if server.Addr() == addr {
+				old = server
+			}
+		}
+		if old == nil {
+			t.Fatalf("no tablet server has the address %s of the leader", addr)
+		}
+		// Above what is published, in an order that leaves gaps to fill.
+		write(base+500, base+200)
+		if err := old.Pause(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		write(base+35, base+300, base+400, base+450) // by the new leader
+		if err := old.Resume(); err != nil {
+			t.Fatal(err)
+		}
+		write(base+55, base+600)
+	}
+	s.awaitRows(t, j.topic, rows, 30*time.Second)
+	w.stop()
+	t.Logf("%d rows were late", s.lateOnce(t, j.topic, rows))
+}
+
+// What a repair costs, for the documents: run with K2K_MEASURE=1 -v.
+func TestMeasureRepair(t *testing.T) {
+	if os.Getenv("K2K_MEASURE") == "" {
+		t.Skip("a measurement: set K2K_MEASURE=1")
+	}
+	s := newStack(t)
+	j := newLateJob(t, 1)
+	j.worker["log.level"] = "trace"
+	j.connector["poll.interval.max.ms"] = "50"
+	j.connector["late.rows.interval.ms"] = "1000"
+	if err := s.tool.CreateTable(t.Context(), lateTable(j.table, 4, 1)); err != nil {
+		t.Fatal(err)
+	}
+	client, err := kudu.New(kudu.Config{Masters: s.kudu.Masters()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	table, err := client.OpenTable(t.Context(), j.table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const total = 2_000_000 // even ids
+	write := func(kind kudu.OpKind, n int, id func(i int) int64) {
+		t.Helper()
+		session := table.NewSession(kudu.SessionOptions{})
+		for i := range n {
+			row := table.NewRow()
+			row.Set("id", id(i))
+			row.Set("v", "some text of the usual length")
+			if err := session.Apply(t.Context(), kind, row); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := session.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := session.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	began := time.Now()
+	write(kudu.OpInsert, total, func(i int) int64 { return int64(2 * i) })
+	t.Logf("%d rows written in %v", total, time.Since(began))
+	w := s.start(t, j, "worker")
+	s.awaitRecords(t, j.topic, total, 5*time.Minute)
+	took := regexp.MustCompile(`late rows repaired:.* took=(\S+)`)
+	show := func(what string, from int64, n int) {
+		t.Helper()
+		var all []string
+		eventually(t, time.Minute, "repairs", func() bool {
+			text, err := os.ReadFile(w.log)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = all[:0]
+			for _, m := range took.FindAllStringSubmatch(string(text[from:]), -1) {
+				all = append(all, m[1])
+			}
+			return len(all) >= n
+		})
+		var times []time.Duration
+		for _, text := range all {
+			d, err := time.ParseDuration(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			times = append(times, d.Round(time.Millisecond))
+		}
+		slices.Sort(times)
+		t.Logf("%s, a tablet of %d rows: median %v, of %v", what, total/4, times[len(times)/2], times)
+	}
+	show("right after they were written", w.LogSize(), 8)
+	time.Sleep(20 * time.Second) // Kudu flushes and compacts
+	show("nothing changed", w.LogSize(), 24)
+	for _, n := range []int{100, 10_000} {
+		from := w.LogSize()
+		write(kudu.OpUpdate, n, func(int) int64 { return 2 * rand.Int64N(total) })
+		show(fmt.Sprintf("%d updates", n), from, 4)
+		from = w.LogSize()
+		write(kudu.OpInsertIgnore, n, func(int) int64 { return 2*rand.Int64N(total) + 1 })
+		show(fmt.Sprintf("%d late rows", n), from, 4)
+	}
+	w.stop()
+}
