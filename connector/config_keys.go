@@ -89,7 +89,7 @@ var workerKeys = []Key{
 	},
 	{
 		Name: "client.id", Type: TypeString, Default: "kudu2kafka", Importance: Low,
-		Doc: "Name that this process gives to Kafka's and Kudu's servers, for their logs, metrics and quotas.",
+		Doc: "Name that this process gives to Kafka's servers, for their logs, metrics and quotas.",
 	},
 	{
 		Name: "group.instance.id", Type: TypeString, Importance: Low,

@@ -147,3 +147,16 @@ func BenchmarkAppendKey(b *testing.B) {
 		row = (row + 1) % benchRows
 	}
 }
+
+func TestABatchIsDecodedWithoutAllocatingForRowsOrCells(t *testing.T) {
+	for _, s := range benchShapes(t) {
+		var batch RowBatch
+		if n := testing.AllocsPerRun(20, func() {
+			if err := decodeColumnar(&batch, s.proj, s.block, s.runs); err != nil {
+				t.Fatal(err)
+			}
+		}); n > 2 {
+			t.Errorf("%s: %v allocations for a batch of %d rows", s.name, n, benchRows)
+		}
+	}
+}

@@ -116,16 +116,16 @@ var alterCases = []namedCase{
 		cols := kvColumns()
 		t := s.create(cols, both(hashed(2, "k"), ranged(cols, 0, 10)))
 		s.equal("before", t.home(15), -1)
-		t.did(t.alter(addRange(boundOps(cols, "k", 10, 20)), addRange(boundOps(cols, "k", 20, nil), hashBy(3, 1, "k"))))
+		t.did(t.alter(addRange(boundOps(cols, 10, 20)), addRange(boundOps(cols, 20, nil), hashBy(3, 1, "k"))))
 		t.reload()
 		s.equal("tablets", len(t.tablets), 7)
 		s.equal("home", t.home(15) >= 0 && t.home(1000) >= 0, true)
 		s.equal("custom ranges", len(t.schema.GetPartitionSchema().GetCustomHashSchemaRanges()), 1)
 		old := t.tablets[0].id
-		t.did(t.alter(dropRange(boundOps(cols, "k", 0, 10)), dropRange(boundOps(cols, "k", 20, nil))))
+		t.did(t.alter(dropRange(boundOps(cols, 0, 10)), dropRange(boundOps(cols, 20, nil))))
 		t.reload()
 		s.equal("tablets", []any{len(t.tablets), t.home(5), len(t.schema.GetPartitionSchema().GetCustomHashSchemaRanges())}, []any{2, -1, 0})
-		t.did(t.alter(addRange(boundOps(cols, "k", 0, 10))))
+		t.did(t.alter(addRange(boundOps(cols, 0, 10))))
 		t.reload()
 		s.equal("another tablet", string(t.tablets[0].id) != string(old), true)
 	}},
@@ -136,12 +136,12 @@ var alterCases = []namedCase{
 			step   *pb.AlterTableRequestPB_Step
 			status int32
 		}{
-			{addRange(boundOps(cols, "k", 5, 15)), statusInvalidArgument},
-			{addRange(boundOps(cols, "k", 0, 10)), statusAlreadyPresent},
-			{addRange(boundOps(cols, "k", 40, 40)), statusInvalidArgument},
-			{addRange(boundOps(cols, "k", 40)), statusInvalidArgument},
-			{dropRange(boundOps(cols, "k", 10, 20)), statusInvalidArgument},
-			{dropRange(boundOps(cols, "k", 0, 5)), statusInvalidArgument},
+			{addRange(boundOps(cols, 5, 15)), statusInvalidArgument},
+			{addRange(boundOps(cols, 0, 10)), statusAlreadyPresent},
+			{addRange(boundOps(cols, 40, 40)), statusInvalidArgument},
+			{addRange(boundOps(cols, 40)), statusInvalidArgument},
+			{dropRange(boundOps(cols, 10, 20)), statusInvalidArgument},
+			{dropRange(boundOps(cols, 0, 5)), statusInvalidArgument},
 		} {
 			resp := t.alter(c.step)
 			s.equal(fmt.Sprint(c.step), resp.GetError().GetStatus().GetCode(), c.status)

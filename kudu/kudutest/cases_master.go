@@ -155,7 +155,7 @@ var tableCases = []namedCase{
 			{"other number of dimensions", kvColumns(), func(r *pb.CreateTableRequestPB) {
 				r.PartitionSchema.RangeSchema.Columns = byName("k")
 				r.PartitionSchema.CustomHashSchemaRanges = []*pb.RangeWithHashSchemaPB{
-					{RangeBounds: boundOps(kvColumns(), "k", 0, 100), HashSchema: []*pb.HashBucketSchemaPB{hashBy(3, 5, "k")}},
+					{RangeBounds: boundOps(kvColumns(), 0, 100), HashSchema: []*pb.HashBucketSchemaPB{hashBy(3, 5, "k")}},
 				}
 			}, masterUnknownError, statusNotSupported},
 		} {

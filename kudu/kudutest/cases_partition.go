@@ -31,13 +31,13 @@ func hashed(buckets int32, columns ...string) func(*pb.CreateTableRequestPB) {
 func ranged(cols []*pb.ColumnSchemaPB, bounds ...any) func(*pb.CreateTableRequestPB) {
 	return func(r *pb.CreateTableRequestPB) {
 		r.PartitionSchema.RangeSchema.Columns = byName("k")
-		r.SplitRowsRangeBounds = boundOps(cols, "k", bounds...)
+		r.SplitRowsRangeBounds = boundOps(cols, bounds...)
 	}
 }
 
-func boundOps(cols []*pb.ColumnSchemaPB, column string, bounds ...any) *pb.RowOperationsPB {
+func boundOps(cols []*pb.ColumnSchemaPB, bounds ...any) *pb.RowOperationsPB {
 	ops := newOps(cols)
-	at := slices.IndexFunc(cols, func(c *pb.ColumnSchemaPB) bool { return c.GetName() == column })
+	at := slices.IndexFunc(cols, func(c *pb.ColumnSchemaPB) bool { return c.GetName() == "k" })
 	for i, b := range bounds {
 		values := make([]any, at+1)
 		for j := range values {
@@ -172,8 +172,8 @@ var partitionCases = []namedCase{
 			r.PartitionSchema.HashSchema = []*pb.HashBucketSchemaPB{hashBy(2, 0, "k")}
 			r.PartitionSchema.RangeSchema.Columns = byName("k")
 			r.PartitionSchema.CustomHashSchemaRanges = []*pb.RangeWithHashSchemaPB{
-				{RangeBounds: boundOps(cols, "k", 0, 100), HashSchema: []*pb.HashBucketSchemaPB{hashBy(3, 5, "k")}},
-				{RangeBounds: boundOps(cols, "k", 100, 200), HashSchema: []*pb.HashBucketSchemaPB{hashBy(2, 0, "k")}},
+				{RangeBounds: boundOps(cols, 0, 100), HashSchema: []*pb.HashBucketSchemaPB{hashBy(3, 5, "k")}},
+				{RangeBounds: boundOps(cols, 100, 200), HashSchema: []*pb.HashBucketSchemaPB{hashBy(2, 0, "k")}},
 			}
 		})
 		s.equal("partitions", t.partitions(), []string{
