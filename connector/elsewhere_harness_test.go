@@ -129,6 +129,7 @@ type tableRow struct {
 	insert             int // number of the operation
 	tablet             string
 	published          int
+	cells              map[string]any
 }
 
 func (r *tableRow) compare(o *tableRow) int {
@@ -247,7 +248,10 @@ func (e *elsewhere) learn(tb testing.TB) {
 
 // valuesOf reads a row's keys from its cells, not from encoded keys.
 func valuesOf(o *order, rows *kudu.RowBatch, i int) *tableRow {
-	r := &tableRow{}
+	r := &tableRow{cells: make(map[string]any)}
+	for k := range rows.Schema().NumColumns() {
+		r.cells[rows.Schema().Column(k).Name] = rows.Column(k).Value(i)
+	}
 	for _, c := range o.streaming {
 		r.streaming = append(r.streaming, rows.Column(rows.Schema().Index(c.Name)).Value(i))
 	}

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -243,6 +246,31 @@ func TestRowsOfAllTabletsAreSortedTogether(t *testing.T) {
 		return true
 	}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A full disk may have room again: the task is tried again.
+func TestSortThatFindsNoDiskIsTriedAgain(t *testing.T) {
+	w := fakeWorld(t, kudufake.Options{})
+	e := newElsewhere(t, w, wideColumns(), elsewhereConfig("double"), 5)
+	e.sorting.directory = filepath.Join(t.TempDir(), "gone")
+	e.poller = &sortedPoller{reading: e.reading, sorting: e.sorting}
+	e.insert(t, 2000)
+	for tablet := range e.readers {
+		_, _, err := e.poll(t, tablet, -1)
+		if !errors.Is(err, os.ErrNotExist) || fatal(err) {
+			t.Errorf("got %v, fatal %v", err, fatal(err))
+		}
+	}
+	if fatal(fmt.Errorf("writing: %w", syscall.ENOSPC)) {
+		t.Error("a full disk is fatal")
+	}
+	e.sorting.directory = t.TempDir()
+	e.poller = &sortedPoller{reading: e.reading, sorting: e.sorting}
+	e.restart(t)
+	e.drain(t)
+	if err := e.check(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -14,6 +14,8 @@ const (
 	maxBuffer   = 256 << 10
 	leastBuffer = 16 << 10
 	writeBuffer = 64 << 10
+	// stopCheck is after how many records a context is looked at.
+	stopCheck = 4096
 )
 
 // Sorter sorts records. Add them, then Sort, then take them with Next; Close at
@@ -47,8 +49,8 @@ func (s *Sorter) Len() int64 { return s.records }
 // Spilled is the number of bytes written to disk so far.
 func (s *Sorter) Spilled() int64 { return s.spilled }
 
-// Add copies a record. It may write a run to disk, and wait for memory until
-// ctx ends; after an error only Close may be called.
+// Add copies a record. It may write a run to disk, and wait for memory; both end
+// with ctx. After an error only Close may be called.
 func (s *Sorter) Add(ctx context.Context, key, row []byte) error {
 	size := recordSize(key, row)
 	if n := len(s.chunks); n == 0 || !s.chunks[n-1].fits(size) {
@@ -79,7 +81,7 @@ func (s *Sorter) grow(ctx context.Context, record int) error {
 		return nil
 	}
 	if len(s.chunks) > 0 {
-		if err := s.spill(); err != nil {
+		if err := s.spill(ctx); err != nil {
 			return err
 		}
 		if s.reuse(record) {
@@ -141,7 +143,7 @@ func (s *Sorter) drop() {
 
 // spill writes the chunks as a run and empties them. If that is more memory
 // than the sorter should hold now, some is given back.
-func (s *Sorter) spill() error {
+func (s *Sorter) spill(ctx context.Context) error {
 	s.chunks[len(s.chunks)-1].sort()
 	if s.file == nil {
 		f, err := s.newFile()
@@ -150,7 +152,7 @@ func (s *Sorter) spill() error {
 		}
 		s.file = f
 	}
-	if err := s.write(s.file, newMerger(streams(s.chunks), func(stream) {})); err != nil {
+	if err := s.write(ctx, s.file, newMerger(streams(s.chunks), func(stream) {})); err != nil {
 		return err
 	}
 	for _, c := range s.chunks {
@@ -175,7 +177,7 @@ func (s *Sorter) newFile() (*runFile, error) {
 }
 
 // write writes all records of a merger as one run.
-func (s *Sorter) write(to *runFile, m *merger) error {
+func (s *Sorter) write(ctx context.Context, to *runFile, m *merger) error {
 	size := int64(writeBuffer)
 	if !s.budget.take(size) {
 		size = 0
@@ -185,7 +187,10 @@ func (s *Sorter) write(to *runFile, m *merger) error {
 	defer func() { to.buf = nil }()
 	before := to.size
 	to.begin()
-	for {
+	for n := 0; ; n++ {
+		if n%stopCheck == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
 		h, err := m.next()
 		if err != nil {
 			return err
@@ -201,7 +206,7 @@ func (s *Sorter) write(to *runFile, m *merger) error {
 }
 
 // Sort ends the adding and prepares Next. It may merge runs on disk, and wait
-// for memory until ctx ends.
+// for memory; both end with ctx.
 func (s *Sorter) Sort(ctx context.Context) error {
 	if s.file == nil {
 		if len(s.chunks) > 0 {
@@ -213,7 +218,7 @@ func (s *Sorter) Sort(ctx context.Context) error {
 		}
 	}
 	if len(s.chunks) > 0 {
-		if err := s.spill(); err != nil {
+		if err := s.spill(ctx); err != nil {
 			return err
 		}
 	}
@@ -229,7 +234,7 @@ func (s *Sorter) Sort(ctx context.Context) error {
 			s.merger = newMerger(s.readers(s.file.runs, size), s.readerEnded)
 			return nil
 		}
-		if err := s.pass(int(n), size); err != nil {
+		if err := s.pass(ctx, int(n), size); err != nil {
 			return err
 		}
 		s.drop()
@@ -259,7 +264,7 @@ func (s *Sorter) buffers(ctx context.Context, runs, least int64) (n, size int64,
 }
 
 // pass merges each n runs into one, in another file.
-func (s *Sorter) pass(n int, size int64) error {
+func (s *Sorter) pass(ctx context.Context, n int, size int64) error {
 	from := s.file
 	defer func() { _ = from.f.Close() }() // it has no name: nothing is left of it
 	to, err := s.newFile()
@@ -269,7 +274,7 @@ func (s *Sorter) pass(n int, size int64) error {
 	s.file = to
 	for runs := from.runs; len(runs) > 0; {
 		k := min(n, len(runs))
-		if err := s.write(to, newMerger(s.readersOf(from, runs[:k], size), func(stream) {})); err != nil {
+		if err := s.write(ctx, to, newMerger(s.readersOf(from, runs[:k], size), func(stream) {})); err != nil {
 			return err
 		}
 		runs = runs[k:]

@@ -306,6 +306,21 @@ func TestWaitingForMemoryEndsWithTheContext(t *testing.T) {
 	}
 }
 
+func TestMergingRunsEndsWithTheContext(t *testing.T) {
+	s := NewSorter(NewBudget(0), t.TempDir())
+	defer func() { _ = s.Close() }()
+	for i := range 20_000 {
+		if err := s.Add(t.Context(), fmt.Append(nil, i*7919%20_000), make([]byte, 20)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Sort(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // fullDisk takes so many bytes.
 type fullDisk struct {
 	tempFile

@@ -11,6 +11,10 @@
 //   - the time from a task's assignment until it runs, after a day's worth of
 //     transactions.
 //
+// With -only sorted it measures instead how a backlog is read by columns elsewhere
+// than at the head of the primary key, against reading it by the primary key, and
+// checks the order of what was published.
+//
 // Each figure of the first two is the median of several rounds; in each round all of them are
 // measured once, one after the other, so that a change of the machine's mood
 // meets all alike.

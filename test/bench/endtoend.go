@@ -21,7 +21,12 @@ import (
 // The clock starts with the process. A consumer of the topic itself would take
 // a good part of the two cores and measure itself.
 func (b *bench) endToEnd(ctx context.Context, ref *reference, round int) (f figures, err error) {
-	name := fmt.Sprintf("e2e-%s-%d", ref.table, round)
+	return b.runConnector(ctx, ref, fmt.Sprintf("e2e-%s-%d", ref.table, round), "", nil)
+}
+
+// runConnector is endToEnd with further lines of the connector's file; look, if
+// not nil, sees the topic before it is dropped.
+func (b *bench) runConnector(ctx context.Context, ref *reference, name, more string, look func(topic string) error) (f figures, err error) {
 	drop, err := b.makeTopic(ctx, name)
 	if err != nil {
 		return f, err
@@ -35,8 +40,8 @@ func (b *bench) endToEnd(ctx context.Context, ref *reference, round int) (f figu
 	worker, connector := filepath.Join(dir, "worker.yaml"), filepath.Join(dir, "connector.yaml")
 	files := map[string]string{
 		worker: fmt.Sprintf("bootstrap.servers: %s\ngroup.id: %s\n", b.kafka.BootstrapServers(), name),
-		connector: fmt.Sprintf("name: c\ntasks.max: %d\nkudu.masters: %s\nkudu.table: %s\nmode: offset\ntopic: %s\n",
-			b.tasks, b.kudu.MasterArg(), ref.table, name),
+		connector: fmt.Sprintf("name: c\ntasks.max: %d\nkudu.masters: %s\nkudu.table: %s\nmode: offset\ntopic: %s\n%s",
+			b.tasks, b.kudu.MasterArg(), ref.table, name, more),
 	}
 	for path, text := range files {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
@@ -64,7 +69,10 @@ func (b *bench) endToEnd(ctx context.Context, ref *reference, round int) (f figu
 		return f, fmt.Errorf("the worker exited with code %d: %w", code, err)
 	}
 	b.dropTopics(name + "-c-offsets")
-	return f, nil
+	if look != nil {
+		err = look(name)
+	}
+	return f, err
 }
 
 // awaitPositions follows the offsets topic until all tablets are done.

@@ -22,7 +22,9 @@ func main() {
 	flag.Int64Var(&b.wide, "wide", 1_000_000, "rows of the wide table (20 columns of all types); 0 leaves it out")
 	flag.Int64Var(&b.writes, "writes", 2_000_000, "rows to insert against kudu perf loadgen; 0 leaves it out")
 	flag.IntVar(&b.tasks, "tasks", 4, "tasks.max")
-	flag.StringVar(&b.only, "only", "", "comma-separated measurements: cli, scan, cli-ordered, scan-ordered, producer, e2e (together: throughput), writes, latency, restore; empty for all")
+	flag.Int64Var(&b.sorted, "sorted", 5_000_000, "rows of the narrow table that is read by columns elsewhere than at the head of its primary key")
+	flag.StringVar(&b.sortedKey, "sorted.key", "amount,id", "those columns")
+	flag.StringVar(&b.only, "only", "", "comma-separated measurements: cli, scan, cli-ordered, scan-ordered, producer, e2e (together: throughput), writes, latency, restore; empty for these; and sorted, which runs only if it is named")
 	flag.DurationVar(&b.steady, "steady", time.Minute, "how long latency is measured")
 	flag.IntVar(&b.transactions, "transactions", 50*86400, "transactions played before restoring; the default is a day of 50 per second")
 	flag.Parse()
@@ -41,6 +43,8 @@ type bench struct {
 	binary        string
 	rounds, tasks int
 	narrow, wide  int64
+	sorted        int64
+	sortedKey     string
 	writes        int64
 	only          string
 	steady        time.Duration
@@ -64,11 +68,14 @@ func (b *bench) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.kudu.Close()) }()
-	if b.wants("throughput", "producer", "e2e", "latency") {
+	if b.wants("throughput", "producer", "e2e", "latency", "restore", "sorted") {
 		if b.kafka, err = testenv.StartKafka(ctx, testenv.KafkaConfig{}); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, b.kafka.Close()) }()
+	}
+	if strings.Contains(","+b.only+",", ",sorted,") {
+		return b.measureSorted(ctx)
 	}
 	if b.tool, err = testenv.StartKuduTool(ctx, b.kudu.Masters()); err != nil {
 		return err
