@@ -100,7 +100,7 @@ func (rd *reading) probe(ctx context.Context, tablet string, bounds kudu.ScanOpt
 		return false, 0, err
 	}
 	defer sc.Close()
-	_, err = sc.Next(ctx)
+	_, err = rd.next(ctx, sc, tablet)
 	if errors.Is(err, io.EOF) {
 		return false, sc.Snapshot(), nil
 	}

@@ -103,7 +103,8 @@ func (i *instance) join() (*group, error) {
 			s := &supervisor{
 				task: id, delayMax: i.cfg.RetryDelayMax, board: i.board, logger: i.logger.With("task", id),
 				confirm: g.confirm,
-				run:     func(ctx context.Context, alive func()) error { return i.runTask(ctx, id, alive) },
+				bound:   stallBound(i.cfg),
+				run:     func(ctx context.Context, alive func(), w *waits) error { return i.runTask(ctx, id, alive, w) },
 			}
 			s.supervise(ctx)
 		},
@@ -160,7 +161,7 @@ func (i *instance) ensureTopics(ctx context.Context) error {
 }
 
 // runTask is one run of a task: fence, restore, publish.
-func (i *instance) runTask(ctx context.Context, id int32, alive func()) error {
+func (i *instance) runTask(ctx context.Context, id int32, alive func(), w *waits) error {
 	if int(id) >= i.cfg.TasksMax {
 		// A partition that is left from a time of more tasks: it holds nothing.
 		i.board.setTask(id, Unassigned, nil)
@@ -169,13 +170,17 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func()) error {
 	}
 	logger := i.logger.With("task", id)
 	logger.Trace("task begins")
+	waiting := w.begin("Kafka to fence the task's previous owner")
 	p, err := openProducer(ctx, i.producerOptions(id)) // I3: before positions are read
+	waiting.end()
 	if err != nil {
 		return err
 	}
 	defer p.close()
 	logger.Trace("predecessor fenced")
+	waiting = w.begin("the stored positions")
 	stored, err := offsets.Load(ctx, i.kafka.ClientOpts(), i.cfg.OffsetsTopic(i.worker.GroupID), id, i.cfg.Name)
+	waiting.end()
 	if err != nil {
 		return kafka.Classify(err)
 	}
@@ -183,7 +188,7 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func()) error {
 	if err := i.checkPlan(ctx, id, stored.Plan); err != nil {
 		return err
 	}
-	t, closeSource, err := i.newTask(ctx, id, p, stored.Positions, logger)
+	t, closeSource, err := i.newTask(ctx, id, p, stored.Positions, logger, w)
 	if err != nil {
 		return err
 	}
@@ -201,8 +206,10 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func()) error {
 }
 
 // newTask opens the table and starts the source that reads the task's tablets.
-func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored map[offsets.Key]offsets.Position, logger hclog.Logger) (*task, func(), error) {
+func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored map[offsets.Key]offsets.Position, logger hclog.Logger, w *waits) (*task, func(), error) {
+	waiting := w.begin("the table's tablets")
 	state, err := i.catalog.get(ctx)
+	waiting.end()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -225,7 +232,7 @@ func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored ma
 	src, err := startOffsetSource(ctx, offsetOptions{
 		reading: reading{
 			table: table, client: i.kudu, plan: plan, batchBytes: int(i.cfg.KuduScanBatchBytes),
-			settle: i.cfg.SettleDelay, logger: logger,
+			settle: i.cfg.SettleDelay, logger: logger, waits: w,
 			late: lateRows{repair: i.cfg.LateRows == lateRepair, interval: i.cfg.LateRowsInterval, guard: i.cfg.SnapshotGuard},
 		},
 		tablets: tablets, stored: byTablet, gone: state.gone, scope: i.cfg.OrderScope, order: i.cfg.Order,
@@ -243,7 +250,7 @@ func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored ma
 			rows: i.cfg.TransactionMaxRows, bytes: i.cfg.TransactionMaxBytes, age: i.cfg.TransactionBoundaryInterval,
 		},
 		encoder: plan.encoder, headers: i.cfg.HeadersEnable, tsColumn: plan.timestamp, logger: logger,
-		producer: p, source: src, changed: state.changed,
+		producer: p, source: src, changed: state.changed, waits: w,
 	}, src.Close, nil
 }
 

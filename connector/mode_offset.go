@@ -55,6 +55,13 @@ type reading struct {
 	settle     time.Duration
 	late       lateRows
 	logger     hclog.Logger
+	waits      *waits
+}
+
+// next is the scanner's next batch, with the wait for it noted.
+func (rd *reading) next(ctx context.Context, sc *kudu.Scanner, tablet string) (*kudu.RowBatch, error) {
+	defer rd.waits.beginCounted("Kudu's answer to a scan of tablet "+tablet, sc.Answers).end()
+	return sc.Next(ctx)
 }
 
 type offsetOptions struct {
@@ -259,7 +266,7 @@ func (rd *reading) lastKey(ctx context.Context, r *tabletReader) (kudu.Timestamp
 	}
 	var key []byte
 	for {
-		rows, err := sc.Next(ctx)
+		rows, err := rd.next(ctx, sc, r.id)
 		if errors.Is(err, io.EOF) {
 			return sc.Snapshot(), nil
 		}

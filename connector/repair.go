@@ -168,7 +168,7 @@ func (rd *reading) repairPart(ctx context.Context, r *tabletReader, p part, v vi
 	var key []byte
 	late := make([]int32, 0, 64)
 	for {
-		rows, err := sc.Next(ctx)
+		rows, err := rd.next(ctx, sc, r.id)
 		if errors.Is(err, io.EOF) {
 			r.covered = r.covered.raise(p.after, p.upTo, v.at)
 			return nil
@@ -287,7 +287,7 @@ func (k *pastKeys) advance(ctx context.Context, key []byte) (err error) {
 	}
 	k.skips++
 	k.row = 0
-	k.rows, err = k.sc.Next(ctx)
+	k.rows, err = k.rd.next(ctx, k.sc, k.tablet)
 	if errors.Is(err, io.EOF) {
 		k.ended, err = true, nil
 	}

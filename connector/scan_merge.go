@@ -45,6 +45,7 @@ type stream struct {
 	index  uint16 // of the reader
 	sc     *kudu.Scanner
 	where  *predicate.Bound
+	read   *reading
 	rows   *kudu.RowBatch
 	keep   []int32 // the rows to publish; nil means all
 	next   int     // place in keep, or in rows without
@@ -55,7 +56,7 @@ type stream struct {
 // advance goes to the next row; it reports whether there is one.
 func (s *stream) advance(ctx context.Context, o *order) (bool, error) {
 	for s.rows == nil || s.next == s.left() {
-		rows, err := s.sc.Next(ctx)
+		rows, err := s.read.next(ctx, s.sc, s.reader.id)
 		if errors.Is(err, io.EOF) {
 			return false, nil
 		}
@@ -208,12 +209,12 @@ func (p *mergePoller) open(ctx context.Context, upper []byte, views []view, prob
 		if err != nil {
 			return m, err
 		}
-		s := &stream{reader: r, index: uint16(i), sc: sc, where: where}
+		s := &stream{reader: r, index: uint16(i), sc: sc, where: where, read: &p.reading}
 		m.streams = append(m.streams, s)
 		if m.snapshot != 0 {
 			continue
 		}
-		rows, err := sc.Next(ctx)
+		rows, err := p.next(ctx, sc, r.id)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return m, err
 		}

@@ -90,7 +90,7 @@ func (p *prefixPoller) scan(ctx context.Context, r *tabletReader, opts kudu.Scan
 	began := time.Now()
 	b := &batch{order: p.plan.order, tablets: []*tabletReader{r}, taken: make(chan struct{})}
 	for {
-		rows, err := sc.Next(ctx)
+		rows, err := p.next(ctx, sc, r.id)
 		if errors.Is(err, io.EOF) {
 			return sc.Snapshot(), false, nil
 		}

@@ -90,7 +90,7 @@ func (p *sortedPoller) collect(ctx context.Context, sorter *extsort.Sorter, r *t
 	row := binary.AppendUvarint(nil, uint64(n))
 	head := len(row)
 	for {
-		rows, err := sc.Next(ctx)
+		rows, err := p.next(ctx, sc, r.id)
 		if errors.Is(err, io.EOF) {
 			return max(snapshot, sc.Snapshot()), nil
 		}

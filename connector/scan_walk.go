@@ -126,7 +126,7 @@ func (p *walkPoller) stretch(ctx context.Context, r *tabletReader, began time.Ti
 	var key []byte
 	var sel []int32
 	for {
-		rows, err := sc.Next(ctx)
+		rows, err := p.next(ctx, sc, r.id)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return false, err
 		}

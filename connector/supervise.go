@@ -3,6 +3,7 @@ package connector
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -29,8 +30,38 @@ type supervisor struct {
 	// confirm makes sure that this worker still owns the task. It reports why that
 	// takes long.
 	confirm func(ctx context.Context, waiting func(error)) error
-	// run is one life of the task. It reports progress through alive.
-	run func(ctx context.Context, alive func()) error
+	// run is one life of the task. It reports progress through alive, and what it
+	// waits for in waits.
+	run func(ctx context.Context, alive func(), waits *waits) error
+	// bound is how long a run may wait for one thing before it is ended; 0: for
+	// ever.
+	bound time.Duration
+}
+
+// watched is one run, ended when it stands still. Its error is then a
+// *stalledError, unless ctx has ended or nothing else would come of another run.
+func (s *supervisor) watched(ctx context.Context, alive func()) error {
+	runCtx, cancel := context.WithCancelCause(ctx)
+	present := &waits{}
+	var watching sync.WaitGroup
+	if s.bound > 0 {
+		watching.Go(func() {
+			watchdog(runCtx, present, s.bound, func(err *stalledError) {
+				s.logger.Warn("task stands still; its run is ended", "error", err)
+				// It may take its time to end, or never do so.
+				s.board.setTask(s.task, Restarting, err)
+				cancel(err)
+			})
+		})
+	}
+	err := s.run(runCtx, alive, present)
+	cancel(nil)
+	watching.Wait()
+	var stalled *stalledError
+	if ctx.Err() == nil && !fatal(err) && errors.As(context.Cause(runCtx), &stalled) {
+		return stalled
+	}
+	return err
 }
 
 // supervise returns when ctx ends, and the task's run has ended with it.
@@ -56,7 +87,7 @@ func (s *supervisor) supervise(ctx context.Context) {
 		// I3: only an owner may fence.
 		err := s.confirm(ctx, waiting)
 		if err == nil {
-			err = s.run(ctx, alive)
+			err = s.watched(ctx, alive)
 		}
 		if ctx.Err() != nil {
 			s.ended(context.Cause(ctx), err)

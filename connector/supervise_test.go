@@ -33,7 +33,7 @@ func superviseIn(t *testing.T, outcome func(n int, ctx context.Context, alive fu
 	sup := &supervisor{
 		task: 3, delayMax: time.Minute, board: s.board, logger: hclog.NewNullLogger(),
 		confirm: func(context.Context, func(error)) error { return nil },
-		run: func(ctx context.Context, alive func()) error {
+		run: func(ctx context.Context, alive func(), _ *waits) error {
 			s.runs = append(s.runs, time.Now())
 			return outcome(len(s.runs)-1, ctx, alive)
 		},
@@ -185,7 +185,10 @@ func TestWaitForTheGroupIsToldInTheStatus(t *testing.T) {
 				<-ctx.Done()
 				return ctx.Err()
 			},
-			run: func(context.Context, func()) error { t.Error("the task ran without being confirmed"); return nil },
+			run: func(context.Context, func(), *waits) error {
+				t.Error("the task ran without being confirmed")
+				return nil
+			},
 		}
 		go func() { defer close(done); sup.supervise(ctx) }()
 		s := &supervised{t: t, board: board}

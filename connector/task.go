@@ -35,6 +35,7 @@ type task struct {
 	completed func()
 	// changed is closed when the table is no longer what the task reads.
 	changed <-chan struct{}
+	waits   *waits
 
 	producer *producer
 	source   source
@@ -316,7 +317,9 @@ func (t *task) commit(ctx context.Context) error {
 // end commits the open transaction with these positions.
 func (t *task) end(ctx context.Context, records []*kgo.Record) error {
 	t.logger.Trace("transaction ends", "rows", t.tx.rows, "bytes", t.tx.bytes)
+	waiting := t.waits.begin("Kafka's commit of a transaction")
 	out, err := t.producer.end(ctx, records)
+	waiting.end()
 	if out != committed {
 		// Aborted or unknown: what the offsets topic says is the truth. The next
 		// run reads it, after fencing.
@@ -357,6 +360,7 @@ func (t *task) reset() {
 func (t *task) giveUp(ctx context.Context, cause error) error {
 	if t.tx.open {
 		t.tx.open = false
+		defer t.waits.begin("Kafka's abort of a transaction").end()
 		if out, err := t.producer.abort(ctx); out != aborted {
 			t.logger.Debug("aborting the transaction", "outcome", out, "error", err)
 		}

@@ -95,7 +95,7 @@ func (s *stack) run(i *instance) (stop func()) {
 		sup := &supervisor{
 			task: id, delayMax: i.cfg.RetryDelayMax, board: i.board, logger: i.logger,
 			confirm: func(context.Context, func(error)) error { return nil },
-			run:     func(ctx context.Context, alive func()) error { return i.runTask(ctx, id, alive) },
+			run:     func(ctx context.Context, alive func(), w *waits) error { return i.runTask(ctx, id, alive, w) },
 		}
 		tasks.Go(func() { sup.supervise(ctx) })
 	}
@@ -266,7 +266,7 @@ func TestMigrationThatWasKilledIsDoneAgain(t *testing.T) {
 		i := s.instance(tasks)
 		stop := s.run(i)
 		// Workers that weren't restarted can't do any harm.
-		if err := old.runTask(t.Context(), 0, func() {}); err == nil || fatal(err) || !strings.Contains(err.Error(), "restart it with the same configuration") {
+		if err := old.runTask(t.Context(), 0, func() {}, nil); err == nil || fatal(err) || !strings.Contains(err.Error(), "restart it with the same configuration") {
 			t.Errorf("a worker of the old plan got %v", err)
 		}
 		s.insert(30)
@@ -325,7 +325,7 @@ func TestTaskBeyondTasksMaxRestsWithoutAStatus(t *testing.T) {
 	i.board.setTask(2, Restoring, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := i.runTask(ctx, 2, func() {}); err != nil || len(i.board.snapshot("").Tasks) != 0 {
+	if err := i.runTask(ctx, 2, func() {}, nil); err != nil || len(i.board.snapshot("").Tasks) != 0 {
 		t.Errorf("%v, %+v", err, i.board.snapshot("").Tasks)
 	}
 }

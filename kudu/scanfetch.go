@@ -169,6 +169,7 @@ func (p *pump) attempt(ctx context.Context, f *fetched) (more bool, err error) {
 // accept takes the rows of an answer and moves the resume point behind them.
 func (p *pump) accept(f *fetched, resp *pb.ScanResponsePB, opening bool) error {
 	p.c.observe(resp.GetPropagatedTimestamp())
+	p.s.answers.Add(1)
 	if resp.GetHasMoreResults() {
 		if opening {
 			if p.id = resp.GetScannerId(); len(p.id) == 0 {

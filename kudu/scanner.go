@@ -31,6 +31,7 @@ type Scanner struct {
 	close  sync.Once
 
 	snapshot atomic.Uint64
+	answers  atomic.Uint64
 	current  *fetched
 	err      error // how the scan ended: io.EOF or a failure
 }
@@ -113,6 +114,10 @@ func (s *Scanner) Next(ctx context.Context) (*RowBatch, error) {
 // returned a batch or io.EOF. It is zero in the mode ReadLatest, and when the
 // server chooses the snapshot but no row can meet the predicates.
 func (s *Scanner) Snapshot() Timestamp { return Timestamp(s.snapshot.Load()) }
+
+// Answers is how many answers of servers the scan has had. It grows also while
+// Next waits, when no row in them passes the predicates. Safe for concurrent use.
+func (s *Scanner) Answers() uint64 { return s.answers.Load() }
 
 // Close ends the scan, also in the middle, and waits for its goroutine. It may
 // be called more than once.

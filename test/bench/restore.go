@@ -43,7 +43,7 @@ func (b *bench) playAndRestart(ctx context.Context, name string) error {
 	}
 	defer drop()
 	topic := name + "-c-offsets"
-	if _, _, err := b.restart(ctx, name); err != nil {
+	if _, _, err := b.restart(ctx, name, ": transaction committed:"); err != nil {
 		return err
 	}
 	positions, err := b.lastRecords(ctx, topic)
@@ -66,7 +66,7 @@ func (b *bench) playAndRestart(ctx context.Context, name string) error {
 			return err
 		}
 		played, size := time.Since(began), b.logSize(topic)
-		assigned, all, err := b.restart(ctx, name)
+		assigned, all, err := b.restart(ctx, name, ": task runs:")
 		if err != nil {
 			return err
 		}
@@ -76,8 +76,8 @@ func (b *bench) playAndRestart(ctx context.Context, name string) error {
 	return nil
 }
 
-// restart runs the worker until its task has read all there is, and stops it.
-func (b *bench) restart(ctx context.Context, name string) (assigned, all time.Duration, err error) {
+// restart runs the worker until it logs a line with the text, and stops it.
+func (b *bench) restart(ctx context.Context, name, until string) (assigned, all time.Duration, err error) {
 	began := time.Now()
 	w, err := b.startWorker(name, name, name, "log.level: trace\n", "")
 	if err != nil {
@@ -89,6 +89,9 @@ func (b *bench) restart(ctx context.Context, name string) (assigned, all time.Du
 		return 0, 0, err
 	}
 	runs, err := w.awaitLine(ctx, ": task runs:", time.Minute)
+	if err == nil {
+		_, err = w.awaitLine(ctx, until, time.Minute)
+	}
 	if err != nil {
 		return 0, 0, err
 	}
