@@ -61,6 +61,15 @@ type Config struct {
 	OffsetStopValues  map[string]string `koanf:"offset.stop.*"`   // by column; empty: never
 	SettleDelay       time.Duration     `koanf:"settle.delay.ms"` // 0: none
 
+	SweepOrderBy     []string          `koanf:"sweep.order.by"` // empty: the primary key
+	SweepBatchRows   int64             `koanf:"sweep.batch.max.rows"`
+	SweepAction      string            `koanf:"sweep.action"` // delete, update or none
+	SweepSet         map[string]string `koanf:"sweep.set.*"`  // by column; with SweepAction update
+	SweepInterval    time.Duration     `koanf:"sweep.interval.ms"`
+	SweepRate        int64             `koanf:"sweep.max.rows.per.second"` // 0: no limit
+	SweepJournalRows int64             `koanf:"sweep.journal.max.rows"`
+	SweepDryRun      bool              `koanf:"sweep.dry.run"`
+
 	LateRows         string        `koanf:"late.rows"` // ignore or repair
 	LateRowsInterval time.Duration `koanf:"late.rows.interval.ms"`
 	SnapshotGuard    string        `koanf:"snapshot.guard"` // barrier, lag or none
@@ -232,6 +241,9 @@ func (c Config) Validate() []Fault {
 				others: []string{"kudu.table"},
 			})
 		}
+	}
+	for _, f := range c.sweepFaults() {
+		faults = addFault(faults, f)
 	}
 	if c.Order == orderNone && c.OrderScope == scopeTable {
 		faults = addFault(faults, Fault{

@@ -158,12 +158,11 @@ var connectorKeys = []Key{
 		Doc: "About how many bytes of rows Kudu sends in one answer.",
 	},
 	{
-		Name: "mode", Type: TypeString, Default: "offset", Importance: High, Values: []string{"offset"},
+		Name: "mode", Type: TypeString, Default: "offset", Importance: High, Values: []string{"offset", "sweep"},
 		withheld: map[string]string{
-			"sweep":     "this release does not have sweep mode",
 			"changelog": "this release does not have changelog mode",
 		},
-		Doc: "How the table is read. offset: rows above a high-water mark, in the order of the streaming key.",
+		Doc: "How the table is read. offset: rows above a high-water mark, in the order of the streaming key. sweep: rows that meet where, in the order of sweep.order.by, which are deleted or marked once they are committed in Kafka.",
 	},
 	{
 		Name: "streaming.key", Type: TypeList, Importance: High,
@@ -171,7 +170,7 @@ var connectorKeys = []Key{
 	},
 	{
 		Name: "where", Type: TypeString, Importance: Medium,
-		Doc: "Which rows are published, as a condition such as: status IN ('NEW','RETRY') AND amount >= 10.5. It knows = <> < <= > >=, AND, OR, NOT, IN, BETWEEN, LIKE, IS NULL and now() - INTERVAL 90 MINUTE. What Kudu can evaluate it does; the rest is evaluated on what it sends. A row that doesn't meet it when it is come to is passed for good.",
+		Doc: "Which rows are published, as a condition such as: status IN ('NEW','RETRY') AND amount >= 10.5. It knows = <> < <= > >=, AND, OR, NOT, IN, BETWEEN, LIKE, IS NULL and now() - INTERVAL 90 MINUTE. What Kudu can evaluate it does; the rest is evaluated on what it sends. In mode offset a row that doesn't meet it when it is come to is passed for good; in mode sweep, where it is required, it is looked at anew in each pass, and now() is the time of the pass.",
 	},
 	{
 		Name: "columns", Type: TypeList, Importance: Medium,
@@ -220,6 +219,38 @@ var connectorKeys = []Key{
 	{
 		Name: "settle.delay.ms", Type: TypeMillis, Default: time.Duration(0), Min: 0, Max: 24 * hour, Importance: Low,
 		Doc: "How old, by the cluster's clock, a row's time must be before it is read, when the streaming key begins with a time: rows that are written out of order within this delay are read in order and none of them is missed. Default: 0, rows are read as soon as they are there.",
+	},
+	{
+		Name: "sweep.order.by", Type: TypeList, Importance: Medium,
+		Doc: "In mode sweep, the order in which the rows that meet where are published, such as: due, priority DESC. Any columns, ASC or DESC; NULLs come last; rows that are equal are in the order of the primary key. Empty, or the first columns of the primary key ascending: the rows are streamed; otherwise each pass looks at all rows that meet where. With order.scope: table it is the order across all tablets.",
+	},
+	{
+		Name: "sweep.batch.max.rows", Type: TypeInt, Default: int64(20_000), Min: 1, Max: 1_000_000, Importance: Medium,
+		Doc: "Most rows that one pass takes, of a tablet, or with order.scope: table of the table; twice as many are held in memory.",
+	},
+	{
+		Name: "sweep.action", Type: TypeString, Default: "delete", Values: []string{"delete", "update", "none"}, Importance: High,
+		Doc: "What is done to rows once they are committed in Kafka. delete: they are deleted. update: sweep.set is written to them. none: nothing; each pass publishes anew the first sweep.batch.max.rows rows that meet where.",
+	},
+	{
+		Name: "sweep.set.*", Type: TypeMap, Importance: Medium,
+		Doc: "With sweep.action: update, the values that mark a row as done, such as sweep.set.status: DONE. They must make it no longer meet where.",
+	},
+	{
+		Name: "sweep.interval.ms", Type: TypeMillis, Default: time.Duration(0), Min: 0, Max: hour, Importance: Low,
+		Doc: "How often published rows are swept, and with sweep.action: none how often rows are published. Default: 0, at once.",
+	},
+	{
+		Name: "sweep.max.rows.per.second", Type: TypeInt, Default: int64(0), Min: 0, Max: 10_000_000, Importance: Low,
+		Doc: "How many rows a task sweeps in a second at most. 0: no limit.",
+	},
+	{
+		Name: "sweep.journal.max.rows", Type: TypeInt, Default: int64(100_000), Min: 1, Max: 10_000_000, Importance: Low,
+		Doc: "How many rows of a task may be published and not yet swept. Publishing waits when there are as many; they take about 300 bytes of memory each.",
+	},
+	{
+		Name: "sweep.dry.run", Type: TypeBoolean, Default: false, Importance: Medium,
+		Doc: "Whether mode sweep only logs how many rows it would publish and sweep, and touches neither Kudu nor the topic.",
 	},
 	{
 		Name: "late.rows", Type: TypeString, Default: lateIgnore, Values: []string{lateIgnore, lateRepair}, Importance: Medium,

@@ -13,6 +13,10 @@
 // kudu/rowbatch.go), encoded by serde into the batch's records (records.go),
 // sent in a transaction (txn.go) that ends with the positions (offsets/log.go).
 //
+// In mode sweep (mode_sweep.go) a task picks rows in rounds (sweep_pick.go),
+// journals what it publishes (offsets/journal.go), and sweeps and audits it after
+// the commit (sweeper.go).
+//
 // Beside the scans of new rows there are, with late.rows=repair, diff scans for
 // those that were inserted below the high-water mark (repair.go, coverage.go),
 // and views that keep former leaders from being believed (guard.go).
@@ -32,6 +36,9 @@
 //   - I6: after a kill at any instant, a read_committed consumer sees each row
 //     exactly once.
 //   - I7: positions written by any release stay readable.
+//   - I8: in mode sweep a row is swept only after the transaction that published
+//     it has committed, and a row that was published and not yet swept is not
+//     published again.
 //
 // # States of a task
 //

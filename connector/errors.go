@@ -69,7 +69,7 @@ func fatal(err error) bool {
 // a new run does: it looks at the table anew, and at a new snapshot.
 var passing = []error{
 	kudu.ErrTabletNotFound, kudu.ErrSchemaChanged, kudu.ErrSnapshotTooOld, kudu.ErrNotResumable,
-	kudu.ErrScannerExpired, kudu.ErrClosed, context.Canceled, context.DeadlineExceeded,
+	kudu.ErrScannerExpired, kudu.ErrClosed, kudu.ErrOutcomeUnknown, context.Canceled, context.DeadlineExceeded,
 }
 
 // refused reports whether Kudu's client sees no use in trying again. A damaged

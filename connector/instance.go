@@ -188,6 +188,12 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func(), w *waits
 	if err := i.checkPlan(ctx, id, stored.Plan); err != nil {
 		return err
 	}
+	if i.cfg.Mode == modeSweep {
+		return i.runSweep(ctx, id, p, stored, alive, logger, w)
+	}
+	if err := noJournals(stored); err != nil {
+		return err
+	}
 	t, closeSource, err := i.newTask(ctx, id, p, stored.Positions, logger, w)
 	if err != nil {
 		return err

@@ -69,6 +69,10 @@ func planRead(cfg Config, schema *kudu.Schema) (*readPlan, error) {
 	}
 	fault("key.columns", missing)
 	p.project(cfg.LateRows == lateRepair, append(append(schema.KeyNames(), streaming...), append(keys, cfg.TimestampColumn)...)...)
+	if cfg.Mode == modeSweep {
+		// A change of any column tells a row from the one that was published.
+		p.project(false, digestColumns(schema)...)
+	}
 	var err error
 	p.order, err = newOrder(streaming, schema, p.columns)
 	fault("streaming.key", err)

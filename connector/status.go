@@ -29,6 +29,9 @@ type TaskStatus struct {
 	// Rows is how many rows this worker has committed for the task since it was
 	// assigned.
 	Rows int64
+	// Swept tells, in mode sweep, what this worker has done with rows that were
+	// published.
+	Swept SweepCounts
 }
 
 // Status is the state of one connector on this worker.
@@ -77,6 +80,14 @@ func (b *statusBoard) addRows(task int32, rows int64) {
 	defer b.mu.Unlock()
 	if t := b.tasks[task]; t != nil {
 		t.Rows += rows
+	}
+}
+
+func (b *statusBoard) addSwept(task int32, c SweepCounts) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if t := b.tasks[task]; t != nil {
+		t.Swept.add(c)
 	}
 }
 

@@ -149,7 +149,11 @@ func (i *instance) check(ctx context.Context) []Fault {
 	case err != nil:
 		return []Fault{about("kudu.masters", err, "start Kudu, or correct the addresses")}
 	}
-	if _, err := planRead(i.cfg, table.Schema()); err != nil {
+	plan, err := planRead(i.cfg, table.Schema())
+	if err == nil && i.cfg.Mode == modeSweep {
+		_, err = planSweep(i.cfg, table.Schema(), plan)
+	}
+	if err != nil {
 		return faultsOf(i.cfg.Name, err)
 	}
 	return nil

@@ -276,14 +276,14 @@ func (s *Session) batchDone(q *queue, b *batch, resp *pb.WriteResponsePB) {
 			s.failed.More++
 			continue
 		}
-		s.failed.Rows = append(s.failed.Rows, s.rowError(q, b, e))
+		s.failed.Rows = append(s.failed.Rows, s.t.rowError(q.tablet, b, e))
 	}
 }
 
 // rowError names the row that an answer refuses.
-func (s *Session) rowError(q *queue, b *batch, e *pb.WriteResponsePB_PerRowErrorPB) *RowError {
+func (t *Table) rowError(tablet string, b *batch, e *pb.WriteResponsePB_PerRowErrorPB) *RowError {
 	st := e.GetError()
-	out := &RowError{Table: s.t.name, Tablet: q.tablet, Code: nameOf(statusNames, st.GetCode()), Err: errors.New(st.GetMessage())}
+	out := &RowError{Table: t.name, Tablet: tablet, Code: nameOf(statusNames, st.GetCode()), Err: errors.New(st.GetMessage())}
 	switch st.GetCode() {
 	case statusAlreadyPresent:
 		out.Err = fmt.Errorf("%w: %s", ErrAlreadyPresent, st.GetMessage())
@@ -297,7 +297,7 @@ func (s *Session) rowError(q *queue, b *batch, e *pb.WriteResponsePB_PerRowError
 		out.Err = fmt.Errorf("%w: the answer refuses row %d of %d: %w", ErrMalformed, i, len(b.starts), out.Err)
 		return out
 	}
-	row := newRow(s.t.layout)
+	row := newRow(t.layout)
 	var err error
 	if out.Kind, _, err = decodeOp(row, b.rows[b.starts[i]:], b.indirect); err != nil {
 		out.Err = errors.Join(out.Err, err) // our own bytes: can't happen

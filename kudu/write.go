@@ -63,9 +63,14 @@ func (t *requestTracker) id(seq, attempt int64) *pb.RequestIdPB {
 // attempt, and an error then wraps ErrOutcomeUnknown unless no attempt can have
 // been carried out.
 func (t *Table) write(ctx context.Context, op, tablet string, ops *pb.RowOperationsPB) (resp *pb.WriteResponsePB, addr string, err error) {
+	seq := t.c.requests.begin()
+	defer t.c.requests.end(seq)
+	return t.writeAs(ctx, op, tablet, ops, func(attempt int64) *pb.RequestIdPB { return t.c.requests.id(seq, attempt) })
+}
+
+// writeAs is write with the request id that id gives for each attempt.
+func (t *Table) writeAs(ctx context.Context, op, tablet string, ops *pb.RowOperationsPB, id func(attempt int64) *pb.RequestIdPB) (resp *pb.WriteResponsePB, addr string, err error) {
 	c := t.c
-	seq := c.requests.begin()
-	defer c.requests.end(seq)
 	req := &pb.WriteRequestPB{TabletId: []byte(tablet), Schema: t.layout.writeSchemaPB(), RowOperations: ops}
 	resp = &pb.WriteResponsePB{}
 	attempts, unknown := int64(0), false
@@ -87,7 +92,7 @@ func (t *Table) write(ctx context.Context, op, tablet string, ops *pb.RowOperati
 		addr = leader.Addr
 		resp.Reset()
 		payload, err := c.call(ctx, leader.Addr, op, &krpc.Request{
-			Service: krpc.TabletServerService, Method: "Write", Body: req, RequestID: c.requests.id(seq, attempts),
+			Service: krpc.TabletServerService, Method: "Write", Body: req, RequestID: id(attempts),
 		}, resp)
 		payload.Release()
 		if err == nil && resp.GetError() != nil {

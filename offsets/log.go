@@ -69,7 +69,7 @@ func Load(ctx context.Context, opts []kgo.Opt, topic string, partition int32, co
 	if err := l.unreadable(); err != nil {
 		return nil, err
 	}
-	return &Loaded{Positions: l.positions, Plan: l.plan}, nil
+	return &Loaded{Positions: l.positions, Journals: l.journals, Plan: l.plan}, nil
 }
 
 // maxBroken bounds what is remembered of records that cannot be read.
@@ -81,6 +81,7 @@ type log struct {
 	partition int32
 	connector string
 	positions map[Key]Position
+	journals  map[JournalKey]Journal
 	plan      *Plan
 	// noted holds the last record of each key since the last settle: of a
 	// thousand records of a tablet only the last is worth parsing, which takes
@@ -99,7 +100,8 @@ type brokenRecord struct {
 func newLog(topic string, partition int32, connector string) *log {
 	return &log{
 		topic: topic, partition: partition, connector: connector,
-		positions: make(map[Key]Position), broken: make(map[string]brokenRecord), noted: make(map[string]*kgo.Record),
+		positions: make(map[Key]Position), journals: make(map[JournalKey]Journal), broken: make(map[string]brokenRecord),
+		noted: make(map[string]*kgo.Record),
 	}
 }
 
@@ -195,6 +197,9 @@ func (l *log) read(r *kgo.Record) (key Key, pos Position, mine bool, err error) 
 	}
 	if connector == l.connector && isPlanKey(rest) {
 		return key, pos, false, l.takePlan(r)
+	}
+	if connector == l.connector && isJournalKey(rest) {
+		return key, pos, false, l.takeJournal(r)
 	}
 	if connector != l.connector {
 		return key, pos, false, nil

@@ -69,6 +69,8 @@ func ParsePlan(value []byte) (Plan, error) {
 // Loaded is what a task finds in its partition.
 type Loaded struct {
 	Positions map[Key]Position
+	// Journals are rows that were published and have yet to be swept.
+	Journals map[JournalKey]Journal
 	// Plan is nil when none was ever stored.
 	Plan *Plan
 }

@@ -134,6 +134,49 @@ streaming.key:
 	}
 }
 
+func TestEverySweepKeyReachesItsField(t *testing.T) {
+	got, err := loadOrders(t, plainOrders+`
+mode: sweep
+where: due <= now()
+sweep.order.by: due, priority DESC
+sweep.batch.max.rows: 2
+sweep.action: update
+sweep.set: {status: DONE}
+sweep.interval.ms: 3
+sweep.max.rows.per.second: 4
+sweep.journal.max.rows: 5
+sweep.dry.run: true
+`, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := loadOrders(t, plainOrders, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want.Mode, want.Where = "sweep", "due <= now()"
+	want.SweepOrderBy, want.SweepBatchRows, want.SweepAction = []string{"due", "priority DESC"}, 2, "update"
+	want.SweepSet, want.SweepInterval, want.SweepRate = map[string]string{"status": "DONE"}, 3*time.Millisecond, 4
+	want.SweepJournalRows, want.SweepDryRun = 5, true
+	sameConfig(t, got, want)
+}
+
+func TestKeysOfTheOtherModeAreRefused(t *testing.T) {
+	for text, want := range map[string]string{
+		"sweep.set.a: b": "belongs to mode sweep",
+		"mode: sweep":    "where: is required in mode sweep",
+		"mode: sweep\nwhere: a > 1\nsweep.action: update": "sweep.set.*: is required with sweep.action: update",
+		"mode: sweep\nwhere: a > 1\nsweep.set.a: b":       "needs sweep.action: update",
+		"mode: sweep\nwhere: a > 1\nstreaming.key: [a]":   "streaming.key: belongs to mode offset",
+		"mode: sweep\nwhere: a > 1\nsweep.action: burn":   "sweep.action: \"burn\"",
+	} {
+		_, err := loadOrders(t, plainOrders+text+"\n", nil)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+}
+
 func TestEveryConnectorKeyReachesItsField(t *testing.T) {
 	got, err := loadOrders(t, `
 name: n
@@ -187,6 +230,7 @@ errors.retry.delay.max.ms: 10
 	}
 	sameConfig(t, got, connector.Config{
 		Name: "n", TasksMax: 2,
+		SweepAction: "delete", SweepBatchRows: 20_000, SweepJournalRows: 100_000, // see TestEverySweepKeyReachesItsField
 		KuduMasters: []string{"a:7051", "b:1", "[::1]:2", "[::1]:7051"}, KuduTable: "impala::d.t",
 		KuduOperationTimeout: 101 * time.Millisecond, KuduScanBatchBytes: 1025,
 		Mode: "offset", StreamingKey: []string{"k"}, PollInterval: 3 * time.Millisecond,
@@ -244,9 +288,8 @@ func TestValuesSayTheirUnit(t *testing.T) {
 		`kudu.scan.batch.bytes: 1MiB`:          `kudu.scan.batch.bytes: "1MiB" is not a whole number: the unit is bytes: write a plain number in 1024..8388608`,
 		`topic.creation.default.partitions: 0`: `topic.creation.default.partitions: "0" is out of range: write a number in -1 or 1..100000`,
 		`headers.enable: yes`:                  `headers.enable: "yes" is neither true nor false: write true or false`,
-		`mode: sweep`:                          `mode: this release does not have sweep mode: write offset`,
-		`mode: changelog`:                      `mode: this release does not have changelog mode: write offset`,
-		`mode: ""`:                             `mode: has no value: write offset, or leave the key out`,
+		`mode: changelog`:                      `mode: this release does not have changelog mode: write offset or sweep`,
+		`mode: ""`:                             `mode: has no value: write offset or sweep, or leave the key out`,
 		`value.converter: avro`:                `value.converter: this release does not have Avro: write json`,
 		`value.converter.schemas.enable: true`: `value.converter.schemas.enable: this release writes JSON without a schema in each record: write false, or leave the key out`,
 		`streaming.key: [a, b, a]`:             `streaming.key: "a" is there twice: remove one`,

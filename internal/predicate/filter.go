@@ -73,6 +73,15 @@ func (f *Filter) PushOnly(may func(*kudu.Column) bool) *Filter {
 // Bound of its own.
 func (f *Filter) UsesNow() bool { return f.usesNow }
 
+// Mentions reports whether the condition looks at the column.
+func (f *Filter) Mentions(column string) bool {
+	found := false
+	for _, c := range f.conjuncts {
+		eachAtom(c.node, func(a *atom) { found = found || a.col.Name == column })
+	}
+	return found
+}
+
 // String is the condition as it was understood, with NOT moved inward.
 func (f *Filter) String() string {
 	nodes := make([]node, len(f.conjuncts))

@@ -1,0 +1,314 @@
+package connector
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu/kudufake"
+	"github.com/kudu2kafka/kudu2kafka/offsets"
+)
+
+// atWrite has fn run when a sweep's write reaches its server, before it is
+// handled, the first time.
+func (b *sweepBench) atWrite(fn func() kudufake.Decision) {
+	var once sync.Once
+	b.kudu.Control("Write", func(*kudufake.Call) (d kudufake.Decision) {
+		once.Do(func() { d = fn() })
+		return d
+	})
+}
+
+func past() time.Time { return time.Now().Add(-time.Hour) }
+
+func (b *sweepBench) markedRecords() (n int) {
+	for _, r := range b.published() {
+		if r.changed {
+			n++
+		}
+	}
+	return n
+}
+
+func TestRowChangedInTheMomentOfItsSweepIsPublishedAnew(t *testing.T) {
+	b := newSweepBench(t, 1)
+	l := b.insert(past(), 1)
+	b.atWrite(func() kudufake.Decision {
+		if !b.update(l) {
+			t.Error("the row was swept before its sweep")
+		}
+		return kudufake.Decision{}
+	})
+	b.drain()
+	b.verify()
+	if got := b.published(); len(got) != 2 || got[0].changed || !got[1].changed {
+		t.Errorf("published %+v, want the row, and its last version with the header", got)
+	}
+}
+
+func TestRowChangedBeforeTheWorkerDiedBetweenSweepAndAuditIsPublishedAnew(t *testing.T) {
+	for name, trust := range map[string]time.Duration{"by the server's memory": 0, "by the history": time.Nanosecond} {
+		t.Run(name, func(t *testing.T) {
+			b := newSweepBench(t, 1)
+			b.trust = trust
+			l := b.insert(past(), 2)
+			b.add(30, past())
+			err := b.crash(func(kill func()) func() {
+				return b.kudu.Control("Write", func(c *kudufake.Call) kudufake.Decision {
+					for _, tablet := range b.table.Tablets() {
+						if tablet.ID == c.Tablet() && b.update(l) {
+							defer kill()
+							return kudufake.Decision{Drop: true} // carried out, and never answered
+						}
+					}
+					return kudufake.Decision{}
+				})
+			}, 10*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.drain()
+			b.verify()
+		})
+	}
+}
+
+func TestRowInsertedAnewUnderASweptKeyIsPublishedAgain(t *testing.T) {
+	b := newSweepBench(t, 1)
+	l := b.insert(past(), 1)
+	b.drain()
+	b.insert(l.due, 1)
+	b.drain()
+	b.verify()
+	if got := len(b.published()); got != 2 {
+		t.Errorf("%d records, want 2", got)
+	}
+}
+
+func TestRowInsertedAnewWhileItsFirstLifeIsInTheJournalIsNeitherLostNorSweptUnpublished(t *testing.T) {
+	for _, when := range []string{"before the look", "before the write"} {
+		t.Run(when, func(t *testing.T) {
+			b := newSweepBench(t, 1)
+			l := b.insert(past(), 1)
+			again := sync.OnceFunc(func() {
+				if b.remove(l) {
+					b.insert(l.due, 1)
+				}
+			})
+			if when == "before the write" {
+				b.atWrite(func() kudufake.Decision { again(); return kudufake.Decision{} })
+			} else {
+				var scans atomic.Int32
+				// Two of the passes over two tablets, each with the server's time
+				// first, are over with the first look of the sweeper.
+				b.kudu.Control("Scan", func(c *kudufake.Call) kudufake.Decision {
+					if c.Opens() && b.journals() > 0 && scans.Add(1) == 1 {
+						again()
+					}
+					return kudufake.Decision{}
+				})
+			}
+			b.drain()
+			b.verify()
+			if got := len(b.published()); got != 2 {
+				t.Errorf("%d records, want 2", got)
+			}
+		})
+	}
+}
+
+func TestJournalThatCannotBeSweptFailsTheTaskAndStays(t *testing.T) {
+	b := newSweepBench(t, 1)
+	b.add(10, past())
+	remove := b.kudu.Control("Write", func(*kudufake.Call) kudufake.Decision {
+		return kudufake.Decision{AppError: 21, AppStatus: 10, Text: "Not authorized"}
+	})
+	var counts SweepCounts
+	err := b.run(t.Context(), func(c SweepCounts) { counts.add(c) })
+	if err == nil || !fatal(err) || !strings.Contains(err.Error(), "grant") {
+		t.Errorf("the task ends with %v, want a fatal error that says what to do", err)
+	}
+	if counts.Failed == 0 || b.journals() == 0 {
+		t.Errorf("counts %+v, %d journals", counts, b.journals())
+	}
+	if err := b.run(t.Context(), nil); !fatal(err) {
+		t.Errorf("the next run ends with %v", err)
+	}
+	if got := len(b.published()); got != 10 {
+		t.Errorf("%d records, want 10: nothing is published while the journal can't be finished", got)
+	}
+	remove()
+	b.drain()
+	b.verify()
+}
+
+func TestJournalOfATableThatIsGoneFailsTheTask(t *testing.T) {
+	b := newSweepBench(t, 1)
+	b.add(4, past())
+	if err := b.crash(func(kill func()) func() {
+		return b.kudu.Control("Write", func(*kudufake.Call) kudufake.Decision {
+			defer kill()
+			return kudufake.Decision{CutBefore: true}
+		})
+	}, 10*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	b.kudu.DropTable("shop.queue")
+	if err := b.run(t.Context(), nil); !fatal(err) {
+		t.Errorf("without the table the task ends with %v", err)
+	}
+	if _, err := b.kudu.CreateTable(queueSpec()); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.run(t.Context(), nil); !fatal(err) || !strings.Contains(err.Error(), "another table") {
+		t.Errorf("with a new table of the name the task ends with %v", err)
+	}
+}
+
+func TestSweptRowsCanBeMarkedInsteadOfDeleted(t *testing.T) {
+	b := newSweepBench(t, 1)
+	b.cfg.SweepAction, b.cfg.SweepSet = sweepUpdate, map[string]string{"status": "DONE"}
+	l := b.insert(past(), 1)
+	b.add(100, past())
+	b.add(10, time.Now().Add(time.Hour))
+	b.atWrite(func() kudufake.Decision { b.update(l); return kudufake.Decision{} })
+	b.drain()
+	if got, marked := len(b.published()), b.markedRecords(); got != 101+marked || marked > 1 {
+		t.Errorf("%d records, %d of them anew, want 101 and at most 1", got, marked)
+	}
+	if got := len(b.rowsLeft("")); got != 111 {
+		t.Errorf("%d rows are there, want 111", got)
+	}
+}
+
+func TestSettingThatLeavesRowsMatchingIsRefused(t *testing.T) {
+	b := newSweepBench(t, 1)
+	b.cfg.SweepAction, b.cfg.SweepSet = sweepUpdate, map[string]string{"payload": "DONE"}
+	if err := b.run(t.Context(), nil); !fatal(err) || !strings.Contains(err.Error(), "sweep.set") {
+		t.Errorf("the task ends with %v", err)
+	}
+}
+
+func TestWithoutSweepingEachPassPublishesAnew(t *testing.T) {
+	b := newSweepBench(t, 1)
+	b.cfg.SweepAction = sweepNone
+	b.add(6, past())
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- b.run(ctx, nil) }()
+	for len(b.published()) < 18 {
+		time.Sleep(time.Millisecond)
+	}
+	cancel(errRevoked)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if b.journals() != 0 || len(b.rowsLeft("")) != 6 || b.kudu.Calls("Write") != 0 {
+		t.Errorf("%d journals, %d rows, %d writes", b.journals(), len(b.rowsLeft("")), b.kudu.Calls("Write"))
+	}
+}
+
+func TestDryRunTouchesNothing(t *testing.T) {
+	b := newSweepBench(t, 1)
+	b.cfg.SweepDryRun = true
+	b.add(6, past())
+	ctx, cancel := context.WithCancelCause(t.Context())
+	b.kudu.Control("Scan", func(c *kudufake.Call) kudufake.Decision {
+		if c.N > 12 {
+			cancel(errRevoked)
+		}
+		return kudufake.Decision{}
+	})
+	if err := b.run(ctx, nil); err != nil {
+		t.Error(err)
+	}
+	if len(b.published()) != 0 || b.kudu.Calls("Write") != 0 || len(b.rowsLeft("")) != 6 {
+		t.Errorf("%d records, %d writes, %d rows", len(b.published()), b.kudu.Calls("Write"), len(b.rowsLeft("")))
+	}
+}
+
+func TestLargePassIsJournalledInRecordsOfBoundedSize(t *testing.T) {
+	b := newSweepBench(t, 1)
+	b.cfg.SweepBatchRows = 10_000
+	b.add(9000, past())
+	b.drain()
+	b.verify()
+	journals, rows := 0, 0
+	for _, r := range b.consumeAll(offsetsTopic) {
+		if len(r.Value) > 2*journalChunkBytes {
+			t.Errorf("a record of %d bytes", len(r.Value))
+		}
+		if _, err := offsets.ParseJournalKey(r.Key); err == nil && r.Value != nil {
+			j, err := offsets.ParseJournal(r.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			journals, rows = journals+1, rows+len(j.Rows)
+		}
+	}
+	if journals < 5 || rows != 9000 {
+		t.Errorf("%d journals with %d rows", journals, rows)
+	}
+}
+
+func TestOutcomesOfASweepAreCounted(t *testing.T) {
+	b := newSweepBench(t, 1)
+	changed, gone := b.insert(past(), 1), b.insert(past(), 2)
+	b.add(50, past())
+	var mu sync.Mutex
+	var counts SweepCounts
+	held := make(chan struct{})
+	b.cfg.SweepInterval = 300 * time.Millisecond // time to change rows in
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- b.run(ctx, func(c SweepCounts) {
+			mu.Lock()
+			defer mu.Unlock()
+			counts.add(c)
+			if counts.Swept == 51 {
+				select {
+				case <-held:
+				default:
+					close(held)
+				}
+			}
+		})
+	}()
+	for b.journals() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	for len(b.published()) < 52 {
+		time.Sleep(time.Millisecond)
+	}
+	b.update(changed)
+	b.remove(gone)
+	select {
+	case <-held:
+	case <-time.After(20 * time.Second):
+		t.Error("the rows were not swept")
+	}
+	cancel(errRevoked)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if want := (SweepCounts{Swept: 51, Gone: 1, Changed: 1}); counts != want {
+		t.Errorf("counted %+v, want %+v", counts, want)
+	}
+	b.verify()
+}
+
+func TestOffsetModeDoesNotLeaveAJournalUnfinished(t *testing.T) {
+	loaded := &offsets.Loaded{Journals: map[offsets.JournalKey]offsets.Journal{{ID: "a"}: {}}}
+	if err := noJournals(loaded); !fatal(err) {
+		t.Errorf("%v", err)
+	}
+	if err := noJournals(&offsets.Loaded{}); err != nil {
+		t.Error(err)
+	}
+}

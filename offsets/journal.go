@@ -1,0 +1,226 @@
+package offsets
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Journal is a number of rows of one tablet that were published and have yet to
+// be swept. It is stored in the transaction that published them, and deleted by
+// a tombstone in one that began after they were swept and audited (I8).
+type Journal struct {
+	TableID string
+	// Snapshot is the hybrid timestamp that the rows were read at.
+	Snapshot uint64
+	// Action is sweep.action: delete or update.
+	Action string
+	// Request is the id of the write that sweeps the rows. Sent again, it tells
+	// how the first attempt ended.
+	Request Request
+	// Columns are those that the digests are made of, in their order.
+	Columns []string
+	Rows    []JournalRow
+}
+
+// Request is the id of a write to Kudu.
+type Request struct {
+	Client string
+	Seq    int64
+}
+
+// JournalRow is one published row.
+type JournalRow struct {
+	// PrimaryKey is a JSON object of the primary key.
+	PrimaryKey json.RawMessage
+	// Digest tells the row that was published from a changed one.
+	Digest string
+}
+
+// JournalKey says which journal a record holds.
+type JournalKey struct {
+	Connector, Table, Tablet string
+	// ID tells the journals of a tablet apart.
+	ID string
+}
+
+// journalVersion is the layout that Journal is written in (I7).
+const journalVersion = 1
+
+type journalV1 struct {
+	Version  int       `json:"version"`
+	TableID  string    `json:"table_id"`
+	Snapshot uint64    `json:"snapshot,string"`
+	Action   string    `json:"action"`
+	Request  requestV1 `json:"request"`
+	Columns  []string  `json:"columns"`
+	Rows     []rowV1   `json:"rows"`
+}
+
+type requestV1 struct {
+	Client string `json:"client"`
+	Seq    int64  `json:"seq"`
+}
+
+type rowV1 struct {
+	PrimaryKey json.RawMessage `json:"primary_key"`
+	Digest     string          `json:"digest"`
+}
+
+// AppendJSON appends the stored form of k.
+func (k JournalKey) AppendJSON(b []byte) ([]byte, error) {
+	for _, s := range []string{k.Connector, k.Table, k.Tablet, k.ID} {
+		if s == "" || !utf8.ValidString(s) {
+			return b, fmt.Errorf("encoding journal key %+v: connector, table, tablet and journal must be text that is not empty", k)
+		}
+	}
+	return appendJSON(b, []any{k.Connector, struct {
+		Table   string `json:"table"`
+		Tablet  string `json:"tablet"`
+		Journal string `json:"journal"`
+	}{k.Table, k.Tablet, k.ID}})
+}
+
+// AppendJSON appends the stored form of j.
+func (j Journal) AppendJSON(b []byte) ([]byte, error) {
+	v := journalV1{
+		Version: journalVersion, TableID: j.TableID, Snapshot: j.Snapshot, Action: j.Action,
+		Request: requestV1(j.Request), Columns: j.Columns, Rows: make([]rowV1, len(j.Rows)),
+	}
+	for i, r := range j.Rows {
+		v.Rows[i] = rowV1(r)
+	}
+	out, err := appendJSON(b, v)
+	if err != nil {
+		return b, fmt.Errorf("encoding a journal: %w", err)
+	}
+	return out, nil
+}
+
+// ParseJournalKey reads the stored form of a key, in exactly the spelling that
+// AppendJSON gives it.
+func ParseJournalKey(b []byte) (JournalKey, error) {
+	connector, rest, err := keyOwner(b)
+	if err != nil {
+		return JournalKey{}, err
+	}
+	members, err := readObject(rest)
+	if err != nil {
+		return JournalKey{}, fmt.Errorf("the key's second element: %w", err)
+	}
+	k := JournalKey{Connector: connector}
+	for name, value := range members {
+		var to *string
+		switch name {
+		case "table":
+			to = &k.Table
+		case "tablet":
+			to = &k.Tablet
+		case "journal":
+			to = &k.ID
+		default:
+			return JournalKey{}, fmt.Errorf("the key has an unknown member %q", name)
+		}
+		if err := readString(value, to); err != nil {
+			return JournalKey{}, fmt.Errorf("the key's member %q: %w", name, err)
+		}
+	}
+	canonical, err := k.AppendJSON(nil)
+	if err != nil {
+		return JournalKey{}, err
+	}
+	if !bytes.Equal(canonical, b) {
+		return JournalKey{}, fmt.Errorf("the key must be spelled exactly %s", canonical)
+	}
+	return k, nil
+}
+
+// ParseJournal reads the stored form of a journal, of any release. What it
+// doesn't know is an error: rows would be swept by half-understood orders.
+func ParseJournal(b []byte) (Journal, error) {
+	members, err := readObject(b)
+	if err != nil {
+		return Journal{}, fmt.Errorf("the journal: %w", err)
+	}
+	if version := members["version"]; string(version) != strconv.Itoa(journalVersion) {
+		return Journal{}, fmt.Errorf("the journal has version %s, this release reads version %d: upgrade kudu2kafka", version, journalVersion)
+	}
+	var v journalV1
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&v); err != nil {
+		return Journal{}, fmt.Errorf("the journal: %w", err)
+	}
+	switch {
+	case v.TableID == "" || v.Snapshot == 0 || v.Request.Client == "" || len(v.Columns) == 0:
+		return Journal{}, errors.New("the journal lacks a table_id, snapshot, request or columns")
+	case v.Action != "delete" && v.Action != "update":
+		return Journal{}, fmt.Errorf("the journal's action %q is neither delete nor update", v.Action)
+	}
+	j := Journal{
+		TableID: v.TableID, Snapshot: v.Snapshot, Action: v.Action, Request: Request(v.Request), Columns: v.Columns,
+		Rows: make([]JournalRow, len(v.Rows)),
+	}
+	for i, r := range v.Rows {
+		if len(r.PrimaryKey) == 0 || r.Digest == "" {
+			return Journal{}, fmt.Errorf("the journal's row %d lacks its primary_key or digest", i)
+		}
+		j.Rows[i] = JournalRow(r)
+	}
+	return j, nil
+}
+
+// JournalRecord returns the record that stores a journal, to be produced in the
+// transaction of its rows (I1).
+func JournalRecord(topic string, partition int32, key JournalKey, j Journal) (*kgo.Record, error) {
+	k, err := key.AppendJSON(nil)
+	if err != nil {
+		return nil, err
+	}
+	v, err := j.AppendJSON(nil)
+	if err != nil {
+		return nil, err
+	}
+	return &kgo.Record{Topic: topic, Partition: partition, Key: k, Value: v}, nil
+}
+
+// JournalTombstone returns the record that deletes a journal.
+func JournalTombstone(topic string, partition int32, key JournalKey) (*kgo.Record, error) {
+	k, err := key.AppendJSON(nil)
+	if err != nil {
+		return nil, err
+	}
+	return &kgo.Record{Topic: topic, Partition: partition, Key: k}, nil
+}
+
+// isJournalKey reports whether the second element of a key is a journal's.
+func isJournalKey(rest json.RawMessage) bool {
+	var members map[string]json.RawMessage
+	return json.Unmarshal(rest, &members) == nil && members["journal"] != nil
+}
+
+// takeJournal notes a journal, or that it was deleted.
+func (l *log) takeJournal(r *kgo.Record) error {
+	key, err := ParseJournalKey(r.Key)
+	if err != nil {
+		return err
+	}
+	if r.Value == nil {
+		delete(l.journals, key)
+		delete(l.broken, string(r.Key))
+		return nil
+	}
+	delete(l.journals, key)
+	j, err := ParseJournal(r.Value)
+	if err != nil {
+		return err
+	}
+	l.journals[key] = j
+	delete(l.broken, string(r.Key))
+	return nil
+}
