@@ -235,7 +235,7 @@ func (e *elsewhere) learn(tb testing.TB) {
 				break
 			}
 			for i := range rows.NumRows() {
-				if id := string(o.appendPrimary(nil, rows, i)); e.rows[id] == nil {
+				if id := string(o.primaryKey(rows, i)); e.rows[id] == nil {
 					r := valuesOf(o, rows, i)
 					r.insert, r.tablet = e.inserts, tablet.ID
 					e.rows[id] = r
@@ -335,8 +335,8 @@ func (e *elsewhere) poll(tb testing.TB, tablet string, left int) (rows int, more
 			}
 			left--
 			row := b.row(i)
-			id := string(e.reading.plan.order.appendPrimary(nil, b.rows, row))
-			known := e.rows[id]
+			key := e.reading.plan.order.primaryKey(b.rows, row)
+			known := e.rows[string(key)]
 			if known == nil {
 				e.problem("row %v is published, which the table doesn't have", b.rows.Values(row))
 				continue
@@ -351,11 +351,11 @@ func (e *elsewhere) poll(tb testing.TB, tablet string, left int) (rows int, more
 			open = append(open, known)
 			rows++
 			if e.dice.IntN(5) == 0 {
-				b.last(row, func(r *tabletReader, row int) { points[r.id] = b.pointAt(row) })
+				b.last(row, func(r *tabletReader, row int) { points[r.string(key)] = b.pointAt(row) })
 				commit(points)
 			}
 		}
-		b.last(b.rows.NumRows()-1, func(r *tabletReader, row int) { points[r.id] = b.pointAt(row) })
+		b.last(b.rows.NumRows()-1, func(r *tabletReader, row int) { points[r.string(key)] = b.pointAt(row) })
 		commit(points)
 		return true
 	})

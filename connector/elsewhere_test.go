@@ -228,7 +228,7 @@ func TestRowsOfAllTabletsAreSortedTogether(t *testing.T) {
 			if last != nil && last.compare(row) >= 0 {
 				t.Fatalf("%v behind %v", row.streaming, last.streaming)
 			}
-			if known := e.rows[string(e.reading.plan.order.appendPrimary(nil, b.rows, i))]; known.tablet != b.tablet(i).id {
+			if known := e.rows[string(e.reading.plan.order.primaryKey(b.rows, i))]; known.tablet != b.tablet(i).id {
 				t.Fatalf("a row of tablet %s is said to be of %s", known.tablet, b.tablet(i).id)
 			}
 			last = row

@@ -207,6 +207,7 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func(), w *waits
 		i.board.setTask(id, Completed, nil)
 		logger.Info("task completed: everything before offset.stop is published")
 	}
+	i.board.set(Running, nil) // whatever the group had to report is over
 	i.board.setTask(id, Running, nil)
 	return t.loop(ctx)
 }

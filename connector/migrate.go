@@ -9,6 +9,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
+	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
 )
 
@@ -30,20 +31,46 @@ import (
 // still run with the old configuration keep what they are assigned, idle, and
 // say why; restart them with the new one.
 
-// plan is what this worker's configuration asks for.
-func (i *instance) plan() offsets.Plan {
-	return offsets.Plan{Tasks: i.cfg.TasksMax, OrderScope: i.cfg.OrderScope, Ready: true}
+// plan is what this worker's configuration asks for, of the table that has its
+// name now.
+func (i *instance) plan(ctx context.Context) (offsets.Plan, *kudu.Table, error) {
+	state, err := i.catalog.get(ctx)
+	if err != nil {
+		return offsets.Plan{}, nil, err
+	}
+	return offsets.Plan{
+		Table: i.cfg.KuduTable, TableID: state.table.ID(), Tasks: i.cfg.TasksMax, OrderScope: i.cfg.OrderScope, Ready: true,
+	}, state.table, nil
+}
+
+// comparePlan reports whether what is stored is what this worker wants. A table
+// that was made anew under its name is fatal: its rows must not join those of
+// the one that was dropped, whatever tasks have positions.
+func comparePlan(stored *offsets.Plan, want offsets.Plan, table *kudu.Table) (same bool, err error) {
+	if stored == nil {
+		return false, nil
+	}
+	if stored.Table == want.Table && stored.TableID != want.TableID {
+		return false, anotherTable(table, stored.TableID)
+	}
+	return *stored == want, nil
 }
 
 // checkPlan lets a task run only under the plan of its worker's configuration.
 // A plan of this configuration that isn't ready is what a migration left that
 // was cut short, so it is done again.
 func (i *instance) checkPlan(ctx context.Context, task int32, stored *offsets.Plan) error {
-	want := i.plan()
+	want, table, err := i.plan(ctx)
+	if err != nil {
+		return err
+	}
+	if same, err := comparePlan(stored, want, table); same || err != nil {
+		return err
+	}
+	unready := want
+	unready.Ready = false
 	switch {
-	case stored != nil && *stored == want:
-		return nil
-	case stored == nil || !stored.Ready && stored.Tasks == want.Tasks && stored.OrderScope == want.OrderScope:
+	case stored == nil || *stored == unready:
 		i.migrating.Lock()
 		defer i.migrating.Unlock()
 		// Another task may have done it while this one waited.
@@ -60,22 +87,26 @@ func (i *instance) checkPlan(ctx context.Context, task int32, stored *offsets.Pl
 	case !stored.Ready:
 		return fmt.Errorf("positions are being moved for tasks.max %d, order.scope %s", stored.Tasks, stored.OrderScope)
 	}
-	return fmt.Errorf("the connector runs with tasks.max %d and order.scope %s since another worker was started so; this worker has %d and %s: restart it with the same configuration",
-		stored.Tasks, stored.OrderScope, want.Tasks, want.OrderScope)
+	return fmt.Errorf("the connector runs on table %q with tasks.max %d and order.scope %s since another worker was started so; this worker has %q, %d and %s: restart it with the same configuration",
+		stored.Table, stored.Tasks, stored.OrderScope, want.Table, want.Tasks, want.OrderScope)
 }
 
 // adoptPlan makes this worker's plan the connector's.
 func (i *instance) adoptPlan(ctx context.Context) error {
+	want, table, err := i.plan(ctx)
+	if err != nil {
+		return err
+	}
 	plan, err := offsets.LoadPlan(ctx, i.kafka.ClientOpts(), i.cfg.OffsetsTopic(i.worker.GroupID), 0, i.cfg.Name)
 	if err != nil {
 		return kafka.Classify(err)
 	}
-	if plan != nil && *plan == i.plan() {
-		return nil
+	if same, err := comparePlan(plan, want, table); same || err != nil {
+		return err
 	}
 	if plan != nil {
-		i.logger.Info("moving positions", "from_tasks", plan.Tasks, "from_scope", plan.OrderScope,
-			"to_tasks", i.cfg.TasksMax, "to_scope", i.cfg.OrderScope)
+		i.logger.Info("moving positions", "from_table", plan.Table, "from_tasks", plan.Tasks, "from_scope", plan.OrderScope,
+			"to_table", want.Table, "to_tasks", want.Tasks, "to_scope", want.OrderScope)
 	}
 	return i.migrate(ctx, plan)
 }
@@ -107,7 +138,11 @@ func (i *instance) migrate(ctx context.Context, from *offsets.Plan) error {
 	}
 	defer p.close()
 
-	announced := i.plan()
+	want, _, err := i.plan(ctx)
+	if err != nil {
+		return err
+	}
+	announced := want
 	announced.Ready = false
 	records, err := i.planRecords(partitions, announced)
 	if err != nil {
@@ -125,7 +160,7 @@ func (i *instance) migrate(ctx context.Context, from *offsets.Plan) error {
 	if err != nil {
 		return err
 	}
-	ready, err := i.planRecords(partitions, i.plan())
+	ready, err := i.planRecords(partitions, want)
 	if err != nil {
 		return err
 	}

@@ -92,9 +92,9 @@ func (o *order) appendKey(dst []byte, rows *kudu.RowBatch, row int) []byte {
 	return kudu.AppendKey(dst, rows, o.places, row)
 }
 
-// appendPrimary appends a row's encoded primary key.
-func (o *order) appendPrimary(dst []byte, rows *kudu.RowBatch, row int) []byte {
-	return kudu.AppendKey(dst, rows, o.places[len(o.places)-len(o.primary):], row)
+// primaryKey is a row's encoded primary key.
+func (o *order) primaryKey(rows *kudu.RowBatch, row int) []byte {
+	return kudu.AppendKey(nil, rows, o.places[len(o.places)-len(o.primary):], row)
 }
 
 // split gives the values of the streaming key and of the primary key.

@@ -46,6 +46,7 @@ func (p *prefixPoller) round(ctx context.Context, r *tabletReader, emit func(*ba
 	}
 	where, err := p.pass(ctx, r.id)
 	if err != nil {
+		r.complete = whole && errors.Is(err, errNothingPasses) && !p.plan.filter.UsesNow()
 		return false, ignoreNothing(err)
 	}
 	bounds := kudu.ScanOptions{From: r.from, After: r.hwm, To: upper, Predicates: pushed(where)}

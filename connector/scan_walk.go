@@ -151,7 +151,7 @@ func (p *walkPoller) stretch(ctx context.Context, r *tabletReader, began time.Ti
 				next.greatest = bytes.Clone(key)
 			}
 		}
-		next.after = p.plan.order.appendPrimary(nil, rows, rows.NumRows()-1)
+		next.after = p.plan.order.primaryKey(rows, rows.NumRows()-1)
 		if len(b.keep) > 0 {
 			b.walk = &walkBatch{start: *w, at: *w, keep: b.keep}
 			if !emit(b) {
@@ -205,7 +205,7 @@ func (wb *walkBatch) pointAt(o *order, rows *kudu.RowBatch, row int) point {
 			wb.at.greatest = key
 		}
 	}
-	wb.at.after = o.appendPrimary(nil, rows, row)
+	wb.at.after = o.primaryKey(rows, row)
 	w := wb.at
 	return point{key: w.base, snapshot: w.snapshot, walk: &w}
 }

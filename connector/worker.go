@@ -113,7 +113,7 @@ func (w *Worker) checkKafka(ctx context.Context) []Fault {
 	client, err := kgo.NewClient(kafkaOptions(w.cfg, w.logger).ClientOpts()...)
 	if err == nil {
 		defer client.Close()
-		_, err = kadm.NewClient(client).BrokerMetadata(ctx)
+		err = awaitKafka(ctx, kadm.NewClient(client))
 	}
 	if err != nil {
 		return []Fault{{
@@ -130,6 +130,22 @@ func (w *Worker) checkKafka(ctx context.Context) []Fault {
 			"transaction.version", version)
 	}
 	return nil
+}
+
+// brokerPatience is how long a worker that starts waits for a broker that can't
+// be reached: one that restarts is away for some seconds, and isn't a mistake in
+// the configuration.
+const brokerPatience = 8 * time.Second
+
+// awaitKafka asks for the cluster's brokers until an answer comes.
+func awaitKafka(ctx context.Context, adm *kadm.Client) error {
+	deadline := time.Now().Add(brokerPatience)
+	for {
+		_, err := adm.BrokerMetadata(ctx)
+		if err == nil || errors.Is(kafka.Classify(err), kafka.ErrPermanent) || time.Now().After(deadline) || pause(ctx, 250*time.Millisecond) != nil {
+			return err
+		}
+	}
 }
 
 // check opens the table and compares it with the configuration.

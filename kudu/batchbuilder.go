@@ -132,7 +132,7 @@ func (b *BatchBuilder) Batch() *RowBatch {
 
 // Reset drops all rows and keeps the memory.
 func (b *BatchBuilder) Reset() {
-	b.rows = 0
+	b.rows, b.deleted = 0, nil
 	for i := range b.cols {
 		v := &b.cols[i]
 		v.varlen = v.varlen[:0]

@@ -17,6 +17,10 @@ import (
 // the configuration asks for another plan, the positions are moved first; until
 // then Ready is false, and no task may run.
 type Plan struct {
+	// Table is the table's name, and TableID the id that it had: a later table of
+	// the same name is another table.
+	Table   string `json:"table"`
+	TableID string `json:"table_id"`
 	// Tasks is tasks.max.
 	Tasks int `json:"tasks"`
 	// OrderScope is order.scope: tablet or table.

@@ -7,12 +7,12 @@ import (
 )
 
 func TestPlanRoundTripsAndNoPositionIsMistakenForIt(t *testing.T) {
-	want := Plan{Tasks: 4, OrderScope: "tablet", Ready: true}
+	want := Plan{Table: "t", TableID: "i", Tasks: 4, OrderScope: "tablet", Ready: true}
 	r, err := PlanRecord("o", 0, "c", want)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(r.Key) != `["c",{"plan":"tasks"}]` || string(r.Value) != `{"version":1,"tasks":4,"order_scope":"tablet","ready":true}` {
+	if string(r.Key) != `["c",{"plan":"tasks"}]` || string(r.Value) != `{"version":1,"table":"t","table_id":"i","tasks":4,"order_scope":"tablet","ready":true}` {
 		t.Errorf("stored as %s %s", r.Key, r.Value)
 	}
 	got, err := ParsePlan(r.Value)

@@ -28,8 +28,8 @@ const (
 	openPatience = 10 * time.Second
 )
 
-// ErrOpenTransaction: a transaction that is open in the partition holds the
-// reader up, since its producer is slow or has died. Fencing that producer ends
+// ErrOpenTransaction says that a transaction that is open in the partition holds
+// the reader up, since its producer is slow or has died. Fencing that producer ends
 // it; else it ends by its timeout.
 var ErrOpenTransaction = errors.New("a transaction is open")
 

@@ -35,6 +35,7 @@ func createTemp(dir string) (tempFile, error) {
 	if err != nil {
 		return nil, err
 	}
+	//nolint:gosec // G703: the name is the one that CreateTemp has just made
 	if err := os.Remove(f.Name()); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return named{f}, nil
 	}
