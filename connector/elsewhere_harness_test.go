@@ -351,11 +351,11 @@ func (e *elsewhere) poll(tb testing.TB, tablet string, left int) (rows int, more
 			open = append(open, known)
 			rows++
 			if e.dice.IntN(5) == 0 {
-				b.last(row, func(r *tabletReader, row int) { points[r.string(key)] = b.pointAt(row) })
+				b.last(row, func(r *tabletReader, row int) { points[r.id] = b.pointAt(row) })
 				commit(points)
 			}
 		}
-		b.last(b.rows.NumRows()-1, func(r *tabletReader, row int) { points[r.string(key)] = b.pointAt(row) })
+		b.last(b.rows.NumRows()-1, func(r *tabletReader, row int) { points[r.id] = b.pointAt(row) })
 		commit(points)
 		return true
 	})
