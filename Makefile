@@ -40,11 +40,11 @@ demo: build ## show rows going from Kudu to Kafka, on servers of its own (DEMO_S
 .PHONY: test
 test: check-format ## all tests; with K2K_REQUIRE_SERVERS=1 a missing server is a failure
 	$(GO) vet $(PKGS)
-	$(GOTEST) -timeout 20m $(TESTFLAGS) $(PKGS)
+	$(GOTEST) -timeout 40m $(TESTFLAGS) $(PKGS)
 
 .PHONY: race
 race: ## all tests with the race detector (needs a C compiler)
-	$(GOTEST) -race -timeout 40m $(TESTFLAGS) $(PKGS)
+	$(GOTEST) -race -timeout 80m $(TESTFLAGS) $(PKGS)
 
 .PHONY: check-format
 check-format:

@@ -134,7 +134,7 @@ func TestValidateFindsWhatFieldsHold(t *testing.T) {
 		`topic: "a b" has ' ', which topic names cannot have: ` + topicRemedy:                            func(c *Config) { c.Topic = "a b" },
 		`topic: ".." is not a legal topic name: ` + topicRemedy:                                          func(c *Config) { c.Topic = ".." },
 		`topic.prefix: cannot be given together with topic: keep one of the two`:                         func(c *Config) { c.TopicPrefix = "p" },
-		`mode: this release does not have changelog mode: write offset`:                                  func(c *Config) { c.Mode = "changelog" },
+		`mode: this release does not have changelog mode: write offset or sweep`:                         func(c *Config) { c.Mode = "changelog" },
 		`kudu.masters: "m" is not host:port: write it as 10.0.0.1:9092, name.example:9092 or [::1]:9092`: func(c *Config) { c.KuduMasters = []string{"m"} },
 		`kudu.table: "a\x00" is not text: write valid UTF-8 without zero bytes`:                          func(c *Config) { c.KuduTable = "a\x00" },
 		`decimal.handling.mode: "exact" is not a value it takes: write string, precise or double`:        func(c *Config) { c.DecimalHandlingMode = "exact" },
