@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"regexp"
 	"slices"
 	"testing"
 	"time"
@@ -238,90 +236,4 @@ func TestRowsADeposedLeaderDoesNotShowAreNotLost(t *testing.T) {
 	s.awaitRows(t, j.topic, rows, 30*time.Second)
 	w.stop()
 	t.Logf("%d rows were late", s.lateOnce(t, j.topic, rows))
-}
-
-// What a repair costs, for the documents: run with K2K_MEASURE=1 -v.
-func TestMeasureRepair(t *testing.T) {
-	if os.Getenv("K2K_MEASURE") == "" {
-		t.Skip("a measurement: set K2K_MEASURE=1")
-	}
-	s := newStack(t)
-	j := newLateJob(t, 1)
-	j.worker["log.level"] = "trace"
-	j.connector["poll.interval.max.ms"] = "50"
-	j.connector["late.rows.interval.ms"] = "1000"
-	if err := s.tool.CreateTable(t.Context(), lateTable(j.table, 4, 1)); err != nil {
-		t.Fatal(err)
-	}
-	client, err := kudu.New(kudu.Config{Masters: s.kudu.Masters()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = client.Close() }()
-	table, err := client.OpenTable(t.Context(), j.table)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const total = 2_000_000 // even ids
-	write := func(kind kudu.OpKind, n int, id func(i int) int64) {
-		t.Helper()
-		session := table.NewSession(kudu.SessionOptions{})
-		for i := range n {
-			row := table.NewRow()
-			row.Set("id", id(i))
-			row.Set("v", "some text of the usual length")
-			if err := session.Apply(t.Context(), kind, row); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, err := session.Flush(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		if err := session.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	began := time.Now()
-	write(kudu.OpInsert, total, func(i int) int64 { return int64(2 * i) })
-	t.Logf("%d rows written in %v", total, time.Since(began))
-	w := s.start(t, j, "worker")
-	s.awaitRecords(t, j.topic, total, 5*time.Minute)
-	took := regexp.MustCompile(`late rows repaired:.* took=(\S+)`)
-	show := func(what string, from int64, n int) {
-		t.Helper()
-		var all []string
-		eventually(t, time.Minute, "repairs", func() bool {
-			text, err := os.ReadFile(w.log)
-			if err != nil {
-				t.Fatal(err)
-			}
-			all = all[:0]
-			for _, m := range took.FindAllStringSubmatch(string(text[from:]), -1) {
-				all = append(all, m[1])
-			}
-			return len(all) >= n
-		})
-		var times []time.Duration
-		for _, text := range all {
-			d, err := time.ParseDuration(text)
-			if err != nil {
-				t.Fatal(err)
-			}
-			times = append(times, d.Round(time.Millisecond))
-		}
-		slices.Sort(times)
-		t.Logf("%s, a tablet of %d rows: median %v, of %v", what, total/4, times[len(times)/2], times)
-	}
-	show("right after they were written", w.LogSize(), 8)
-	time.Sleep(20 * time.Second) // Kudu flushes and compacts
-	show("nothing changed", w.LogSize(), 24)
-	for _, n := range []int{100, 10_000} {
-		from := w.LogSize()
-		write(kudu.OpUpdate, n, func(int) int64 { return 2 * rand.Int64N(total) })
-		show(fmt.Sprintf("%d updates", n), from, 4)
-		from = w.LogSize()
-		write(kudu.OpInsertIgnore, n, func(int) int64 { return 2*rand.Int64N(total) + 1 })
-		show(fmt.Sprintf("%d late rows", n), from, 4)
-	}
-	w.stop()
 }
