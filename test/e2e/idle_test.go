@@ -48,8 +48,8 @@ func TestIdleConnectorCostsLittleAndOpensNoTransaction(t *testing.T) {
 			}
 		}
 	}
-	if len(states) != 4 {
-		t.Fatalf("saw the transactional ids %v, want those of 4 tasks", states)
+	if len(states) != 5 {
+		t.Fatalf("saw the transactional ids %v, want those of 4 tasks and of the plan", states)
 	}
 	share := (cpuTime(t, w.Pid()) - before).Seconds() / time.Since(began).Seconds()
 	t.Logf("idle: %.2f %% of a core", 100*share)

@@ -156,7 +156,9 @@ func TestTableChangesAreFollowedWithoutARestart(t *testing.T) {
 	// Also after a restart.
 	w = s.start(t, j, "worker3")
 	w.awaitLine("belong to another table", 30*time.Second)
-	w.stop()
+	if code, err := w.Wait(t.Context()); err != nil || code != 1 {
+		t.Errorf("the worker whose only connector can't start exited with code %d: %v", code, err)
+	}
 	if n := len(s.consume(t, j.topic)); n != 141 {
 		t.Errorf("%d records at the end, want 141: rows of the new table were mixed in", n)
 	}
