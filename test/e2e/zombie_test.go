@@ -63,6 +63,11 @@ func TestZombieIsFencedWhenItWakesUp(t *testing.T) {
 	dice := newDice(t)
 	zombies := 0
 	for round := 0; zombies < 4 && round < 10; round++ {
+		// Only when each has its tasks, and its log says so, is a task that begins
+		// on the other worker one that was taken over.
+		eventually(t, 30*time.Second, "the workers have two tasks each", func() bool {
+			return len(workers[0].phases()) == 2 && len(workers[1].phases()) == 2
+		})
 		n := dice.IntN(2)
 		zombie, other := workers[n], workers[1-n]
 		seen := other.LogSize()
