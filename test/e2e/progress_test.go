@@ -83,7 +83,7 @@ func (w *worker) phases() map[string]phase {
 	for line := range strings.Lines(string(text)) {
 		task, p, ok := phaseLine(strings.TrimSuffix(line, "\n"))
 		switch {
-		case !ok:
+		case !ok, task == "plan": // the migration has a transactional id too, and is no task
 		case p == absent:
 			delete(now, task)
 		default:
