@@ -81,10 +81,7 @@ func (k *keyReader) read(ctx context.Context, e *sweepEntry, rows []int, snapsho
 	if len(rows) == 0 {
 		return states, 0, nil
 	}
-	opts, err := k.options(e, rows, snapshot)
-	if err != nil {
-		return nil, 0, err
-	}
+	opts := k.options(e, rows, snapshot)
 	sc, err := k.table.Scan(e.key.Tablet, opts)
 	if err != nil {
 		return nil, 0, err
@@ -125,7 +122,7 @@ func (k *keyReader) read(ctx context.Context, e *sweepEntry, rows []int, snapsho
 
 // options narrow a scan to the rows: by the range of the primary key, and by
 // the values of the key column that tells most of them apart.
-func (k *keyReader) options(e *sweepEntry, rows []int, snapshot kudu.Timestamp) (kudu.ScanOptions, error) {
+func (k *keyReader) options(e *sweepEntry, rows []int, snapshot kudu.Timestamp) kudu.ScanOptions {
 	opts := kudu.ScanOptions{Columns: k.plan.columns, Ordered: true, Snapshot: snapshot, BatchBytes: k.batchBytes}
 	first, last := rows[0], rows[0]
 	for _, i := range rows {
@@ -155,7 +152,7 @@ func (k *keyReader) options(e *sweepEntry, rows []int, snapshot kudu.Timestamp) 
 	if best > 0 {
 		opts.Predicates = append(opts.Predicates, kudu.LessEqual(keys[0].Name, e.rows[last].values[0]))
 	}
-	return opts, nil
+	return opts
 }
 
 // marked reports whether the row has the values of sweep.set.

@@ -238,7 +238,6 @@ type sweepRecord struct {
 	Due     string `json:"due"`
 	Payload string `json:"payload"`
 	changed bool
-	tablet  string
 }
 
 // published reads the topic with read_committed.

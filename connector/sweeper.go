@@ -306,7 +306,7 @@ func (s *sweeper) write(ctx context.Context, e *sweepEntry, id kudu.RequestID, r
 		return 0, err
 	}
 	if len(w.Refused) > 0 {
-		return 0, &FatalError{fmt.Errorf("Kudu refuses to sweep %d rows, the first: %w", len(w.Refused), w.Refused[0])}
+		return 0, &FatalError{fmt.Errorf("sweeping %d rows is refused by Kudu, the first: %w", len(w.Refused), w.Refused[0])}
 	}
 	return w.Timestamp, nil
 }
