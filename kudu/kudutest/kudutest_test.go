@@ -25,9 +25,6 @@ func TestRealClusterConforms(t *testing.T) {
 }
 
 func TestRealReplicatedClusterConforms(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts six servers")
-	}
 	c := testenv.NewKudu(t, testenv.KuduConfig{
 		Masters: 3, TabletServers: 3, TabletServerFlags: []string{"--tserver_enforce_access_control=true"},
 	})
