@@ -53,6 +53,9 @@ var allowed = map[string][]string{
 	// YAML parser tells lines, which koanf doesn't.
 	"internal/config": {"connector", koanf, "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v3"},
 
+	// What REST and the commands steer workers by.
+	"internal/herder": {"connector", "offsets", "internal/config", "internal/kafka", franzgo, hclog, backoff},
+
 	// The Kudu client could be a module of its own: nothing of Kafka, nothing
 	// of the rest of this module.
 	"kudu":               {"kudu/internal/krpc", "kudu/internal/pb", hclog, backoff, protobuf, "golang.org/x/sync"},
