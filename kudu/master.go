@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -115,6 +116,9 @@ func (m *masters) find(ctx context.Context) (leader, location string, err error)
 			continue
 		}
 		if a.resp.GetRole() == roleLeader {
+			if err := m.c.guardian.take(a.resp); err != nil {
+				return "", "", &Error{Op: op, Addr: a.addr, Sent: true, Err: err}
+			}
 			return a.addr, a.resp.GetClientLocation(), nil
 		}
 		unlisted = max(unlisted, len(a.resp.GetMasterAddrs())-len(m.addrs))
@@ -126,10 +130,32 @@ func (m *masters) find(ctx context.Context) (leader, location string, err error)
 	if unlisted > 0 {
 		cause = fmt.Errorf("none of the masters leads; the cluster has %d more than are configured: list them all", unlisted)
 	}
+	class := ClassRetry
 	if len(failures) > 0 {
 		cause = errors.Join(append([]error{cause}, failures...)...)
+		// Who isn't let in by one master isn't by the others.
+		if errors.Is(cause, ErrNotAuthenticated) || (len(failures) == len(m.addrs) && !slices.ContainsFunc(failures, Retriable)) {
+			class, cause = ClassFatal, distinct(failures)
+		}
 	}
-	return "", "", &Error{Op: op, Addr: fmt.Sprint(m.addrs), Class: ClassRetry, Err: cause}
+	return "", "", &Error{Op: op, Addr: fmt.Sprint(m.addrs), Class: class, Err: cause}
+}
+
+// distinct joins failures, one of those that say the same of several servers.
+func distinct(failures []error) error {
+	said := make(map[string]bool)
+	var left []error
+	for _, failure := range failures {
+		text := failure.Error()
+		if e := (*Error)(nil); errors.As(failure, &e) {
+			text = e.Err.Error()
+		}
+		if !said[text] {
+			said[text] = true
+			left = append(left, failure)
+		}
+	}
+	return errors.Join(left...)
 }
 
 // answer is a master's response; all of them carry an error in one field.
