@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -159,7 +160,11 @@ func (i *instance) prepare(ctx context.Context) error {
 		}
 		wait := pace.NextBackOff()
 		i.board.set(Restarting, err)
-		i.logger.Warn("preparing the topics", "again_in", wait.Round(time.Millisecond), "error", err)
+		level := hclog.Warn
+		if errors.Is(err, errOvertaken) {
+			level = hclog.Info
+		}
+		i.logger.Log(level, "preparing the topics", "again_in", wait.Round(time.Millisecond), "error", err)
 		if pause(ctx, wait) != nil {
 			return ctx.Err()
 		}
@@ -209,7 +214,7 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func(), w *waits
 		return kafka.Classify(err)
 	}
 	logger.Trace("positions restored", "tablets", len(stored.Positions))
-	if err := i.checkPlan(ctx, id, stored.Plan); err != nil {
+	if err := i.checkPlan(ctx, id, stored); err != nil {
 		return err
 	}
 	if i.cfg.Mode == modeSweep {
