@@ -104,7 +104,7 @@ func (i *instance) join() (*group, error) {
 	ready := make(chan struct{})
 	opts := groupOptions{
 		kafka: i.kafka, id: i.cfg.GroupID(i.worker.GroupID), topic: i.cfg.OffsetsTopic(i.worker.GroupID),
-		session: i.worker.SessionTimeout, heartbeat: i.worker.HeartbeatInterval, rebalance: i.worker.RebalanceTimeout,
+		tasks: int32(i.cfg.TasksMax), session: i.worker.SessionTimeout, heartbeat: i.worker.HeartbeatInterval, rebalance: i.worker.RebalanceTimeout,
 		instance: i.worker.GroupInstanceID, logger: i.logger,
 		runTask: func(ctx context.Context, id int32) {
 			<-ready
