@@ -290,7 +290,7 @@ func TestConnectorWhoseNamesAreAnothersIsRefusedBeforeItTakesItsTasks(t *testing
 	s.await(i)
 	stop()
 	s.wantAll()
-	if err := other.runTask(t.Context(), 1, func() {}, nil); !fatal(err) || !strings.Contains(err.Error(), "change the name or the group.id") {
+	if err := other.runTask(t.Context(), 1, func() {}, nil, observed{}); !fatal(err) || !strings.Contains(err.Error(), "change the name or the group.id") {
 		t.Errorf("its task got %v", err)
 	}
 	other.cfg.OffsetsStorageTopic = i.cfg.OffsetsTopic("g") // by hand
