@@ -128,6 +128,10 @@ var workerKeys = []Key{
 		Doc: "Replicas of the offsets topics that are created" + brokerDefault + ".",
 	},
 	{
+		Name: "metrics.tablets.max", Type: TypeInt, Default: int64(100), Min: 0, Max: 100_000, Importance: Low,
+		Doc: "How many tablets of each connector have metrics of their own: those furthest behind. What is said of a task covers all of its tablets. 0: none.",
+	},
+	{
 		Name: "listeners", Absent: "the REST listener is not in this release",
 	},
 }
