@@ -33,7 +33,7 @@ func joined(t *testing.T, instance string) (*txnBench, *group) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(g.leave)
+	t.Cleanup(func() { g.leave(false) })
 	<-running
 	<-running
 	return b, g

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -30,6 +31,9 @@ type instance struct {
 	catalog *catalog
 	sorts   *extsort.Budget
 	board   *statusBoard
+	steer   *steering // nil: nobody steers it
+	// forGood says that the membership is given up also by a static member.
+	forGood atomic.Bool
 	logger  hclog.Logger
 }
 
@@ -81,7 +85,7 @@ func (i *instance) run(ctx context.Context) error {
 	i.board.set(Running, nil)
 	i.logger.Info("connector started", "table", i.cfg.KuduTable, "topic", i.cfg.TopicName(), "tasks", i.cfg.TasksMax)
 	<-ctx.Done()
-	g.leave()
+	g.leave(i.forGood.Load())
 	stopWatching()
 	watching.Wait()
 	i.board.set(Unassigned, nil)
@@ -100,11 +104,12 @@ func (i *instance) join() (*group, error) {
 		instance: i.worker.GroupInstanceID, logger: i.logger,
 		runTask: func(ctx context.Context, id int32) {
 			<-ready
+			i.board.claim(id, g.generation())
 			s := &supervisor{
 				task: id, delayMax: i.cfg.RetryDelayMax, board: i.board, logger: i.logger.With("task", id),
-				confirm: g.confirm,
-				bound:   stallBound(i.cfg),
-				run:     func(ctx context.Context, alive func(), w *waits) error { return i.runTask(ctx, id, alive, w) },
+				confirm: g.confirm, steer: i.steer,
+				bound: stallBound(i.cfg),
+				run:   func(ctx context.Context, alive func(), w *waits) error { return i.runTask(ctx, id, alive, w) },
 			}
 			s.supervise(ctx)
 		},
