@@ -87,7 +87,7 @@ func awaitKafka(ctx context.Context, adm *kadm.Client) error {
 
 // checkConnector looks at one connector's table.
 func (w *Worker) checkConnector(ctx context.Context, cfg Config) []Fault {
-	i, err := newInstance(cfg, w.cfg, w.logger)
+	i, err := newInstance(cfg, w.cfg, w.logger, nobody{})
 	if err != nil {
 		return faultsOf(cfg.Name, err)
 	}

@@ -46,6 +46,7 @@ type host struct {
 	name   string
 	worker WorkerConfig
 	board  *statusBoard
+	seen   ConnectorObserver
 	steer  *steering
 	logger hclog.Logger
 	failed func() // is told when the connector has failed as a whole
@@ -56,10 +57,11 @@ type host struct {
 	wakeup chan struct{}
 }
 
-func newHost(name string, worker WorkerConfig, logger hclog.Logger) *host {
+func newHost(name string, worker WorkerConfig, logger hclog.Logger, observer Observer) *host {
+	board := newStatusBoard()
 	return &host{
 		name: name, worker: worker, logger: logger,
-		board: newStatusBoard(), steer: newSteering(), failed: func() {}, wakeup: make(chan struct{}, 1),
+		board: board, seen: observer.Connector(name, func() Status { return board.snapshot(name) }), steer: newSteering(), failed: func() {}, wakeup: make(chan struct{}, 1),
 	}
 }
 
@@ -136,13 +138,13 @@ func (h *host) fail(began wanted, err error) {
 
 // runInstance runs the connector as it is wanted now, until that changes.
 func (h *host) runInstance(want wanted) {
-	i, err := newInstance(want.cfg, h.worker, h.logger)
+	i, err := newInstanceOn(h.board, h.seen, want.cfg, h.worker, h.logger)
 	if err != nil {
 		h.fail(want, err)
 		return
 	}
-	defer i.close()
-	i.board, i.steer = h.board, h.steer
+	defer i.disconnect()
+	i.steer = h.steer
 	h.board.set(Unassigned, nil)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()

@@ -192,7 +192,7 @@ func TestStartThatKuduHasForgottenIsRefused(t *testing.T) {
 		}
 		return kudufake.Decision{AppError: kudufake.TabletInvalidSnapshot, AppStatus: 4, Text: "earlier than the ancient history mark"}
 	})
-	err := i.runTask(t.Context(), 0, func() {}, nil)
+	err := i.runTask(t.Context(), 0, func() {}, nil, observed{})
 	if !fatal(err) || !strings.Contains(err.Error(), "reset the connector's offsets to begin now") {
 		t.Errorf("got %v", err)
 	}

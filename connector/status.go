@@ -62,10 +62,23 @@ type statusBoard struct {
 	paused bool
 	// changed, unless nil, is called after a state has changed. It must not block.
 	changed func()
+	// observers are told of new states of their tasks.
+	observers map[int32]TaskObserver
 }
 
 func newStatusBoard() *statusBoard {
-	return &statusBoard{state: Unassigned, tasks: make(map[int32]*TaskStatus)}
+	return &statusBoard{state: Unassigned, tasks: make(map[int32]*TaskStatus), observers: make(map[int32]TaskObserver)}
+}
+
+// observe has an observer told of a task's states; nil: nobody.
+func (b *statusBoard) observe(task int32, o TaskObserver) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if o == nil {
+		delete(b.observers, task)
+		return
+	}
+	b.observers[task] = o
 }
 
 // update changes the board under its lock, and tells of it when f says so.
@@ -110,6 +123,9 @@ func (b *statusBoard) setTask(task int32, state State, cause error) {
 			b.tasks[task] = t
 		} else if t.State == state && t.Cause == text(cause) {
 			return false
+		}
+		if o := b.observers[task]; o != nil && state != t.State {
+			o.State(state)
 		}
 		t.State, t.Cause, t.Since = state, text(cause), time.Now()
 		return true

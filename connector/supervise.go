@@ -38,6 +38,7 @@ type supervisor struct {
 	// bound is how long a run may wait for one thing before it is ended; 0: for
 	// ever.
 	bound time.Duration
+	seen  observed
 }
 
 // watched is one run, ended when it stands still. Its error is then a
@@ -86,14 +87,14 @@ func (s *supervisor) supervise(ctx context.Context) {
 		pace.Reset()
 	}
 	for {
-		seen, err := s.steer.admit(ctx, s.task, func() {
+		restarts, err := s.steer.admit(ctx, s.task, func() {
 			s.logger.Info("task is paused")
 			s.board.setTask(s.task, Paused, nil)
 		})
 		if err != nil {
 			return
 		}
-		runCtx, release := s.steer.steered(ctx, s.task, seen)
+		runCtx, release := s.steer.steered(ctx, s.task, restarts)
 		// I3: only an owner may fence.
 		err = s.confirm(runCtx, waiting)
 		if err == nil {
@@ -109,7 +110,9 @@ func (s *supervisor) supervise(ctx context.Context) {
 			alive()
 			s.board.setTask(s.task, Restarting, nil)
 			continue
-		case errors.Is(err, errChanged):
+		}
+		s.seen.task().Restart(causeOf(err))
+		if errors.Is(err, errChanged) {
 			s.logger.Info("the table has changed; the task takes it up anew")
 			s.board.setTask(s.task, Restoring, nil)
 			continue
@@ -122,7 +125,7 @@ func (s *supervisor) supervise(ctx context.Context) {
 		if fatal(err) || refusedRuns == refusals {
 			s.logger.Error("task failed", "error", err)
 			s.board.setTask(s.task, Failed, err)
-			if s.steer.hold(ctx, s.task, seen, 0) != nil {
+			if s.steer.hold(ctx, s.task, restarts, 0) != nil {
 				return
 			}
 			s.logger.Info("failed task is restarted by an operator")
@@ -133,7 +136,7 @@ func (s *supervisor) supervise(ctx context.Context) {
 		wait := pace.NextBackOff()
 		s.logger.Warn("task restarts", "in", wait.Round(time.Millisecond), "error", err)
 		s.board.setTask(s.task, Restarting, err)
-		if s.steer.hold(ctx, s.task, seen, wait) != nil {
+		if s.steer.hold(ctx, s.task, restarts, wait) != nil {
 			return
 		}
 	}

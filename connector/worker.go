@@ -15,8 +15,9 @@ import (
 // concurrent use. What a method asks for is carried out by the connector's own
 // goroutine, in the order of the calls, and shows in Status.
 type Worker struct {
-	cfg    WorkerConfig
-	logger hclog.Logger
+	cfg      WorkerConfig
+	logger   hclog.Logger
+	observer Observer
 
 	mu       sync.Mutex
 	hosts    map[string]*host
@@ -32,11 +33,21 @@ type Worker struct {
 	failed  chan struct{} // a connector has failed as a whole
 }
 
-// NewWorker checks the configurations together; nothing is connected yet.
-func NewWorker(cfg WorkerConfig, connectors []Config, logger hclog.Logger) (*Worker, error) {
-	w := &Worker{cfg: cfg, logger: logger, hosts: make(map[string]*host), failed: make(chan struct{}, 1)}
+// WorkerOption is a choice that a worker can do without.
+type WorkerOption func(*Worker)
+
+// WithObserver has an observer told of what the worker does.
+func WithObserver(o Observer) WorkerOption { return func(w *Worker) { w.observer = o } }
+
+// NewWorker checks the configurations together; nothing is connected yet. Run must
+// be called, which also frees what the observer has.
+func NewWorker(cfg WorkerConfig, connectors []Config, logger hclog.Logger, opts ...WorkerOption) (*Worker, error) {
+	w := &Worker{cfg: cfg, logger: logger, observer: nobody{}, hosts: make(map[string]*host), failed: make(chan struct{}, 1)}
+	for _, o := range opts {
+		o(w)
+	}
 	for _, c := range connectors {
-		i, err := newInstance(c, cfg, logger)
+		i, err := newInstance(c, cfg, logger, nobody{})
 		if err != nil {
 			return nil, fmt.Errorf("connector %q: %w", c.Name, err)
 		}
@@ -100,13 +111,14 @@ func (w *Worker) gone(h *host) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	want := h.look()
-	if want.quit {
-		return true
-	}
-	if !want.removed {
+	switch {
+	case want.quit:
+	case want.removed:
+		w.forget(h.name)
+	default:
 		return false
 	}
-	w.forget(h.name)
+	h.seen.Close() // before another of that name can come
 	return true
 }
 
@@ -165,7 +177,7 @@ func (w *Worker) ask(name string, add bool, change func(*wanted)) bool {
 	case h == nil && !add:
 		return false
 	case h == nil:
-		h = newHost(name, w.cfg, w.logger)
+		h = newHost(name, w.cfg, w.logger, w.observer)
 		h.board.changed, h.failed = w.changed, w.noteFailure
 		w.hosts[name] = h
 		w.names = append(w.names, name)
@@ -219,8 +231,9 @@ func (w *Worker) Remove(name string) {
 	w.ask(name, false, func(want *wanted) { want.removed = true })
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.running {
+	if h := w.hosts[name]; h != nil && !w.running {
 		w.forget(name)
+		h.seen.Close()
 	}
 }
 
