@@ -23,6 +23,7 @@ import (
 type group struct {
 	id       string
 	client   *kgo.Client
+	cut      context.CancelFunc // ends whatever the client is waiting for
 	instance string
 	session  time.Duration
 	logger   hclog.Logger
@@ -56,8 +57,10 @@ type groupOptions struct {
 
 // joinGroup begins to take part. Partitions come and go until leave.
 func joinGroup(o groupOptions) (*group, error) {
-	g := &group{id: o.id, logger: o.logger, runTask: o.runTask, instance: o.instance, session: o.session, tasks: make(map[int32]*runningTask)}
+	ctx, cut := context.WithCancel(context.Background())
+	g := &group{id: o.id, cut: cut, logger: o.logger, runTask: o.runTask, instance: o.instance, session: o.session, tasks: make(map[int32]*runningTask)}
 	opts := append(o.kafka.ClientOpts(),
+		kgo.WithContext(ctx),
 		kgo.ConsumerGroup(o.id),
 		kgo.ConsumeTopics(o.topic),
 		kgo.Balancers(newTaskBalancer(o.topic, o.tasks)),
@@ -81,6 +84,7 @@ func joinGroup(o groupOptions) (*group, error) {
 	}
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
+		cut()
 		return nil, fmt.Errorf("joining group %q: %w", o.id, err)
 	}
 	g.client = client
@@ -164,6 +168,8 @@ func (g *group) leave(forGood bool) {
 			g.logger.Warn("leaving the group for good: it counts this worker as a member until the session is over", "group", g.id, "error", err)
 		}
 	}
+	// Closing leaves once more, and would wait for a broker that doesn't answer.
+	g.cut()
 	g.client.CloseAllowingRebalance()
 }
 

@@ -231,6 +231,9 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func(), w *waits
 		return kafka.Classify(err)
 	}
 	logger.Trace("positions restored", "tablets", len(stored.Positions))
+	if err := i.checkNames(stored.Others); err != nil {
+		return err
+	}
 	if err := i.checkPlan(ctx, id, stored); err != nil {
 		return err
 	}
