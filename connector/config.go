@@ -36,6 +36,16 @@ type WorkerConfig struct {
 	StatusReplicationFactor int16  `koanf:"status.storage.replication.factor"` // -1: the broker's default
 	TopicTrackingEnable     bool   `koanf:"topic.tracking.enable"`
 	TopicTrackingAllowReset bool   `koanf:"topic.tracking.allow.reset"`
+
+	Listeners           []string `koanf:"listeners"`                 // see RESTListeners
+	RESTAdvertisedHost  string   `koanf:"rest.advertised.host.name"` // empty: the first listener's
+	RESTAdvertisedPort  int      `koanf:"rest.advertised.port"`      // 0: the first listener's
+	RESTUsers           Secret   `koanf:"rest.basic.auth.users"`     // see BasicAuthUsers
+	RESTInsecureBind    bool     `koanf:"rest.insecure.bind"`
+	ListenerCertificate string   `koanf:"listeners.https.ssl.certificate.location"` // a PEM file
+	ListenerKey         string   `koanf:"listeners.https.ssl.key.location"`         // a PEM file
+	ListenerCA          string   `koanf:"listeners.https.ssl.ca.location"`          // a PEM file; empty: no client certificates
+	ListenerClientAuth  string   `koanf:"listeners.https.ssl.client.auth"`          // none, requested or required
 }
 
 // Config is one connector: one Kudu table read into one topic. The koanf tags
@@ -230,6 +240,9 @@ func (c WorkerConfig) Validate() []Fault {
 			Key: "status.storage.topic", What: "is the same topic as config.storage.topic",
 			Remedy: "give each a topic of its own", others: []string{"config.storage.topic"},
 		})
+	}
+	for _, f := range c.listenerFaults() {
+		faults = addFault(faults, f)
 	}
 	return faults
 }

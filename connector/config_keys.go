@@ -78,7 +78,9 @@ const (
 	gib    = 1024 * mib
 )
 
-var workerKeys = []Key{
+var workerKeys = slices.Concat(processKeys, listenerKeys)
+
+var processKeys = []Key{
 	{
 		Name: "bootstrap.servers", Type: TypeList, Required: true, Importance: High, legal: addressFault,
 		Doc: "Kafka brokers to begin with, each as host:port. The others are learnt from them.",
@@ -150,9 +152,6 @@ var workerKeys = []Key{
 	{
 		Name: "topic.tracking.allow.reset", Type: TypeBoolean, Default: true, Importance: Low,
 		Doc: "Whether they may be forgotten by PUT /connectors/{name}/topics/reset.",
-	},
-	{
-		Name: "listeners", Absent: "the REST listener is not in this release",
 	},
 }
 
