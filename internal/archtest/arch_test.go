@@ -62,6 +62,9 @@ var allowed = map[string][]string{
 	// the hooks of their clients.
 	"internal/metrics": {"connector", "kudu", franzgo, hclog, prometheus},
 
+	// What the herder answers, over HTTP.
+	"internal/rest": {"connector", "internal/herder", hclog},
+
 	// The Kudu client could be a module of its own: nothing of Kafka, nothing
 	// of the rest of this module.
 	"kudu":               {"kudu/internal/krpc", "kudu/internal/pb", hclog, backoff, protobuf, "golang.org/x/sync"},
