@@ -33,7 +33,7 @@ func joined(t *testing.T, instance string) (*txnBench, *group) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(g.leave)
+	t.Cleanup(func() { g.leave(false) })
 	<-running
 	<-running
 	return b, g
@@ -94,7 +94,7 @@ func TestLeavingDoesNotWaitForACoordinatorThatIsSilent(t *testing.T) {
 		g.client.ForceRebalance()
 		<-joining
 		began := time.Now()
-		g.leave()
+		g.leave(false)
 		// Without a bound of our own it takes the client's 10 s for a request.
 		if took := time.Since(began); took > 2*leaveTimeout {
 			t.Errorf("instance %q: leaving took %v", instance, took)
