@@ -149,6 +149,8 @@ type tabletReader struct {
 	// repairAt is when the next repair of the whole tablet is due, and unsaved
 	// since when the progress of repairs isn't stored; zero when it is.
 	repairAt, unsaved time.Time
+	// leftOut is how many rows where has left out since the position that is stored.
+	leftOut int
 	// failures counts polls that failed, one after the other, and were begun anew.
 	failures int
 	// backlog says that the last poll left rows for the next.
