@@ -41,7 +41,7 @@ const (
 var allowed = map[string][]string{
 	"cmd/kudu2kafka": {"connector", "internal/config", hclog, "github.com/spf13/cobra"},
 
-	"connector":        {"kudu", "offsets", "serde", "internal/extsort", "internal/kafka", "internal/predicate", franzgo, hclog, backoff},
+	"connector":        {"kudu", "offsets", "serde", "internal/extsort", "internal/kafka", "internal/predicate", franzgo, hclog, backoff, "golang.org/x/sync"},
 	"serde":            {"kudu"},
 	"offsets":          {franzgo},
 	"internal/kafka":   {franzgo, hclog},
