@@ -133,7 +133,11 @@ func newSweepTask(t *task, o sweepOptions) (*sweepTask, error) {
 			s.groups = append(s.groups, []*tabletReader{r})
 		}
 	}
-	return s, s.restore(o)
+	if err := s.restore(o); err != nil {
+		return nil, err
+	}
+	s.beginProgress(readers, func(tablet string) kudu.Timestamp { return kudu.Timestamp(o.stored[tablet].Snapshot) })
+	return s, nil
 }
 
 // restore takes up the journals that are stored.
@@ -185,6 +189,9 @@ func (s *sweepTask) hold(e *sweepEntry) {
 func (s *sweepTask) releaseAll() {
 	for _, e := range s.released {
 		s.release(e)
+	}
+	if len(s.released) > 0 {
+		s.tellJournal()
 	}
 	s.released = nil
 }

@@ -87,6 +87,7 @@ func (s *sweepTask) close(ctx context.Context) error {
 		e.journal.Rows = nil // they are stored
 		s.hold(e)
 	}
+	s.committedRound()
 	for _, e := range fresh {
 		s.sweeper.finish(e)
 	}

@@ -21,11 +21,10 @@ func TestRowsThatKuduRefusesStayInTheJournalAloneAndAreNotPublishedAgain(t *test
 	b := newSweepBench(t, 1)
 	b.add(30, past())
 	l := b.insert(past().Add(-time.Minute), 1000) // the first of its tablet's journal
+	its := b.tabletOf(l)
 	refuse := func(c *kudufake.Call) kudufake.Decision {
-		for _, tablet := range b.table.Tablets() {
-			if !c.Barrier() && c.Tablet() == tablet.ID && c.Tablet() == b.tabletOf(l) {
-				return kudufake.Decision{RefuseRow: func(row int) bool { return row == 0 }}
-			}
+		if !c.Barrier() && c.Tablet() == its {
+			return kudufake.Decision{RefuseRow: func(row int) bool { return row == 0 }}
 		}
 		return kudufake.Decision{}
 	}
@@ -42,7 +41,7 @@ func TestRowsThatKuduRefusesStayInTheJournalAloneAndAreNotPublishedAgain(t *test
 	}
 	left := 0
 	for key, j := range b.stored() {
-		if left += len(j.Rows); key.Tablet == b.tabletOf(l) && len(j.Rows) != 1 {
+		if left += len(j.Rows); key.Tablet == its && len(j.Rows) != 1 {
 			t.Errorf("the journal has %d rows, want the refused one", len(j.Rows))
 		}
 	}
@@ -55,27 +54,6 @@ func TestRowsThatKuduRefusesStayInTheJournalAloneAndAreNotPublishedAgain(t *test
 	if got := len(b.published()); got != 31 {
 		t.Errorf("%d records, want 31", got)
 	}
-}
-
-// tabletOf tells which tablet a row is in.
-func (b *sweepBench) tabletOf(l *rowLife) string {
-	b.t.Helper()
-	client, err := kudu.New(b.kudu.Config())
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer client.Close()
-	table, err := client.OpenTable(context.WithoutCancel(b.t.Context()), "shop.queue")
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	row := table.NewRow()
-	row.SetAll(l.due.UnixMicro(), l.id)
-	tablet, err := table.TabletOf(context.WithoutCancel(b.t.Context()), row)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return tablet.ID
 }
 
 func TestSweepingKeepsToItsRate(t *testing.T) {

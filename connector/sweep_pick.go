@@ -136,6 +136,7 @@ func (p *picker) pick(ctx context.Context, tablets []*tabletReader, views []view
 		return s, snapshot, nil
 	}
 	for n, r := range tablets {
+		r.shown = snapshot
 		if swept := p.tablets[r.id].sweptAt; snapshot <= swept {
 			return nil, 0, fmt.Errorf("tablet %s: the snapshot %s doesn't show the sweep at %s", r.id, snapshot, swept)
 		}
@@ -186,6 +187,9 @@ func (p *picker) scan(ctx context.Context, tablet string, n uint16, v view, wher
 			return err
 		}
 		sel = where.Select(rows, sel)
+		if !first {
+			p.seen.task().Filtered(rows.NumRows() - len(sel))
+		}
 		for _, i := range sel {
 			s.key = p.plan.order.appendKey(s.key[:0], rows, int(i))
 			if _, held := journal[string(s.key)]; held {

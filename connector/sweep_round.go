@@ -29,14 +29,17 @@ func (s *sweepTask) round(ctx context.Context) (rows int, more bool, err error) 
 			return rows, false, p.err
 		}
 		if p.batch == nil {
+			s.passed(p.group, false)
 			continue
 		}
+		s.picked(p.group, p.batch)
 		n := p.batch.published()
 		rows += n
 		more = more || n == p.limit
 		if err := s.publishPicked(ctx, p.batch, nil); err != nil {
 			return rows, false, s.keepWhole(ctx, err)
 		}
+		s.passed(p.group, n == p.limit)
 	}
 	if ctx.Err() != nil {
 		return rows, false, context.Cause(ctx)
@@ -62,6 +65,7 @@ type pickAhead struct {
 
 // pickedRows is the outcome of a pass, once done is closed.
 type pickedRows struct {
+	group []*tabletReader
 	limit int
 	done  chan struct{}
 	batch *batch // nil: no rows
@@ -91,12 +95,12 @@ func (a *pickAhead) next() *pickedRows {
 		if limit <= 0 {
 			break
 		}
-		p, group := &pickedRows{limit: limit, done: make(chan struct{})}, a.left[0]
+		p := &pickedRows{group: a.left[0], limit: limit, done: make(chan struct{})}
 		a.left = a.left[1:]
 		a.running = append(a.running, p)
 		a.wg.Go(func() {
 			defer close(p.done)
-			p.batch, p.err = a.pass(group, limit)
+			p.batch, p.err = a.pass(p.group, limit)
 		})
 	}
 	if len(a.running) == 0 {
