@@ -15,6 +15,7 @@ import (
 
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/kudu/kudufake"
+	"github.com/kudu2kafka/kudu2kafka/offsets"
 )
 
 // movingTable is a lateTable whose streaming key is the column due, so that an
@@ -514,6 +515,35 @@ func TestStoredRepairThatDoesNotFitIsRefused(t *testing.T) {
 	t.Cleanup(prefix.close)
 	if err := prefix.source.restoreCovered(&tabletReader{hwm: []byte{1}}, *l.stored); !fatal(err) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestWalksAndRepairsExcludeEachOther(t *testing.T) {
+	l := movingStory(t, guardBarrier)
+	l.cfg.Order = orderNone
+	if _, err := planRead(l.cfg, l.source.read.table.Schema()); err == nil || !strings.Contains(err.Error(), "late.rows: order: none") {
+		t.Errorf("with order: none: %v", err)
+	}
+	l.cfg.StreamingKey = []string{"id"} // such a key has no walks
+	if _, err := planRead(l.cfg, l.source.read.table.Schema()); err != nil {
+		t.Error(err)
+	}
+	l.put(t, 1, 10)
+	pos := l.source.position()
+	pos.Phase = phaseWalk
+	w := &walk{snapshot: 1, after: []byte(l.key(t, 10, 1))[8:]}
+	if err := l.source.read.plan.order.storeWalk(&pos, w); err != nil {
+		t.Fatal(err)
+	}
+	tablets, err := l.source.read.table.Tablets(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = startOffsetSource(t.Context(), offsetOptions{
+		reading: l.source.read, tablets: tablets, stored: map[string]offsets.Position{l.tablet: pos}, scope: scopeTablet, order: orderKey,
+	})
+	if !fatal(err) || !strings.Contains(err.Error(), "let it end with late.rows: ignore") {
+		t.Errorf("in the middle of a walk: %v", err)
 	}
 }
 
