@@ -120,8 +120,8 @@ func (o *order) storeCovered(pos *offsets.Position, c coverage) error {
 	return nil
 }
 
-// storeProgress writes how far a repair has come into a position.
-func (o *order) storeProgress(pos *offsets.Position, p *progress) error {
+// storeRepair writes how far a repair has come into a position.
+func (o *order) storeRepair(pos *offsets.Position, p *repairPoint) error {
 	var place offsets.Position
 	if err := o.store(&place, p.upTo); err != nil {
 		return err
@@ -130,8 +130,8 @@ func (o *order) storeProgress(pos *offsets.Position, p *progress) error {
 	return nil
 }
 
-// restoreProgress reads it back; nil when the position is in no repair.
-func (o *order) restoreProgress(pos offsets.Position, c coverage) (*progress, error) {
+// restoreRepair reads it back; nil when the position is in no repair.
+func (o *order) restoreRepair(pos offsets.Position, c coverage) (*repairPoint, error) {
 	if pos.Repair == nil {
 		return nil, nil
 	}
@@ -142,7 +142,7 @@ func (o *order) restoreProgress(pos offsets.Position, c coverage) (*progress, er
 	if err != nil {
 		return nil, fmt.Errorf("the repair under way: %w", err)
 	}
-	p := &progress{upTo: upTo, at: kudu.Timestamp(pos.Repair.Snapshot)}
+	p := &repairPoint{upTo: upTo, at: kudu.Timestamp(pos.Repair.Snapshot)}
 	if _, latest := c.span(); p.at < latest {
 		return nil, &FatalError{fmt.Errorf("its repair, as of %s, is of an earlier state than what it says to be covered, as of %s", p.at, latest)}
 	}

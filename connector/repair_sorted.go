@@ -56,9 +56,9 @@ const (
 	repairShare   = 20
 )
 
-// progress says how far a repair has come that isn't at its end: rows that lay
+// repairPoint says how far a repair has come that isn't at its end: rows that lay
 // up to a place at its snapshot are published.
-type progress struct {
+type repairPoint struct {
 	upTo []byte // order key; nil: none yet
 	at   kudu.Timestamp
 }
@@ -79,7 +79,7 @@ func (p *sortedPoller) repair(ctx context.Context, r *tabletReader, emit func(*b
 	if err != nil {
 		return err
 	}
-	done := progress{at: v.at}
+	done := repairPoint{at: v.at}
 	if r.repairing != nil {
 		done = *r.repairing
 	}
@@ -104,7 +104,7 @@ func (p *sortedPoller) repair(ctx context.Context, r *tabletReader, emit func(*b
 }
 
 // repairTo publishes the late rows as of a snapshot, behind what is done.
-func (p *sortedPoller) repairTo(ctx context.Context, r *tabletReader, v view, done progress, oldest kudu.Timestamp, emit func(*batch) bool) error {
+func (p *sortedPoller) repairTo(ctx context.Context, r *tabletReader, v view, done repairPoint, oldest kudu.Timestamp, emit func(*batch) bool) error {
 	sorter := extsort.NewSorter(p.budget, p.directory)
 	defer func() { _ = sorter.Close() }() // files have no names: nothing is left of them
 	if err := p.collectLate(ctx, sorter, r, v, done, oldest); err != nil {
@@ -119,13 +119,13 @@ func (p *sortedPoller) repairTo(ctx context.Context, r *tabletReader, v view, do
 	p.logger.Debug("late rows sorted", "tablet", r.id, "rows", sorter.Len(), "spilled_bytes", sorter.Spilled())
 	b := &batch{order: p.plan.order, tablets: []*tabletReader{r}, snapshot: done.at, late: true, taken: make(chan struct{})}
 	return p.drain(ctx, sorter, b, emit, func() {
-		r.repairing = &progress{upTo: p.plan.order.appendKey(nil, b.rows, b.rows.NumRows()-1), at: done.at}
+		r.repairing = &repairPoint{upTo: p.plan.order.appendKey(nil, b.rows, b.rows.NumRows()-1), at: done.at}
 		r.unsaved = time.Time{}
 	})
 }
 
 // collectLate puts the rows that are to be published into the sorter.
-func (p *sortedPoller) collectLate(ctx context.Context, sorter *extsort.Sorter, r *tabletReader, v view, done progress, oldest kudu.Timestamp) error {
+func (p *sortedPoller) collectLate(ctx context.Context, sorter *extsort.Sorter, r *tabletReader, v view, done repairPoint, oldest kudu.Timestamp) error {
 	where, err := p.passOf(ctx, r.id, p.plan.diffFilter)
 	if err != nil {
 		return err
@@ -154,7 +154,7 @@ func (p *sortedPoller) collectLate(ctx context.Context, sorter *extsort.Sorter, 
 		if err != nil {
 			return err
 		}
-		sel = keep(where, rows, sel)
+		sel = p.keep(where, rows, sel)
 		b := batch{rows: rows, keep: sel}
 		for n := range b.published() {
 			i := b.row(n)

@@ -63,6 +63,7 @@ func (p *sortedPoller) round(ctx context.Context, r *tabletReader, readers []*ta
 			// A barrier is a write: only when there is something to read, or to
 			// be sure of. Rows mostly come after rows, so there is no looking then.
 			some, at, err := p.some(ctx, readers, upper)
+			r.shown = at
 			if err != nil || !some && !(whole && p.stopPassed(at)) {
 				return err
 			}
@@ -72,8 +73,11 @@ func (p *sortedPoller) round(ctx context.Context, r *tabletReader, readers []*ta
 		}
 	}
 	snapshot, err := p.sorted(ctx, r, readers, views, upper, emit)
-	if err != nil || !whole || !p.stopPassed(snapshot) {
+	if err != nil {
 		return err
+	}
+	if r.shown = snapshot; !whole || !p.stopPassed(snapshot) {
+		return nil
 	}
 	for _, reader := range readers {
 		if p.late.repair && reader.hwm != nil {
@@ -183,7 +187,7 @@ func (p *sortedPoller) within(ctx context.Context, r *tabletReader, upper []byte
 		if err != nil {
 			return 0, err
 		}
-		sel = keep(where, rows, sel)
+		sel = p.keep(where, rows, sel)
 		b := batch{rows: rows, keep: sel}
 		for n := range b.published() {
 			i := b.row(n)
