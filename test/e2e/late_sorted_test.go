@@ -44,7 +44,9 @@ type dueWriter struct {
 }
 
 // due is a place in the order, one for each step.
-func (d *dueWriter) due(step int) time.Time { return d.base.Add(time.Duration(step) * time.Millisecond) }
+func (d *dueWriter) due(step int) time.Time {
+	return d.base.Add(time.Duration(step) * time.Millisecond)
+}
 
 // write has fn write rows, all in one go.
 func (d *dueWriter) write(t *testing.T, fn func(put func(op string, id int))) error {
