@@ -29,6 +29,7 @@ type WorkerConfig struct {
 
 	TopicCreationEnable      bool  `koanf:"topic.creation.enable"`
 	OffsetsReplicationFactor int16 `koanf:"offsets.storage.replication.factor"` // -1: the broker's default
+	MetricsTabletsMax        int   `koanf:"metrics.tablets.max"`                // of each connector
 
 	ConfigStorageTopic      string `koanf:"config.storage.topic"`              // empty: see ConfigTopic
 	ConfigReplicationFactor int16  `koanf:"config.storage.replication.factor"` // -1: the broker's default

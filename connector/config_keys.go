@@ -130,6 +130,10 @@ var processKeys = []Key{
 		Doc: "Replicas of the offsets topics that are created" + brokerDefault + ".",
 	},
 	{
+		Name: "metrics.tablets.max", Type: TypeInt, Default: int64(100), Min: 0, Max: 100_000, Importance: Low,
+		Doc: "How many tablets of each connector have metrics of their own: those furthest behind. What is said of a task covers all of its tablets. 0: none.",
+	},
+	{
 		Name: "config.storage.topic", Type: TypeString, Importance: Low, legal: topicFault,
 		Doc: "Compacted topic of one partition that holds the connectors made by REST, and what operators ask of any connector. All workers of a group follow it. Empty: <group.id>-configs.",
 	},
