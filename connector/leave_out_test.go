@@ -168,7 +168,7 @@ func TestRowsLeftOutDoNotKeepTheProgressOfRepairsUnsaved(t *testing.T) {
 	p := &prefixPoller{s.read}
 	s.insert(2, "yes")
 	s.poll(p, r)
-	if err := s.read.repairAll(t.Context(), r, func(*batch) bool { return true }); err != nil {
+	if err := s.read.repairAll(t.Context(), r, placeRepairer{&s.read}, func(*batch) bool { return true }); err != nil {
 		t.Fatal(err)
 	}
 	began := r.unsaved

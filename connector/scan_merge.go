@@ -2,13 +2,10 @@ package connector
 
 import (
 	"bytes"
-	"cmp"
 	"container/heap"
 	"context"
 	"errors"
 	"io"
-	"slices"
-	"time"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/predicate"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
@@ -116,21 +113,16 @@ func (h *streamHeap) Pop() any {
 }
 
 func (p *mergePoller) poll(ctx context.Context, r *tabletReader, emit func(*batch) bool) (more bool, err error) {
-	more, err = p.round(ctx, r, emit)
-	switch {
-	case err == nil:
-		r.failures = 0
-	case p.late.guarded() && kudu.Retriable(err) && r.failures < roundsAgain:
-		r.failures++
-		p.logger.Debug("polling anew after a failure", "error", err)
+	if more, err = p.round(ctx, r, emit); p.again(r, err) {
 		return true, nil
 	}
 	return more, err
 }
 
 func (p *mergePoller) round(ctx context.Context, r *tabletReader, emit func(*batch) bool) (more bool, err error) {
+	how := placeRepairer{&p.reading}
 	for _, reader := range p.readers {
-		if err := p.repairDue(ctx, reader, emit); err != nil {
+		if err := p.repairDue(ctx, reader, how, emit); err != nil {
 			return false, err
 		}
 	}
@@ -153,7 +145,7 @@ func (p *mergePoller) round(ctx context.Context, r *tabletReader, emit func(*bat
 				return false, err
 			}
 		}
-		if views, err = p.views(ctx); err != nil {
+		if views, err = p.views(ctx, p.readers); err != nil {
 			return false, err
 		}
 	}
@@ -174,29 +166,13 @@ func (p *mergePoller) round(ctx context.Context, r *tabletReader, emit func(*bat
 	}
 	for _, reader := range p.readers {
 		if p.late.repair && reader.hwm != nil {
-			if err := p.repairAll(ctx, reader, emit); err != nil {
+			if err := p.repairAll(ctx, reader, how, emit); err != nil {
 				return false, err
 			}
 		}
 	}
 	r.complete = true
 	return false, nil
-}
-
-// views takes one of each tablet, all at the same snapshot.
-func (p *mergePoller) views(ctx context.Context) ([]view, error) {
-	views := make([]view, len(p.readers))
-	for i, r := range p.readers {
-		var err error
-		if views[i], err = p.view(ctx, r.id); err != nil {
-			return nil, err
-		}
-	}
-	at := slices.MinFunc(views, func(a, b view) int { return cmp.Compare(a.at, b.at) }).at
-	for i := range views {
-		views[i].at = at
-	}
-	return views, nil
 }
 
 // open starts a scan of each tablet: at the views, or without them all at the
@@ -305,7 +281,7 @@ func (m *merge) run(ctx context.Context, emit func(*batch) bool) error {
 		// I4: the next poll begins behind what was handed out.
 		b.last(b.rows.NumRows()-1, func(r *tabletReader, row int) {
 			m.reading.advance(r, order.appendKey(nil, b.rows, row), m.snapshot)
-			r.leftOut, r.unsaved = 0, time.Time{}
+			r.publishes()
 		})
 		builder.Reset()
 		b.from = b.from[:0]
