@@ -35,9 +35,7 @@ type instance struct {
 
 func newInstance(cfg Config, worker WorkerConfig, logger hclog.Logger) (*instance, error) {
 	logger = logger.With("connector", cfg.Name)
-	client, err := kudu.New(kudu.Config{
-		Masters: cfg.KuduMasters, OperationTimeout: cfg.KuduOperationTimeout, Logger: logger.Named("kudu"),
-	})
+	client, err := kudu.New(KuduConfig(cfg, logger))
 	if err != nil {
 		return nil, err
 	}

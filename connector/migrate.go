@@ -114,7 +114,7 @@ func (i *instance) adoptPlan(ctx context.Context) error {
 // planProducer is for the transactional id that one migration has at a time.
 func (i *instance) planProducer() producerOptions {
 	opts := i.producerOptions(0)
-	opts.TransactionalID = i.cfg.GroupID(i.worker.GroupID) + "-plan"
+	opts.TransactionalID = i.cfg.PlanTransactionalID(i.worker.GroupID)
 	return opts
 }
 

@@ -4,16 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
-	"github.com/kudu2kafka/kudu2kafka/kudu"
 )
 
 // Worker is one process's share of the work of its connectors.
@@ -78,10 +74,6 @@ func (w *Worker) Status() []Status {
 	return all
 }
 
-// checkTimeout bounds the look at Kafka and at each Kudu cluster before the
-// start.
-const checkTimeout = 15 * time.Second
-
 // Check looks, before anything is written, whether Kafka and the tables are
 // there and fit the configuration. What doesn't is in a *ConfigError.
 func (w *Worker) Check(ctx context.Context) error {
@@ -108,18 +100,22 @@ func (w *Worker) Check(ctx context.Context) error {
 }
 
 func (w *Worker) checkKafka(ctx context.Context) []Fault {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
 	client, err := kgo.NewClient(kafkaOptions(w.cfg, w.logger).ClientOpts()...)
-	if err == nil {
-		defer client.Close()
-		err = awaitKafka(ctx, kadm.NewClient(client))
-	}
 	if err != nil {
-		return []Fault{{
-			Key: "bootstrap.servers", What: fmt.Sprintf("no Kafka broker answers at %s: %v", strings.Join(w.cfg.BootstrapServers, ", "), err),
-			Remedy: "start Kafka, or correct the addresses",
-		}}
+		return []Fault{{Key: "bootstrap.servers", What: err.Error(), Remedy: "correct the worker's file"}}
+	}
+	defer client.Close()
+	if faults := CheckBrokers(ctx, client, w.cfg); len(faults) > 0 {
+		return faults
+	}
+	limits, err := ReadBrokerLimits(ctx, client)
+	if err != nil {
+		// Brokers refuse what is beyond their limits by themselves, only later.
+		w.logger.Debug("the brokers' limits are not known", "error", err)
+	}
+	faults := limits.CheckWorker(w.cfg)
+	for _, i := range w.instances {
+		faults = append(faults, limits.CheckConnector(i.cfg)...)
 	}
 	version, err := kafka.TransactionVersion(ctx, client)
 	switch {
@@ -129,66 +125,11 @@ func (w *Worker) checkKafka(ctx context.Context) []Fault {
 		w.logger.Warn("these brokers keep the producer's epoch from transaction to transaction, so that a repeated EndTxn which arrives late can commit part of the next one: use Kafka 4 with the feature transaction.version at 2 or above",
 			"transaction.version", version)
 	}
-	return nil
-}
-
-// brokerPatience is how long a worker that starts waits for a broker that can't
-// be reached: one that restarts is away for some seconds, and isn't a mistake in
-// the configuration.
-const brokerPatience = 8 * time.Second
-
-// awaitKafka asks for the cluster's brokers until an answer comes.
-func awaitKafka(ctx context.Context, adm *kadm.Client) error {
-	deadline := time.Now().Add(brokerPatience)
-	for {
-		_, err := adm.BrokerMetadata(ctx)
-		if err == nil || errors.Is(kafka.Classify(err), kafka.ErrPermanent) || time.Now().After(deadline) || pause(ctx, 250*time.Millisecond) != nil {
-			return err
-		}
-	}
+	return faults
 }
 
 // check opens the table and compares it with the configuration.
 func (i *instance) check(ctx context.Context) []Fault {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	about := func(key string, err error, remedy string) Fault {
-		return Fault{Key: key, What: fmt.Sprintf("connector %q: %v", i.cfg.Name, err), Remedy: remedy}
-	}
-	table, err := i.kudu.OpenTable(ctx, i.cfg.KuduTable)
-	switch {
-	case errors.Is(err, kudu.ErrTableNotFound):
-		return []Fault{about("kudu.table", err, "create the table, or correct its name")}
-	case err != nil && refused(err):
-		// It answers, so the addresses are right.
-		return []Fault{about("kudu.table", err, "have the worker's user granted the right to read it, or see what Kudu says")}
-	case err != nil:
-		return []Fault{about("kudu.masters", err, "start Kudu, or correct the addresses")}
-	}
-	plan, err := planRead(i.cfg, table.Schema())
-	if err == nil && i.cfg.Mode == modeSweep {
-		_, err = planSweep(i.cfg, table.Schema(), plan)
-	}
-	if err != nil {
-		return faultsOf(i.cfg.Name, err)
-	}
-	return nil
-}
-
-// faultsOf takes the joined error of planRead apart again, whose parts begin
-// with their key.
-func faultsOf(connector string, err error) []Fault {
-	parts := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		parts = joined.Unwrap()
-	}
-	faults := make([]Fault, len(parts))
-	for n, part := range parts {
-		key, what, found := strings.Cut(part.Error(), ": ")
-		if !found {
-			key, what = "", part.Error()
-		}
-		faults[n] = Fault{Key: key, What: fmt.Sprintf("connector %q: %s", connector, what), Remedy: "correct the configuration, or the table"}
-	}
+	_, faults := CheckTable(ctx, i.kudu, i.cfg)
 	return faults
 }
