@@ -206,7 +206,7 @@ var connectorKeys = []Key{
 	},
 	{
 		Name: "offset.start", Type: TypeString, Default: "earliest", Values: []string{"earliest", "latest"}, Importance: Medium,
-		Doc: "Where a connector without stored positions begins: at the first row, or behind the last one that is there.",
+		Doc: "Where a connector without stored positions begins: at the first row, or behind the last one that was there when the connector was started first. That moment is stored before any task runs, and holds for all of them.",
 	},
 	{
 		Name: "offset.start.*", Type: TypeMap, Importance: Medium,

@@ -44,6 +44,7 @@ type groupOptions struct {
 	kafka     kafka.Options
 	id        string
 	topic     string
+	tasks     int32 // tasks.max; the topic may have more partitions
 	session   time.Duration
 	heartbeat time.Duration
 	rebalance time.Duration
@@ -58,7 +59,7 @@ func joinGroup(o groupOptions) (*group, error) {
 	opts := append(o.kafka.ClientOpts(),
 		kgo.ConsumerGroup(o.id),
 		kgo.ConsumeTopics(o.topic),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.Balancers(newTaskBalancer(o.topic, o.tasks)),
 		kgo.SessionTimeout(o.session),
 		kgo.HeartbeatInterval(o.heartbeat),
 		kgo.RebalanceTimeout(o.rebalance),

@@ -23,7 +23,7 @@ func joined(t *testing.T, instance string) (*txnBench, *group) {
 	b := newTxnBench(t, nil, 1)
 	running := make(chan int32, 2)
 	g, err := joinGroup(groupOptions{
-		kafka: b.options().Kafka, id: "g-orders", topic: offsetsTopic, session: 10 * time.Second, heartbeat: time.Second,
+		kafka: b.options().Kafka, id: "g-orders", topic: offsetsTopic, tasks: 2, session: 10 * time.Second, heartbeat: time.Second,
 		rebalance: 10 * time.Second, instance: instance, logger: hclog.NewNullLogger(),
 		runTask: func(ctx context.Context, task int32) {
 			running <- task

@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -94,7 +95,7 @@ func (i *instance) join() (*group, error) {
 	ready := make(chan struct{})
 	opts := groupOptions{
 		kafka: i.kafka, id: i.cfg.GroupID(i.worker.GroupID), topic: i.cfg.OffsetsTopic(i.worker.GroupID),
-		session: i.worker.SessionTimeout, heartbeat: i.worker.HeartbeatInterval, rebalance: i.worker.RebalanceTimeout,
+		tasks: int32(i.cfg.TasksMax), session: i.worker.SessionTimeout, heartbeat: i.worker.HeartbeatInterval, rebalance: i.worker.RebalanceTimeout,
 		instance: i.worker.GroupInstanceID, logger: i.logger,
 		runTask: func(ctx context.Context, id int32) {
 			<-ready
@@ -133,7 +134,11 @@ func (i *instance) prepare(ctx context.Context) error {
 		}
 		wait := pace.NextBackOff()
 		i.board.set(Restarting, err)
-		i.logger.Warn("preparing the topics", "again_in", wait.Round(time.Millisecond), "error", err)
+		level := hclog.Warn
+		if errors.Is(err, errOvertaken) {
+			level = hclog.Info
+		}
+		i.logger.Log(level, "preparing the topics", "again_in", wait.Round(time.Millisecond), "error", err)
 		if pause(ctx, wait) != nil {
 			return ctx.Err()
 		}
@@ -183,7 +188,7 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func(), w *waits
 		return kafka.Classify(err)
 	}
 	logger.Trace("positions restored", "tablets", len(stored.Positions))
-	if err := i.checkPlan(ctx, id, stored.Plan); err != nil {
+	if err := i.checkPlan(ctx, id, stored); err != nil {
 		return err
 	}
 	if i.cfg.Mode == modeSweep {

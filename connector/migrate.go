@@ -2,11 +2,15 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
@@ -23,7 +27,8 @@ import (
 //     its predecessor from now on finds that plan when it loads, and doesn't run.
 //  3. It fences every task, so that one that was running before step 2 can't
 //     commit any more (I3).
-//  4. It reads all positions. Nobody can change them now.
+//  4. It reads all positions. Nobody can change them now. What has yet to begin
+//     with offset.start=latest is given its start, see start_latest.go.
 //  5. In one transaction it moves each to where the new plan has it, and stores
 //     the plan as ready.
 //
@@ -59,27 +64,32 @@ func comparePlan(stored *offsets.Plan, want offsets.Plan, table *kudu.Table) (sa
 // checkPlan lets a task run only under the plan of its worker's configuration.
 // A plan of this configuration that isn't ready is what a migration left that
 // was cut short, so it is done again.
-func (i *instance) checkPlan(ctx context.Context, task int32, stored *offsets.Plan) error {
+func (i *instance) checkPlan(ctx context.Context, task int32, loaded *offsets.Loaded) error {
 	want, table, err := i.plan(ctx)
 	if err != nil {
 		return err
 	}
-	if same, err := comparePlan(stored, want, table); same || err != nil {
+	stored := loaded.Plan
+	same, err := comparePlan(stored, want, table)
+	if err != nil || same && i.begun(loaded) {
 		return err
 	}
 	unready := want
 	unready.Ready = false
 	switch {
-	case stored == nil || *stored == unready:
+	case stored == nil || *stored == unready || same:
 		i.migrating.Lock()
 		defer i.migrating.Unlock()
 		// Another task may have done it while this one waited.
-		now, err := offsets.LoadPlan(ctx, i.kafka.ClientOpts(), i.cfg.OffsetsTopic(i.worker.GroupID), task, i.cfg.Name)
+		now, err := offsets.Load(ctx, i.kafka.ClientOpts(), i.cfg.OffsetsTopic(i.worker.GroupID), task, i.cfg.Name)
 		if err != nil {
 			return kafka.Classify(err)
 		}
-		if now == nil || *now != want {
-			if err := i.migrate(ctx, stored); err != nil {
+		if now.Plan == nil || *now.Plan != want || !i.begun(now) {
+			if err := i.migrate(ctx, now.Plan); errors.Is(err, errOvertaken) {
+				i.logger.Info("another worker stores the plan at this moment")
+				_ = pause(ctx, confirmPause) // errChanged is met at once
+			} else if err != nil {
 				return err
 			}
 		}
@@ -142,6 +152,16 @@ func (i *instance) migrate(ctx context.Context, from *offsets.Plan) error {
 	if err != nil {
 		return err
 	}
+	// Whoever had the id before is through or fenced: only now is it known by which
+	// plan the positions lie.
+	now, err := offsets.LoadPlan(ctx, i.kafka.ClientOpts(), i.cfg.OffsetsTopic(i.worker.GroupID), 0, i.cfg.Name)
+	if err != nil {
+		return kafka.Classify(err)
+	}
+	if now != nil && *now == want && (from == nil || *from != want) {
+		return nil // another worker has done it meanwhile
+	}
+	from = now
 	announced := want
 	announced.Ready = false
 	records, err := i.planRecords(partitions, announced)
@@ -151,12 +171,13 @@ func (i *instance) migrate(ctx context.Context, from *offsets.Plan) error {
 	if err := commitRecords(ctx, p, records); err != nil {
 		return err
 	}
-	for task := range partitions {
-		if err := i.fence(ctx, i.producerOptions(task)); err != nil {
-			return err
-		}
+	err = eachPartition(ctx, partitions, func(ctx context.Context, task int32) error {
+		return i.fence(ctx, i.producerOptions(task))
+	})
+	if err != nil {
+		return err
 	}
-	moves, err := i.moves(ctx, partitions)
+	moves, err := i.moves(ctx, partitions, from)
 	if err != nil {
 		return err
 	}
@@ -198,6 +219,17 @@ func (i *instance) planRecords(partitions int32, p offsets.Plan) ([]*kgo.Record,
 	return records, nil
 }
 
+// errOvertaken says that another worker has begun to store the plan while this one
+// was at it.
+var errOvertaken = errors.New("another worker is storing the plan")
+
+// overtaken tells whether a failure of the plan's producer is another worker's
+// doing, which has nothing alarming: workers that are started together find the
+// same to do. Which error the broker has for it depends on how far this one was.
+func overtaken(err error) bool {
+	return errors.Is(err, kafka.ErrFenced) || errors.Is(err, kerr.InvalidTxnState) || errors.Is(err, kerr.ConcurrentTransactions)
+}
+
 // fence takes a transactional id from whoever has it.
 func (i *instance) fence(ctx context.Context, opts producerOptions) error {
 	p, err := openProducer(ctx, opts)
@@ -209,8 +241,9 @@ func (i *instance) fence(ctx context.Context, opts producerOptions) error {
 }
 
 // moves gives the records that bring everything stored to the partitions where
-// the plan has it.
-func (i *instance) moves(ctx context.Context, partitions int32) ([]*kgo.Record, error) {
+// the plan has it, and those of tablets that have yet to begin. Before is the plan
+// by which they lie.
+func (i *instance) moves(ctx context.Context, partitions int32, before *offsets.Plan) ([]*kgo.Record, error) {
 	state, err := i.catalog.get(ctx)
 	if err != nil {
 		return nil, err
@@ -222,40 +255,63 @@ func (i *instance) moves(ctx context.Context, partitions int32) ([]*kgo.Record, 
 		}
 	}
 	topic := i.cfg.OffsetsTopic(i.worker.GroupID)
+	stored := make([][]*kgo.Record, partitions)
+	err = eachPartition(ctx, partitions, func(ctx context.Context, n int32) (err error) {
+		stored[n], err = offsets.LoadRecords(ctx, i.kafka.ClientOpts(), topic, n, i.cfg.Name)
+		return err
+	})
+	if err != nil {
+		return nil, kafka.Classify(err)
+	}
+	found := storedStarts{markers: make(map[int32]offsets.Position), tablets: make(map[string]bool)}
 	var records []*kgo.Record
-	for n := range partitions {
-		stored, err := offsets.LoadRecords(ctx, i.kafka.ClientOpts(), topic, n, i.cfg.Name)
-		if err != nil {
-			return nil, kafka.Classify(err)
+	for _, r := range slices.Concat(stored...) {
+		table, tablet, ok := offsets.TabletOf(r.Key)
+		if !ok || table != i.cfg.KuduTable {
+			continue
 		}
-		for _, r := range stored {
-			table, tablet, ok := offsets.TabletOf(r.Key)
-			if !ok || table != i.cfg.KuduTable {
-				continue
-			}
-			if tablet == startMarker {
-				// Each task has begun, whichever did so before.
-				for task := range int32(i.cfg.TasksMax) {
-					records = append(records, &kgo.Record{Topic: topic, Partition: task, Key: r.Key, Value: r.Value})
-				}
-				continue
-			}
-			// The positions of another table must stay for the tasks to refuse.
-			if pos, err := offsets.ParsePosition(r.Value); err == nil && pos.TableID != "" && pos.TableID != state.table.ID() {
-				return nil, anotherTable(state.table, pos.TableID)
-			}
-			to, there := owner[tablet]
-			if there && to == n {
-				continue
-			}
-			// The position of a tablet that is gone isn't worth moving.
-			records = append(records, &kgo.Record{Topic: topic, Partition: n, Key: r.Key})
-			if there {
-				records = append(records, &kgo.Record{Topic: topic, Partition: to, Key: r.Key, Value: r.Value})
-			}
+		pos, err := offsets.ParsePosition(r.Value)
+		// The positions of another table must stay for the tasks to refuse.
+		if err == nil && pos.TableID != "" && pos.TableID != state.table.ID() {
+			return nil, anotherTable(state.table, pos.TableID)
+		}
+		if tablet == startMarker {
+			found.markers[r.Partition] = pos
+			continue
+		}
+		found.tablets[tablet] = true
+		to, there := owner[tablet]
+		if there && to == r.Partition {
+			continue
+		}
+		// The position of a tablet that is gone isn't worth moving.
+		records = append(records, &kgo.Record{Topic: topic, Partition: r.Partition, Key: r.Key})
+		if there {
+			records = append(records, &kgo.Record{Topic: topic, Partition: to, Key: r.Key, Value: r.Value})
 		}
 	}
-	return records, nil
+	starts, err := i.starts(ctx, state, found, before)
+	return append(records, starts...), err
+}
+
+// partitionsAtOnce bounds what a migration does at a time: each has connections of
+// its own, and most of the time is waiting for brokers.
+const partitionsAtOnce = 16
+
+// eachPartition does something for all partitions, several at a time, until one
+// fails.
+func eachPartition(ctx context.Context, partitions int32, do func(ctx context.Context, n int32) error) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(partitionsAtOnce)
+	for n := range partitions {
+		group.Go(func() error {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return do(ctx, n)
+		})
+	}
+	return group.Wait()
 }
 
 // commitRecords stores the records in one transaction.
@@ -265,6 +321,9 @@ func commitRecords(ctx context.Context, p *producer, records []*kgo.Record) erro
 	}
 	began := time.Now()
 	out, err := p.end(ctx, records)
+	if out != committed && overtaken(err) {
+		return fmt.Errorf("%w: %w", errOvertaken, err)
+	}
 	if out != committed {
 		return fmt.Errorf("storing %d records, %v after their transaction began: %w", len(records), time.Since(began).Round(time.Millisecond), &errReload{outcome: out, err: err})
 	}

@@ -2,9 +2,7 @@ package connector
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -18,16 +16,12 @@ import (
 const (
 	modeOffset     = "offset"
 	phaseStreaming = "streaming"
-	phaseWalk      = "walk" // see walkPoller
+	phaseWalk      = "walk"  // see walkPoller
+	phaseStart     = "start" // see start_latest.go
 
 	// The values of order.
 	orderKey  = "key"
 	orderNone = "none"
-
-	// startMarker stands in the place of a tablet id in the position that says
-	// that a task has begun with offset.start=latest: tablets that show up later
-	// are read from their first row.
-	startMarker = "*"
 
 	// scanTurn is how long a tablet with a backlog is read before the task's
 	// other tablets get their turn.
@@ -81,11 +75,14 @@ type offsetOptions struct {
 func startOffsetSource(ctx context.Context, o offsetOptions) (*offsetSource, error) {
 	s := &offsetSource{read: o.reading, pollingSource: pollingSource{pace: o.pace}}
 	var readers []*tabletReader
-	_, begun := o.stored[startMarker]
 	for _, t := range o.tablets {
 		r := &tabletReader{id: t.ID}
 		pos, stored := o.stored[t.ID]
 		switch {
+		case stored && pos.Phase == phaseStart:
+			if err := s.startLatest(ctx, r, pos); err != nil {
+				return nil, fmt.Errorf("beginning with tablet %s: %w", t.ID, err)
+			}
 		case stored:
 			if err := s.restore(r, pos); err != nil {
 				return nil, fmt.Errorf("restoring the position of tablet %s: %w", t.ID, err)
@@ -96,12 +93,8 @@ func startOffsetSource(ctx context.Context, o offsetOptions) (*offsetSource, err
 			if err := s.restoreCovered(r, pos); err != nil {
 				return nil, fmt.Errorf("restoring the position of tablet %s: %w", t.ID, err)
 			}
-		case o.plan.start.latest && !begun:
-			if err := s.startLatest(ctx, r); err != nil {
-				return nil, err
-			}
 		case o.plan.start.latest:
-			// A range partition that was added since.
+			// A range partition that was added since the connector began.
 		default:
 			r.from = o.plan.start.key
 		}
@@ -110,9 +103,6 @@ func startOffsetSource(ctx context.Context, o offsetOptions) (*offsetSource, err
 			r.repairAt = time.Now().Add(rand.N(o.late.interval)) // not all tablets at once
 		}
 		readers = append(readers, r)
-	}
-	if o.plan.start.latest && !begun {
-		s.initial = append(s.initial, storedPosition{tablet: startMarker, pos: s.position()})
 	}
 	for tablet := range o.stored {
 		switch {
@@ -161,35 +151,12 @@ func (p *elsewherePoller) poll(ctx context.Context, r *tabletReader, emit func(*
 	return p.sorted.poll(ctx, r, emit)
 }
 
-// startLatest puts the reader behind the last row that the tablet has now.
-func (s *offsetSource) startLatest(ctx context.Context, r *tabletReader) error {
-	snapshot, err := s.read.lastKey(ctx, r)
-	if err != nil {
-		return fmt.Errorf("finding the last row of tablet %s: %w", r.id, err)
-	}
-	pos := s.position()
-	pos.Snapshot = uint64(snapshot)
-	if r.hwm != nil {
-		if pos, err = s.Position(point{key: r.hwm, snapshot: snapshot}); err != nil {
-			return err
-		}
-		if s.read.late.repair {
-			r.covered = r.covered.extend(r.hwm, snapshot)
-		}
-	}
-	s.initial = append(s.initial, storedPosition{tablet: r.id, pos: pos})
-	return nil
-}
-
 func (s *offsetSource) Initial() ([]storedPosition, error) { return s.initial, nil }
 
 // restore puts the reader where a stored position says.
 func (s *offsetSource) restore(r *tabletReader, pos offsets.Position) (err error) {
-	if pos.Mode != modeOffset || pos.Phase != phaseStreaming && pos.Phase != phaseWalk {
-		return &FatalError{fmt.Errorf("it was stored in mode %q, phase %q, but the connector runs in mode %q: reset the connector's offsets, or give the connector another name", pos.Mode, pos.Phase, modeOffset)}
-	}
-	if pos.TableID != s.read.table.ID() {
-		return anotherTable(s.read.table, pos.TableID)
+	if err := s.checkStored(pos); err != nil {
+		return err
 	}
 	o := s.read.plan.order
 	if pos.PrimaryKey != nil {
@@ -205,6 +172,17 @@ func (s *offsetSource) restore(r *tabletReader, pos offsets.Position) (err error
 	}
 	r.walk, err = o.restoreWalk(pos, r.hwm)
 	return err
+}
+
+// checkStored refuses a position that this connector can't have stored.
+func (s *offsetSource) checkStored(pos offsets.Position) error {
+	if pos.Mode != modeOffset || pos.Phase != phaseStreaming && pos.Phase != phaseWalk && pos.Phase != phaseStart {
+		return &FatalError{fmt.Errorf("it was stored in mode %q, phase %q, but the connector runs in mode %q: reset the connector's offsets, or give the connector another name", pos.Mode, pos.Phase, modeOffset)}
+	}
+	if pos.TableID != s.read.table.ID() {
+		return anotherTable(s.read.table, pos.TableID)
+	}
+	return nil
 }
 
 // anotherTable is the failure of a table that was dropped and made anew.
@@ -248,41 +226,6 @@ func (s *offsetSource) restoreCovered(r *tabletReader, pos offsets.Position) (er
 		s.initial = append(s.initial, storedPosition{tablet: r.id, pos: pos})
 	}
 	return err
-}
-
-// lastKey puts the reader behind the greatest row that the tablet has at a
-// snapshot, which it returns. Kudu can't read backwards, so the key columns of
-// all rows are read; that happens once in a connector's life.
-func (rd *reading) lastKey(ctx context.Context, r *tabletReader) (kudu.Timestamp, error) {
-	columns := columnsOf(rd.plan.order)
-	sc, err := rd.table.Scan(r.id, kudu.ScanOptions{Columns: columns, Ordered: true, BatchBytes: rd.batchBytes})
-	if err != nil {
-		return 0, err
-	}
-	defer sc.Close()
-	places := make([]int, len(rd.plan.order.columns))
-	for i, c := range rd.plan.order.columns {
-		places[i] = indexOf(columns, c.Name)
-	}
-	var key []byte
-	for {
-		rows, err := rd.next(ctx, sc, r.id)
-		if errors.Is(err, io.EOF) {
-			return sc.Snapshot(), nil
-		}
-		if err != nil {
-			return 0, err
-		}
-		first := 0
-		if rd.plan.order.prefix {
-			first = rows.NumRows() - 1 // the rows come in this order
-		}
-		for row := first; row < rows.NumRows(); row++ {
-			if key = kudu.AppendKey(key[:0], rows, places, row); string(key) > string(r.hwm) {
-				r.hwm = append(r.hwm[:0], key...)
-			}
-		}
-	}
 }
 
 // columnsOf names the columns of an order once each.

@@ -86,12 +86,18 @@ func (s *stack) instance(tasks int) *instance {
 // run runs all tasks of the instance, without a group, until stop.
 func (s *stack) run(i *instance) (stop func()) {
 	s.t.Helper()
+	return s.runSome(i, int32(i.cfg.TasksMax))
+}
+
+// runSome runs the first n tasks.
+func (s *stack) runSome(i *instance, n int32) (stop func()) {
+	s.t.Helper()
 	ctx, cancel := context.WithCancelCause(s.t.Context())
 	if err := i.prepare(ctx); err != nil {
 		s.t.Fatal(err)
 	}
 	var tasks sync.WaitGroup
-	for id := range int32(i.cfg.TasksMax) {
+	for id := range n {
 		sup := &supervisor{
 			task: id, delayMax: i.cfg.RetryDelayMax, board: i.board, logger: i.logger,
 			confirm: func(context.Context, func(error)) error { return nil },
@@ -118,14 +124,20 @@ func (s *stack) consumer(opts ...kgo.Opt) *kgo.Client {
 // await waits until so many rows are visible as the table has.
 func (s *stack) await(i *instance) {
 	s.t.Helper()
+	s.awaitRows(i, s.rows)
+}
+
+// awaitRows waits until so many rows are visible.
+func (s *stack) awaitRows(i *instance, rows int) {
+	s.t.Helper()
 	client := s.consumer()
 	defer client.Close()
 	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
 	defer cancel()
-	for n := 0; n < s.rows; {
+	for n := 0; n < rows; {
 		n += client.PollFetches(ctx).NumRecords()
 		if ctx.Err() != nil {
-			s.t.Fatalf("%d rows of %d are visible; the tasks are %+v", n, s.rows, i.board.snapshot("").Tasks)
+			s.t.Fatalf("%d rows of %d are visible; the tasks are %+v", n, rows, i.board.snapshot("").Tasks)
 		}
 	}
 }
@@ -133,6 +145,28 @@ func (s *stack) await(i *instance) {
 // wantAll checks that each row of the table is visible once, and those of one
 // tablet in the order of their keys. Nothing may be running.
 func (s *stack) wantAll() {
+	s.t.Helper()
+	s.want(func(int) int { return 1 })
+}
+
+// want checks how many times each row is visible, and that those of one tablet
+// are in the order of their keys. Nothing may be running.
+func (s *stack) want(times func(id int) int) {
+	s.t.Helper()
+	seen := s.seen(true)
+	for id := range s.rows {
+		if seen[id] != times(id) {
+			s.t.Errorf("row %d is there %d times, want %d", id, seen[id], times(id))
+		}
+		delete(seen, id)
+	}
+	if len(seen) != 0 {
+		s.t.Errorf("%d rows are visible that the table doesn't have", len(seen))
+	}
+}
+
+// seen is how often each row is visible. Nothing may be running.
+func (s *stack) seen(inOrder bool) map[int]int {
 	s.t.Helper()
 	client := s.consumer(kgo.KeepControlRecords())
 	defer client.Close()
@@ -154,20 +188,13 @@ func (s *stack) wantAll() {
 			}
 			seen[id]++
 			tablet := string(r.Headers[1].Value)
-			if before, ok := last[tablet]; ok && id <= before {
+			if before, ok := last[tablet]; inOrder && ok && id <= before {
 				s.t.Errorf("tablet %s has row %d after %d", tablet, id, before)
 			}
 			last[tablet] = id
 		})
 	}
-	for id := range s.rows {
-		if seen[id] != 1 {
-			s.t.Errorf("row %d is there %d times", id, seen[id])
-		}
-	}
-	if len(seen) != s.rows {
-		s.t.Errorf("%d rows, want %d", len(seen), s.rows)
-	}
+	return seen
 }
 
 func TestTasksPublishTheTableOnceWhateverKuduDoes(t *testing.T) {

@@ -41,7 +41,8 @@ const (
 var allowed = map[string][]string{
 	"cmd/kudu2kafka": {"connector", "internal/config", "internal/preflight", hclog, "github.com/spf13/cobra"},
 
-	"connector":        {"kudu", "offsets", "serde", "internal/extsort", "internal/kafka", "internal/predicate", franzgo, hclog, backoff},
+	// x/sync: a migration does what it does for all partitions several at a time.
+	"connector":        {"kudu", "offsets", "serde", "internal/extsort", "internal/kafka", "internal/predicate", franzgo, hclog, backoff, "golang.org/x/sync"},
 	"serde":            {"kudu"},
 	"offsets":          {franzgo},
 	"internal/kafka":   {franzgo, hclog},
