@@ -191,7 +191,7 @@ func (o *Outlook) FirstScan(stored *offsets.Position, begun bool, now time.Time)
 	if err != nil {
 		return f, err
 	}
-	f.Latest = stored == nil && !begun && o.read.start.latest
+	f.Latest = stored == nil && !begun && o.read.start.latest || stored != nil && stored.Phase == phaseStart
 	if err := o.bound(&f, r, now); err != nil {
 		return f, err
 	}

@@ -49,12 +49,12 @@ type TablePlan struct {
 
 // ReadingPlan says how rows are found, and what of them is published.
 type ReadingPlan struct {
-	StreamingKey []string       `json:"streaming_key"`
-	Way          connector.Way  `json:"way"`
-	Cost         string         `json:"cost"`
-	Columns      []string       `json:"columns"`     // what scans read
-	KeyColumns   []string       `json:"key_columns"` // of the record
-	Where        []ConjunctPlan `json:"where"`
+	Order      []string       `json:"order"` // the streaming key, or sweep.order.by
+	Way        connector.Way  `json:"way"`
+	Cost       string         `json:"cost"`
+	Columns    []string       `json:"columns"`     // what scans read
+	KeyColumns []string       `json:"key_columns"` // of the record
+	Where      []ConjunctPlan `json:"where"`
 }
 
 // ConjunctPlan says who evaluates a part of where.
@@ -134,7 +134,8 @@ type RightPlan struct {
 type ExamplePlan struct {
 	Tablet string `json:"tablet"`
 	Topic  string `json:"topic"`
-	// Partition is -1 when the producer chooses one for each batch.
+	// Partition is -1 when it isn't known how many the topic will have, and for
+	// records without a key, for which the producer chooses one for each batch.
 	Partition int         `json:"partition"`
 	Timestamp time.Time   `json:"timestamp"`
 	Key       string      `json:"key"`
@@ -187,9 +188,12 @@ func (s *subject) plan(ctx context.Context) (Plan, error) {
 			Hash: []string{}, Range: append([]string{}, table.PartitionSchema().Range...),
 		},
 		Reading: ReadingPlan{
-			StreamingKey: s.outlook.StreamingKey(), Way: s.outlook.Way(), Cost: costs[s.outlook.Way()],
+			Order: s.outlook.StreamingKey(), Way: s.outlook.Way(), Cost: costs[s.outlook.Way()],
 			Columns: s.outlook.Columns(), KeyColumns: s.outlook.KeyColumns(), Where: conjuncts(s.outlook.Where()),
 		},
+	}
+	if len(s.cfg.SweepOrderBy) > 0 {
+		p.Reading.Order = s.cfg.SweepOrderBy
 	}
 	for _, h := range table.PartitionSchema().Hash {
 		p.Table.Hash = append(p.Table.Hash, fmt.Sprintf("%s into %d", strings.Join(h.Columns, ", "), h.Buckets))
@@ -376,14 +380,14 @@ func (s *subject) positionsTopic() TopicPlan {
 	return t
 }
 
-func (p *TopicPlan) describe(t *topic, settings ...string) {
-	p.Partitions = len(t.partitions)
-	if len(t.partitions) > 0 {
-		p.Replicas = len(t.partitions[0].Replicas)
+func (t *TopicPlan) describe(is *topic, settings ...string) {
+	t.Partitions = len(is.partitions)
+	if len(is.partitions) > 0 {
+		t.Replicas = len(is.partitions[0].Replicas)
 	}
 	for _, key := range settings {
-		if v, is := t.settings[key]; is {
-			p.Settings[key] = v
+		if v, has := is.settings[key]; has {
+			t.Settings[key] = v
 		}
 	}
 }

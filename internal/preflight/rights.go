@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -27,7 +28,7 @@ func checkKafkaRights(ctx context.Context, s *subject) ([]Finding, error) {
 	}
 	var out []Finding
 	for _, r := range connector.KafkaRights(s.worker, s.cfg, len(s.positions.partitions)) {
-		if r.Resource == connector.ResourceTransactionalID || s.needless(r) {
+		if s.needless(r) {
 			continue
 		}
 		allowed, told := have.allows(r)
@@ -48,9 +49,14 @@ func checkKafkaRights(ctx context.Context, s *subject) ([]Finding, error) {
 	return append(out, ids...), err
 }
 
-// needless are rights for what is there already.
+// needless are rights for what is there already, and those that another check has
+// tried.
 func (s *subject) needless(r connector.KafkaRight) bool {
-	if r.Resource != connector.ResourceTopic {
+	switch r.Resource {
+	case connector.ResourceTopic:
+	case connector.ResourceCluster, connector.ResourceTransactionalID:
+		return true // kafka.limits, and below
+	default:
 		return false
 	}
 	t := s.rows
@@ -62,10 +68,6 @@ func (s *subject) needless(r connector.KafkaRight) bool {
 		return t.exists
 	case "ALTER":
 		return !t.exists || len(t.partitions) >= s.cfg.TasksMax
-	case "DESCRIBE_CONFIGS":
-		// Kafka 4 lets the one who creates a topic read what it was made with; but
-		// later starts look at it as well.
-		return false
 	}
 	return false
 }
@@ -88,6 +90,9 @@ func (l *look) guarded(ctx context.Context) (bool, error) {
 	return false, fmt.Errorf("asking whether Kafka has access control: %w", err)
 }
 
+// untold is the bit field of operations that Kafka doesn't tell.
+const untold = math.MinInt32
+
 // grants are the operations that Kafka allows this user, by resource; a resource
 // that isn't there wasn't told.
 type grants map[string][]kadm.ACLOperation
@@ -108,7 +113,7 @@ func (s *subject) granted(ctx context.Context) (grants, error) {
 		switch {
 		case t.hidden:
 			have[resourceOf(connector.ResourceTopic, t.name)] = nil
-		case t.operations != nil:
+		case t.told:
 			have[resourceOf(connector.ResourceTopic, t.name)] = t.operations
 		}
 	}
@@ -121,8 +126,8 @@ func (s *subject) granted(ctx context.Context) (grants, error) {
 	if err != nil {
 		return nil, fmt.Errorf("asking for the rights on the cluster: %w", err)
 	}
-	if operations := kadm.DecodeACLOperations(told.ClusterAuthorizedOperations); operations != nil {
-		have[resourceOf(connector.ResourceCluster, connector.ClusterResource)] = operations
+	if told.ClusterAuthorizedOperations != untold {
+		have[resourceOf(connector.ResourceCluster, connector.ClusterResource)] = kadm.DecodeACLOperations(told.ClusterAuthorizedOperations)
 	}
 	group := s.cfg.GroupID(s.worker.GroupID)
 	req := kmsg.NewPtrDescribeGroupsRequest()
@@ -136,9 +141,11 @@ func (s *subject) granted(ctx context.Context) (grants, error) {
 		return nil, fmt.Errorf("asking for the rights on group %q: %w", group, err)
 	}
 	for _, g := range groups.Groups {
-		operations := kadm.DecodeACLOperations(g.AuthorizedOperations)
-		if errors.Is(kerr.ErrorForCode(g.ErrorCode), kerr.GroupAuthorizationFailed) || operations != nil {
-			have[resourceOf(connector.ResourceGroup, g.Group)] = operations
+		switch {
+		case errors.Is(kerr.ErrorForCode(g.ErrorCode), kerr.GroupAuthorizationFailed):
+			have[resourceOf(connector.ResourceGroup, g.Group)] = nil
+		case g.AuthorizedOperations != untold:
+			have[resourceOf(connector.ResourceGroup, g.Group)] = kadm.DecodeACLOperations(g.AuthorizedOperations)
 		}
 	}
 	return have, nil
@@ -159,6 +166,17 @@ func (s *subject) transactionalIDs(ctx context.Context) ([]Finding, error) {
 		if errors.Is(described[id].Err, kerr.TransactionalIDAuthorizationFailed) {
 			denied = append(denied, id)
 		}
+	}
+	// Kafka may refuse to tell even who the coordinator is.
+	var parts *kadm.ShardErrors
+	if errors.As(err, &parts) {
+		for _, part := range parts.Errs {
+			req, is := part.Req.(*kmsg.DescribeTransactionsRequest)
+			if is && errors.Is(part.Err, kerr.TransactionalIDAuthorizationFailed) {
+				denied = append(denied, req.TransactionalIDs...)
+			}
+		}
+		slices.Sort(denied)
 	}
 	switch {
 	case len(denied) > 0:

@@ -79,7 +79,7 @@ func (p *Plan) WriteText(out io.Writer, o TextOptions) error {
 	if len(p.Table.Range) > 0 {
 		w.line("           range by %s", strings.Join(p.Table.Range, ", "))
 	}
-	w.line("  reading  by %s (%s)", strings.Join(p.Reading.StreamingKey, ", "), p.Reading.Way)
+	w.line("  reading  by %s (%s)", strings.Join(p.Reading.Order, ", "), p.Reading.Way)
 	w.line("           %s", p.Reading.Cost)
 	w.line("           columns read: %s", strings.Join(p.Reading.Columns, ", "))
 	for n, c := range p.Reading.Where {
@@ -235,8 +235,11 @@ func (w *textWriter) example(p *Plan) {
 		return
 	}
 	partition := "a partition chosen for each batch"
-	if e.Partition >= 0 {
+	switch {
+	case e.Partition >= 0:
 		partition = fmt.Sprintf("partition %d", e.Partition)
+	case e.Key != "":
+		partition = "a partition by its key"
 	}
 	w.line("  example  of tablet %s, to %s of %s", e.Tablet, partition, e.Topic)
 	w.line("           timestamp %s", e.Timestamp.Format(time.RFC3339Nano))

@@ -19,7 +19,8 @@ type topic struct {
 	exists     bool
 	hidden     bool // it may not be described
 	partitions []kmsg.MetadataResponseTopicPartition
-	operations []kadm.ACLOperation // that this user may do; nil: not told
+	told       bool                // Kafka tells what this user may do
+	operations []kadm.ACLOperation // that
 	settings   map[string]string   // nil: may not be read
 }
 
@@ -39,7 +40,7 @@ func (l *look) describe(ctx context.Context, name string) (topic, error) {
 		return t, fmt.Errorf("looking up topic %q: the broker names %d topics", name, len(resp.Topics))
 	}
 	told := resp.Topics[0]
-	t.operations = kadm.DecodeACLOperations(told.AuthorizedOperations)
+	t.told, t.operations = told.AuthorizedOperations != untold, kadm.DecodeACLOperations(told.AuthorizedOperations)
 	switch err := kerr.ErrorForCode(told.ErrorCode); {
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
 		return t, nil
