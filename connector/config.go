@@ -29,6 +29,16 @@ type WorkerConfig struct {
 
 	TopicCreationEnable      bool  `koanf:"topic.creation.enable"`
 	OffsetsReplicationFactor int16 `koanf:"offsets.storage.replication.factor"` // -1: the broker's default
+
+	Listeners           []string `koanf:"listeners"`                 // see RESTListeners
+	RESTAdvertisedHost  string   `koanf:"rest.advertised.host.name"` // empty: the first listener's
+	RESTAdvertisedPort  int      `koanf:"rest.advertised.port"`      // 0: the first listener's
+	RESTUsers           Secret   `koanf:"rest.basic.auth.users"`     // see BasicAuthUsers
+	RESTInsecureBind    bool     `koanf:"rest.insecure.bind"`
+	ListenerCertificate string   `koanf:"listeners.https.ssl.certificate.location"` // a PEM file
+	ListenerKey         string   `koanf:"listeners.https.ssl.key.location"`         // a PEM file
+	ListenerCA          string   `koanf:"listeners.https.ssl.ca.location"`          // a PEM file; empty: no client certificates
+	ListenerClientAuth  string   `koanf:"listeners.https.ssl.client.auth"`          // none, requested or required
 }
 
 // Config is one connector: one Kudu table read into one topic. The koanf tags
@@ -208,6 +218,9 @@ func (c WorkerConfig) Validate() []Fault {
 			Remedy: "write at most a third of session.timeout.ms",
 			others: []string{"session.timeout.ms"},
 		})
+	}
+	for _, f := range c.listenerFaults() {
+		faults = addFault(faults, f)
 	}
 	return faults
 }

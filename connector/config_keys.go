@@ -78,7 +78,9 @@ const (
 	gib    = 1024 * mib
 )
 
-var workerKeys = []Key{
+var workerKeys = slices.Concat(processKeys, listenerKeys)
+
+var processKeys = []Key{
 	{
 		Name: "bootstrap.servers", Type: TypeList, Required: true, Importance: High, legal: addressFault,
 		Doc: "Kafka brokers to begin with, each as host:port. The others are learnt from them.",
@@ -126,9 +128,6 @@ var workerKeys = []Key{
 	{
 		Name: "offsets.storage.replication.factor", Type: TypeInt, Default: int64(-1), Min: 1, Max: 32767, Also: []int64{-1}, Importance: Low,
 		Doc: "Replicas of the offsets topics that are created" + brokerDefault + ".",
-	},
-	{
-		Name: "listeners", Absent: "the REST listener is not in this release",
 	},
 }
 

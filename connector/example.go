@@ -116,7 +116,7 @@ func (e *exampler) tablet(ctx context.Context, id string, stored *offsets.Positi
 			return err
 		}
 		e.left -= rows.NumRows()
-		sel = keep(where, rows, sel)
+		sel = e.keep(where, rows, sel)
 		b := &batch{rows: rows, keep: sel, snapshot: sc.Snapshot(), order: e.plan.order, tablets: []*tabletReader{r}}
 		r.id = id
 		e.take(b, bounds)

@@ -22,6 +22,7 @@ import (
 type group struct {
 	id       string
 	client   *kgo.Client
+	cut      context.CancelFunc // ends whatever the client is waiting for
 	instance string
 	session  time.Duration
 	logger   hclog.Logger
@@ -55,8 +56,10 @@ type groupOptions struct {
 
 // joinGroup begins to take part. Partitions come and go until leave.
 func joinGroup(o groupOptions) (*group, error) {
-	g := &group{id: o.id, logger: o.logger, runTask: o.runTask, instance: o.instance, session: o.session, tasks: make(map[int32]*runningTask)}
+	ctx, cut := context.WithCancel(context.Background())
+	g := &group{id: o.id, cut: cut, logger: o.logger, runTask: o.runTask, instance: o.instance, session: o.session, tasks: make(map[int32]*runningTask)}
 	opts := append(o.kafka.ClientOpts(),
+		kgo.WithContext(ctx),
 		kgo.ConsumerGroup(o.id),
 		kgo.ConsumeTopics(o.topic),
 		kgo.Balancers(newTaskBalancer(o.topic, o.tasks)),
@@ -80,6 +83,7 @@ func joinGroup(o groupOptions) (*group, error) {
 	}
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
+		cut()
 		return nil, fmt.Errorf("joining group %q: %w", o.id, err)
 	}
 	g.client = client
@@ -156,6 +160,8 @@ func (g *group) leave() {
 	if err := g.client.LeaveGroupContext(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		g.logger.Debug("leaving the group", "group", g.id, "error", err)
 	}
+	// Closing leaves once more, and would wait for a broker that doesn't answer.
+	g.cut()
 	g.client.CloseAllowingRebalance()
 }
 

@@ -77,6 +77,31 @@ func TestUnconfirmedMemberWaitsAndSaysWhy(t *testing.T) {
 	}
 }
 
+func TestLeavingDoesNotWaitForACoordinatorThatIsSilent(t *testing.T) {
+	for _, instance := range []string{"", "worker-1"} {
+		b, g := joined(t, instance)
+		silent := make(chan struct{})
+		defer close(silent)
+		joining := make(chan struct{}, 1)
+		b.cluster.Control(func(r kmsg.Request) (kmsg.Response, error, bool) {
+			b.cluster.KeepControl()
+			if kmsg.Key(r.Key()) == kmsg.JoinGroup {
+				joining <- struct{}{}
+			}
+			b.cluster.SleepControl(func() { <-silent })
+			return nil, nil, false
+		})
+		g.client.ForceRebalance()
+		<-joining
+		began := time.Now()
+		g.leave()
+		// Without a bound of our own it takes the client's 10 s for a request.
+		if took := time.Since(began); took > 2*leaveTimeout {
+			t.Errorf("instance %q: leaving took %v", instance, took)
+		}
+	}
+}
+
 func TestStoppedTasksHaveEndedBeforeTheirPartitionsGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

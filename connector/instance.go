@@ -31,32 +31,41 @@ type instance struct {
 	catalog *catalog
 	sorts   *extsort.Budget
 	board   *statusBoard
+	seen    ConnectorObserver
 	logger  hclog.Logger
 }
 
-func newInstance(cfg Config, worker WorkerConfig, logger hclog.Logger) (*instance, error) {
+func newInstance(cfg Config, worker WorkerConfig, logger hclog.Logger, observer Observer) (*instance, error) {
 	logger = logger.With("connector", cfg.Name)
-	client, err := kudu.New(KuduConfig(cfg, logger))
+	board := newStatusBoard()
+	seen := observer.Connector(cfg.Name, func() Status { return board.snapshot(cfg.Name) })
+	kuduConfig := KuduConfig(cfg, logger)
+	kuduConfig.Hook = seen.KuduHook()
+	client, err := kudu.New(kuduConfig)
 	if err != nil {
+		seen.Close()
 		return nil, err
 	}
 	extsort.Sweep(cfg.SortDirectory) // what a killed process may have left
 	return &instance{
 		sorts: extsort.NewBudget(cfg.SortMemory),
-		cfg:   cfg, worker: worker, kudu: client, catalog: newCatalog(client, cfg.KuduTable), board: newStatusBoard(), logger: logger,
-		kafka: kafkaOptions(worker, logger),
+		cfg:   cfg, worker: worker, kudu: client, catalog: newCatalog(client, cfg.KuduTable), board: board, seen: seen, logger: logger,
+		kafka: kafkaOptions(worker, logger, seen.KafkaHooks()...),
 	}, nil
 }
 
-func kafkaOptions(worker WorkerConfig, logger hclog.Logger) kafka.Options {
+func kafkaOptions(worker WorkerConfig, logger hclog.Logger, hooks ...kgo.Hook) kafka.Options {
 	return kafka.Options{
 		BootstrapServers: worker.BootstrapServers, ClientID: worker.ClientID,
-		Logger: logger.Named("kafka"),
+		Logger: logger.Named("kafka"), Hooks: hooks,
 	}
 }
 
 // close gives up the connections that newInstance made.
-func (i *instance) close() { _ = i.kudu.Close() }
+func (i *instance) close() {
+	_ = i.kudu.Close()
+	i.seen.Close()
+}
 
 // run takes part in the connector's work until ctx ends. Failures of tasks stay
 // with the tasks.
@@ -99,11 +108,14 @@ func (i *instance) join() (*group, error) {
 		instance: i.worker.GroupInstanceID, logger: i.logger,
 		runTask: func(ctx context.Context, id int32) {
 			<-ready
+			seen := i.observe(id)
+			defer i.unobserve(id, seen)
 			s := &supervisor{
 				task: id, delayMax: i.cfg.RetryDelayMax, board: i.board, logger: i.logger.With("task", id),
 				confirm: g.confirm,
 				bound:   stallBound(i.cfg),
-				run:     func(ctx context.Context, alive func(), w *waits) error { return i.runTask(ctx, id, alive, w) },
+				seen:    seen,
+				run:     func(ctx context.Context, alive func(), w *waits) error { return i.runTask(ctx, id, alive, w, seen) },
 			}
 			s.supervise(ctx)
 		},
@@ -112,6 +124,20 @@ func (i *instance) join() (*group, error) {
 	g, err = joinGroup(opts)
 	close(ready)
 	return g, err
+}
+
+// observe begins to tell of a task, from its assignment to this worker until
+// unobserve.
+func (i *instance) observe(id int32) observed {
+	p := newProgress()
+	seen := observed{to: i.seen.Task(id, p.look), progress: p}
+	i.board.observe(id, seen.to)
+	return seen
+}
+
+func (i *instance) unobserve(id int32, seen observed) {
+	i.board.observe(id, nil)
+	seen.to.Close()
 }
 
 // prepare makes sure that both topics are there and that positions are where
@@ -164,7 +190,7 @@ func (i *instance) ensureTopics(ctx context.Context) error {
 }
 
 // runTask is one run of a task: fence, restore, publish.
-func (i *instance) runTask(ctx context.Context, id int32, alive func(), w *waits) error {
+func (i *instance) runTask(ctx context.Context, id int32, alive func(), w *waits, seen observed) error {
 	if int(id) >= i.cfg.TasksMax {
 		// A partition that is left from a time of more tasks: it holds nothing.
 		i.board.setTask(id, Unassigned, nil)
@@ -188,16 +214,19 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func(), w *waits
 		return kafka.Classify(err)
 	}
 	logger.Trace("positions restored", "tablets", len(stored.Positions))
+	if err := i.checkNames(stored.Others); err != nil {
+		return err
+	}
 	if err := i.checkPlan(ctx, id, stored); err != nil {
 		return err
 	}
 	if i.cfg.Mode == modeSweep {
-		return i.runSweep(ctx, id, p, stored, alive, logger, w)
+		return i.runSweep(ctx, id, p, stored, alive, logger, w, seen)
 	}
 	if err := noJournals(stored); err != nil {
 		return err
 	}
-	t, closeSource, err := i.newTask(ctx, id, p, stored.Positions, logger, w)
+	t, closeSource, err := i.newTask(ctx, id, p, stored.Positions, logger, w, seen)
 	if err != nil {
 		return err
 	}
@@ -216,7 +245,7 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func(), w *waits
 }
 
 // newTask opens the table and starts the source that reads the task's tablets.
-func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored map[offsets.Key]offsets.Position, logger hclog.Logger, w *waits) (*task, func(), error) {
+func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored map[offsets.Key]offsets.Position, logger hclog.Logger, w *waits, seen observed) (*task, func(), error) {
 	waiting := w.begin("the table's tablets")
 	state, err := i.catalog.get(ctx)
 	waiting.end()
@@ -242,7 +271,7 @@ func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored ma
 	src, err := startOffsetSource(ctx, offsetOptions{
 		reading: reading{
 			table: table, client: i.kudu, plan: plan, batchBytes: int(i.cfg.KuduScanBatchBytes),
-			settle: i.cfg.SettleDelay, logger: logger, waits: w,
+			settle: i.cfg.SettleDelay, logger: logger, waits: w, seen: seen,
 			late: lateRows{repair: i.cfg.LateRows == lateRepair, interval: i.cfg.LateRowsInterval, guard: i.cfg.SnapshotGuard},
 		},
 		tablets: tablets, stored: byTablet, gone: state.gone, scope: i.cfg.OrderScope, order: i.cfg.Order,
@@ -260,7 +289,7 @@ func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored ma
 			rows: i.cfg.TransactionMaxRows, bytes: i.cfg.TransactionMaxBytes, age: i.cfg.TransactionBoundaryInterval,
 		},
 		encoder: plan.encoder, headers: i.cfg.HeadersEnable, tsColumn: plan.timestamp, logger: logger,
-		producer: p, source: src, changed: state.changed, waits: w,
+		producer: p, source: src, changed: state.changed, waits: w, seen: seen,
 	}, src.Close, nil
 }
 

@@ -50,12 +50,20 @@ type reading struct {
 	late       lateRows
 	logger     hclog.Logger
 	waits      *waits
+	seen       observed
 }
 
 // next is the scanner's next batch, with the wait for it noted.
 func (rd *reading) next(ctx context.Context, sc *kudu.Scanner, tablet string) (*kudu.RowBatch, error) {
 	defer rd.waits.beginCounted("Kudu's answer to a scan of tablet "+tablet, sc.Answers).end()
-	return sc.Next(ctx)
+	began := time.Now()
+	rows, err := sc.Next(ctx)
+	n := 0
+	if rows != nil {
+		n = rows.NumRows()
+	}
+	rd.seen.task().Read(n, time.Since(began))
+	return rows, err
 }
 
 type offsetOptions struct {
@@ -73,7 +81,7 @@ type offsetOptions struct {
 // startOffsetSource begins to read. A stored position that doesn't fit the
 // table is an error: nothing is read.
 func startOffsetSource(ctx context.Context, o offsetOptions) (*offsetSource, error) {
-	s := &offsetSource{read: o.reading, pollingSource: pollingSource{pace: o.pace}}
+	s := &offsetSource{read: o.reading, pollingSource: pollingSource{pace: o.pace, progress: o.seen.progress}}
 	var readers []*tabletReader
 	for _, t := range o.tablets {
 		r := &tabletReader{id: t.ID}
@@ -114,6 +122,9 @@ func startOffsetSource(ctx context.Context, o offsetOptions) (*offsetSource, err
 			s.initial = append(s.initial, storedPosition{tablet: tablet, retire: true})
 		}
 	}
+	s.progress.begin(readers, o.plan.order, historyOf(o.table), time.Now(), func(tablet string) kudu.Timestamp {
+		return kudu.Timestamp(o.stored[tablet].Snapshot)
+	})
 	s.poller, readers = choosePoller(o, readers)
 	s.startPolling(readers, o.plan.stop.key != nil)
 	return s, nil
@@ -123,13 +134,14 @@ func startOffsetSource(ctx context.Context, o offsetOptions) (*offsetSource, err
 // be polled.
 func choosePoller(o offsetOptions, readers []*tabletReader) (poller, []*tabletReader) {
 	whole := o.scope == scopeTable && len(readers) > 0
+	all := []*tabletReader{{id: "all", marks: o.seen.progress.allMarks()}}
 	switch {
 	case o.plan.order.prefix && whole:
-		return &mergePoller{o.reading, readers}, []*tabletReader{{id: "all"}}
+		return &mergePoller{o.reading, readers}, all
 	case o.plan.order.prefix:
 		return &prefixPoller{o.reading}, readers
 	case whole:
-		return &sortedPoller{o.reading, o.sorting, readers}, []*tabletReader{{id: "all"}}
+		return &sortedPoller{o.reading, o.sorting, readers}, all
 	}
 	return &elsewherePoller{
 		sorted: &sortedPoller{o.reading, o.sorting, nil}, walk: &walkPoller{o.reading}, walks: o.order == orderNone,

@@ -111,7 +111,11 @@ func newSweepTask(t *task, o sweepOptions) (*sweepTask, error) {
 			s.groups = append(s.groups, []*tabletReader{r})
 		}
 	}
-	return s, s.restore(o)
+	if err := s.restore(o); err != nil {
+		return nil, err
+	}
+	s.beginProgress(readers, func(tablet string) kudu.Timestamp { return kudu.Timestamp(o.stored[tablet].Snapshot) })
+	return s, nil
 }
 
 // restore takes up the journals that are stored.
@@ -309,14 +313,17 @@ func (s *sweepTask) round(ctx context.Context) (rows int, more bool, err error) 
 			return rows, false, err
 		}
 		if b == nil {
+			s.passed(group, false)
 			continue
 		}
+		s.picked(group, b)
 		n := b.published()
 		rows += n
 		more = more || n == limit
 		if err := s.publishPicked(ctx, b, nil); err != nil {
 			return rows, false, s.keepWhole(ctx, err)
 		}
+		s.passed(group, n == limit)
 	}
 	s.done = append(s.done, s.sweeper.take()...)
 	// An entry's end waits for the next rows, or a moment without any.
@@ -444,6 +451,7 @@ func (s *sweepTask) close(ctx context.Context) error {
 	for _, e := range fresh {
 		s.hold(e)
 	}
+	s.committedRound()
 	for _, e := range fresh {
 		s.sweeper.finish(e)
 	}

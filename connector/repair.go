@@ -177,7 +177,7 @@ func (rd *reading) repairPart(ctx context.Context, r *tabletReader, p part, v vi
 			return err
 		}
 		b.rows, b.lateAfter, b.lateUpTo = rows, p.after, p.upTo
-		b.keep = keep(where, rows, b.keep)
+		b.keep = rd.keep(where, rows, b.keep)
 		late = late[:0]
 		for i := range b.published() {
 			row := b.row(i)

@@ -77,7 +77,7 @@ func (s *stream) advance(ctx context.Context, o *order) (bool, error) {
 // take begins another batch.
 func (s *stream) take(rows *kudu.RowBatch) {
 	s.rows, s.next = rows, 0
-	s.keep = keep(s.where, rows, s.keep)
+	s.keep = s.read.keep(s.where, rows, s.keep)
 }
 
 // left is how many rows of the batch are to be published.
@@ -131,6 +131,7 @@ func (p *mergePoller) round(ctx context.Context, r *tabletReader, emit func(*bat
 			// be sure of.
 			m, err := p.open(ctx, upper, nil, true)
 			m.close()
+			r.shown = m.snapshot
 			if errors.Is(err, errNothingPasses) {
 				return false, nil
 			}
@@ -150,6 +151,7 @@ func (p *mergePoller) round(ctx context.Context, r *tabletReader, emit func(*bat
 	if err := m.run(ctx, emit); err != nil {
 		return false, err
 	}
+	r.shown = m.snapshot
 	if !whole || !p.stopPassed(m.snapshot) {
 		return false, nil
 	}

@@ -55,6 +55,7 @@ func (p *prefixPoller) round(ctx context.Context, r *tabletReader, emit func(*ba
 			// A barrier is a write: only when there is something to read, or to
 			// be sure of.
 			some, at, err := p.probe(ctx, r.id, bounds)
+			r.shown = at
 			if err != nil || !some && !(whole && p.stopPassed(at)) {
 				return false, err
 			}
@@ -67,7 +68,7 @@ func (p *prefixPoller) round(ctx context.Context, r *tabletReader, emit func(*ba
 	}
 	bounds.Columns, bounds.Ordered, bounds.BatchBytes = p.plan.columns, true, p.batchBytes
 	snapshot, more, err := p.scan(ctx, r, bounds, where, emit)
-	r.backlog = more
+	r.backlog, r.shown = more, snapshot
 	if err != nil || more || !whole || !p.stopPassed(snapshot) {
 		return more, err
 	}
@@ -99,7 +100,7 @@ func (p *prefixPoller) scan(ctx context.Context, r *tabletReader, opts kudu.Scan
 			return 0, false, err
 		}
 		b.rows, b.snapshot = rows, sc.Snapshot()
-		b.keep = keep(where, rows, b.keep)
+		b.keep = p.keep(where, rows, b.keep)
 		after := p.plan.order.appendKey(nil, rows, rows.NumRows()-1)
 		if !emit(b) {
 			return 0, false, ctx.Err()

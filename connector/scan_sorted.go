@@ -60,6 +60,7 @@ func (p *sortedPoller) poll(ctx context.Context, r *tabletReader, emit func(*bat
 			return false, err
 		}
 	}
+	r.shown = snapshot
 	r.complete = whole && p.stopPassed(snapshot)
 	return false, nil
 }
@@ -97,7 +98,7 @@ func (p *sortedPoller) collect(ctx context.Context, sorter *extsort.Sorter, r *t
 		if err != nil {
 			return 0, err
 		}
-		sel = keep(where, rows, sel)
+		sel = p.keep(where, rows, sel)
 		b := batch{rows: rows, keep: sel}
 		for n := range b.published() {
 			i := b.row(n)

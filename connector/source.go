@@ -157,6 +157,11 @@ type tabletReader struct {
 	idle time.Duration
 	// complete says that the tablet has been read up to offset.stop.
 	complete bool
+	// shown is the snapshot of the last poll that has come to its end.
+	shown kudu.Timestamp
+	// marks are where the tablet's progress is noted, or that of all the tablets
+	// that the reader stands for.
+	marks []*tabletMark
 }
 
 // poller reads what a tablet has beyond its high-water mark, once. It hands
@@ -169,9 +174,10 @@ type poller interface {
 // pollingSource polls a task's tablets as they fall due, several at a time, and
 // less and less often those that have nothing new.
 type pollingSource struct {
-	poller poller
-	pace   pollPace
-	out    chan *batch
+	poller   poller
+	pace     pollPace
+	progress *progress
+	out      chan *batch
 
 	drained   chan struct{}
 	completed chan struct{}
@@ -190,6 +196,9 @@ type pollPace struct {
 	interval time.Duration // after rows
 	max      time.Duration // what the pauses of an idle tablet grow to
 }
+
+// forever is when a tablet is due that isn't polled again.
+const forever = 100 * 365 * 24 * time.Hour
 
 // scansAtOnce is how many tablets of one task are read at a time. Each open
 // scan holds up to two batches.
@@ -242,6 +251,7 @@ func (s *pollingSource) read(ctx context.Context) {
 		r.due = time.Now()
 		switch {
 		case r.complete:
+			s.progress.looked(r, true, r.due.Add(forever))
 			s.finish() // it isn't polled again
 			continue
 		case more:
@@ -253,6 +263,7 @@ func (s *pollingSource) read(ctx context.Context) {
 			r.due = r.due.Add(max(r.idle, s.pace.interval))
 			r.idle = min(2*max(r.idle, s.pace.interval), max(s.pace.max, s.pace.interval))
 		}
+		s.progress.looked(r, !more, r.due)
 		s.queue.put(r)
 	}
 }
@@ -263,6 +274,7 @@ func (s *pollingSource) poll(ctx context.Context, r *tabletReader) (rows, more b
 		if !rows {
 			rows = true
 			s.flow(1)
+			s.progress.found(r.marks, b.snapshot)
 		}
 		select {
 		case s.out <- b:

@@ -48,10 +48,23 @@ type statusBoard struct {
 	state State
 	cause string
 	tasks map[int32]*TaskStatus
+	// observers are told of new states of their tasks.
+	observers map[int32]TaskObserver
 }
 
 func newStatusBoard() *statusBoard {
-	return &statusBoard{state: Unassigned, tasks: make(map[int32]*TaskStatus)}
+	return &statusBoard{state: Unassigned, tasks: make(map[int32]*TaskStatus), observers: make(map[int32]TaskObserver)}
+}
+
+// observe has an observer told of a task's states; nil: nobody.
+func (b *statusBoard) observe(task int32, o TaskObserver) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if o == nil {
+		delete(b.observers, task)
+		return
+	}
+	b.observers[task] = o
 }
 
 func (b *statusBoard) set(state State, cause error) {
@@ -71,6 +84,9 @@ func (b *statusBoard) setTask(task int32, state State, cause error) {
 	if t == nil {
 		t = &TaskStatus{Task: task}
 		b.tasks[task] = t
+	}
+	if o := b.observers[task]; o != nil && state != t.State {
+		o.State(state)
 	}
 	t.State, t.Cause = state, text(cause)
 }

@@ -36,6 +36,7 @@ type supervisor struct {
 	// bound is how long a run may wait for one thing before it is ended; 0: for
 	// ever.
 	bound time.Duration
+	seen  observed
 }
 
 // watched is one run, ended when it stands still. Its error is then a
@@ -93,6 +94,7 @@ func (s *supervisor) supervise(ctx context.Context) {
 			s.ended(context.Cause(ctx), err)
 			return
 		}
+		s.seen.task().Restart(causeOf(err))
 		if errors.Is(err, errChanged) {
 			s.logger.Info("the table has changed; the task takes it up anew")
 			s.board.setTask(s.task, Restoring, nil)

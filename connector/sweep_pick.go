@@ -57,6 +57,9 @@ func (p *picker) pass(ctx context.Context, tablets []*tabletReader, limit int) (
 	if where.Never() {
 		return nil, nil
 	}
+	for _, r := range tablets {
+		r.shown = snapshot
+	}
 	s := &selection{picker: p, limit: limit, best: kudu.NewBatchBuilder(p.schema), spare: kudu.NewBatchBuilder(p.schema)}
 	for n, r := range tablets {
 		if swept := p.passedAt[r.id]; snapshot <= swept {
@@ -111,6 +114,7 @@ func (p *picker) scan(ctx context.Context, tablet string, n uint16, snapshot kud
 			return err
 		}
 		sel = where.Select(rows, sel)
+		p.seen.task().Filtered(rows.NumRows() - len(sel))
 		for _, i := range sel {
 			s.key = p.plan.order.appendKey(s.key[:0], rows, int(i))
 			if p.journal.has(tablet, s.key) {

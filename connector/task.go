@@ -37,6 +37,7 @@ type task struct {
 	// changed is closed when the table is no longer what the task reads.
 	changed <-chan struct{}
 	waits   *waits
+	seen    observed
 
 	producer *producer
 	source   source
@@ -58,7 +59,9 @@ type limits struct {
 // transaction is what the open transaction holds so far.
 type transaction struct {
 	open        bool
+	began       time.Time
 	rows, bytes int64
+	late        int64            // of the rows
 	points      map[string]point // by tablet id: the last row produced
 	timer       *time.Timer      // fires when the transaction is old enough
 
@@ -200,6 +203,9 @@ func (t *task) publish(ctx, patient context.Context, b *batch) error {
 		}
 		t.tx.rows++
 		t.tx.bytes += int64(size)
+		if b.late {
+			t.tx.late++
+		}
 		if t.tx.rows >= t.limits.rows || t.tx.bytes >= t.limits.bytes {
 			t.cover(b, row)
 			if err := t.commit(ctx); err != nil {
@@ -243,7 +249,10 @@ func (t *task) keepBefore(ctx context.Context, b *batch, row int, cause error) e
 
 // cover notes that the transaction holds the batch's rows up to this one.
 func (t *task) cover(b *batch, row int) {
-	b.last(row, func(r *tabletReader, row int) { t.tx.points[r.id] = b.pointAt(row) })
+	b.last(row, func(r *tabletReader, row int) {
+		t.tx.points[r.id] = b.pointAt(row)
+		t.seen.progress.produced(r)
+	})
 }
 
 // produce encodes one row and hands it to the producer. It gives the bytes of
@@ -302,7 +311,7 @@ func (t *task) begin(ctx context.Context) error {
 	if err := t.producer.begin(ctx); err != nil {
 		return err
 	}
-	t.tx.open = true
+	t.tx.open, t.tx.began = true, time.Now()
 	t.tx.timer.Reset(t.limits.age)
 	t.logger.Trace("transaction begun")
 	return nil
@@ -327,16 +336,26 @@ func (t *task) end(ctx context.Context, records []*kgo.Record) error {
 	waiting := t.waits.begin("Kafka's commit of a transaction")
 	out, err := t.producer.end(ctx, records)
 	waiting.end()
+	t.tellEnd(out)
 	if out != committed {
 		// Aborted or unknown: what the offsets topic says is the truth. The next
 		// run reads it, after fencing.
+		t.tx.open = false
 		return &errReload{outcome: out, err: err}
 	}
 	t.logger.Trace("transaction committed", "rows", t.tx.rows)
+	t.seen.progress.commit(t.tx.points)
 	t.committed(t.tx.rows)
 	t.tx.before, t.tx.ended = t.tx.rows, time.Now()
 	t.reset()
 	return nil
+}
+
+// tellEnd tells how the transaction has ended.
+func (t *task) tellEnd(out outcome) {
+	t.seen.task().Transaction(TransactionEnd{
+		Outcome: out.told(), Rows: t.tx.rows, Late: t.tx.late, Bytes: t.tx.bytes, Took: time.Since(t.tx.began),
+	})
 }
 
 // positions renders where the tablets stand that have rows in the transaction.
@@ -357,7 +376,7 @@ func (t *task) positions() ([]*kgo.Record, error) {
 }
 
 func (t *task) reset() {
-	t.tx.open, t.tx.rows, t.tx.bytes = false, 0, 0
+	t.tx.open, t.tx.rows, t.tx.bytes, t.tx.late = false, 0, 0, 0
 	clear(t.tx.points)
 	t.tx.timer.Stop()
 }
@@ -368,7 +387,9 @@ func (t *task) giveUp(ctx context.Context, cause error) error {
 	if t.tx.open {
 		t.tx.open = false
 		defer t.waits.begin("Kafka's abort of a transaction").end()
-		if out, err := t.producer.abort(ctx); out != aborted {
+		out, err := t.producer.abort(ctx)
+		t.tellEnd(out)
+		if out != aborted {
 			t.logger.Debug("aborting the transaction", "outcome", out, "error", err)
 		}
 	}

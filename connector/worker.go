@@ -17,14 +17,24 @@ type Worker struct {
 	cfg       WorkerConfig
 	instances []*instance
 	logger    hclog.Logger
+	observer  Observer
 }
+
+// WorkerOption is a choice that a worker can do without.
+type WorkerOption func(*Worker)
+
+// WithObserver has an observer told of what the worker does.
+func WithObserver(o Observer) WorkerOption { return func(w *Worker) { w.observer = o } }
 
 // NewWorker checks the configurations together and makes the clients; nothing
 // is connected yet. Run must be called, which also frees them.
-func NewWorker(cfg WorkerConfig, connectors []Config, logger hclog.Logger) (*Worker, error) {
-	w := &Worker{cfg: cfg, logger: logger}
+func NewWorker(cfg WorkerConfig, connectors []Config, logger hclog.Logger, opts ...WorkerOption) (*Worker, error) {
+	w := &Worker{cfg: cfg, logger: logger, observer: nobody{}}
+	for _, o := range opts {
+		o(w)
+	}
 	for _, c := range connectors {
-		i, err := newInstance(c, cfg, logger)
+		i, err := newInstance(c, cfg, logger, w.observer)
 		if err != nil {
 			w.close()
 			return nil, fmt.Errorf("connector %q: %w", c.Name, err)

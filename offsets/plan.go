@@ -77,24 +77,34 @@ type Loaded struct {
 	Journals map[JournalKey]Journal
 	// Plan is nil when none was ever stored.
 	Plan *Plan
+	// Others are the names of other connectors that have records there, sorted.
+	Others []string
 }
 
-// LoadPlan returns the plan that a partition has, nil without one. Unlike Load it
-// doesn't wait for open transactions, so that what it returns may be out of date:
-// it tells a worker that starts whether there is something to do, and a task that
-// has loaded its positions knows for certain.
+// LoadPlan returns the plan that a partition has, nil without one, as PeekPlan
+// finds it.
 func LoadPlan(ctx context.Context, opts []kgo.Opt, topic string, partition int32, connector string) (*Plan, error) {
+	plan, _, err := PeekPlan(ctx, opts, topic, partition, connector)
+	return plan, err
+}
+
+// PeekPlan returns the plan that a partition has, nil without one, and the names
+// of other connectors that have records there. Unlike Load it doesn't wait for open
+// transactions, so that what it returns may be out of date: it tells a worker that
+// starts whether there is something to do, and a task that has loaded its positions
+// knows for certain.
+func PeekPlan(ctx context.Context, opts []kgo.Opt, topic string, partition int32, connector string) (*Plan, []string, error) {
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
-		return nil, fmt.Errorf("reading the plan from %s-%d: %w", topic, partition, err)
+		return nil, nil, fmt.Errorf("reading the plan from %s-%d: %w", topic, partition, err)
 	}
 	defer client.Close()
 	l, r := newLog(topic, partition, connector), newReader(client, topic, partition)
 	r.noWait = true
 	if err := r.readToEnd(ctx, l.apply); err != nil {
-		return nil, fmt.Errorf("reading the plan from %s-%d: %w", topic, partition, err)
+		return nil, nil, fmt.Errorf("reading the plan from %s-%d: %w", topic, partition, err)
 	}
-	return l.plan, nil
+	return l.plan, l.owners(), nil
 }
 
 // LoadRecords returns the last record of each key of the connector in a

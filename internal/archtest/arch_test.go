@@ -60,6 +60,9 @@ var allowed = map[string][]string{
 	// What REST and the commands steer workers by.
 	"internal/herder": {"connector", "offsets", "internal/config", "internal/kafka", franzgo, hclog, backoff},
 
+	// What the herder answers, over HTTP.
+	"internal/rest": {"connector", "internal/herder", hclog},
+
 	// The Kudu client could be a module of its own: nothing of Kafka, nothing
 	// of the rest of this module.
 	"kudu":               {"kudu/internal/krpc", "kudu/internal/pb", hclog, backoff, protobuf, "golang.org/x/sync"},
