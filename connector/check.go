@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -23,6 +24,72 @@ import (
 // checkTimeout bounds the look at Kafka and at each Kudu cluster before the
 // start.
 const checkTimeout = 15 * time.Second
+
+// Check looks, before anything is written, whether Kafka and the tables are
+// there and fit the configuration. What doesn't is in a *ConfigError.
+func (w *Worker) Check(ctx context.Context) error {
+	var mu sync.Mutex
+	var faults []Fault
+	add := func(f ...Fault) {
+		mu.Lock()
+		defer mu.Unlock()
+		faults = append(faults, f...)
+	}
+	configs := w.configs()
+	var checks sync.WaitGroup
+	checks.Go(func() { add(w.checkKafka(ctx, configs)...) })
+	for _, cfg := range configs {
+		checks.Go(func() { add(w.checkConnector(ctx, cfg)...) })
+	}
+	checks.Wait()
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if len(faults) > 0 {
+		return &ConfigError{Faults: faults}
+	}
+	return nil
+}
+
+func (w *Worker) checkKafka(ctx context.Context, connectors []Config) []Fault {
+	client, err := kgo.NewClient(KafkaOptions(w.cfg, w.logger)...)
+	if err != nil {
+		return []Fault{{Key: "bootstrap.servers", What: err.Error(), Remedy: "correct the worker's file"}}
+	}
+	defer client.Close()
+	if faults := CheckBrokers(ctx, client, w.cfg); len(faults) > 0 {
+		return faults
+	}
+	limits, err := ReadBrokerLimits(ctx, client)
+	if err != nil {
+		// Brokers refuse what is beyond their limits by themselves, only later.
+		w.logger.Debug("the brokers' limits are not known", "error", err)
+	}
+	faults := limits.CheckWorker(w.cfg)
+	for _, c := range connectors {
+		faults = append(faults, limits.CheckConnector(c)...)
+	}
+	version, err := kafka.TransactionVersion(ctx, client)
+	switch {
+	case err != nil:
+		w.logger.Debug("not known whether a late EndTxn can do harm", "error", err)
+	case version < kafka.EpochPerTransaction:
+		w.logger.Warn("these brokers keep the producer's epoch from transaction to transaction, so that a repeated EndTxn which arrives late can commit part of the next one: use Kafka 4 with the feature transaction.version at 2 or above",
+			"transaction.version", version)
+	}
+	return faults
+}
+
+// checkConnector looks at one connector's table.
+func (w *Worker) checkConnector(ctx context.Context, cfg Config) []Fault {
+	client, err := kudu.New(KuduConfig(cfg, w.logger.With("connector", cfg.Name)))
+	if err != nil {
+		return faultsOf(cfg.Name, err)
+	}
+	defer func() { _ = client.Close() }()
+	_, faults := CheckTable(ctx, client, cfg)
+	return faults
+}
 
 // KafkaOptions are the options of every Kafka client of a worker.
 func KafkaOptions(worker WorkerConfig, logger hclog.Logger) []kgo.Opt {
