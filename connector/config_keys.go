@@ -200,7 +200,7 @@ var connectorKeys = []Key{
 	},
 	{
 		Name: "streaming.key", Type: TypeList, Importance: High,
-		Doc: "Columns that give the rows their order and record how far a tablet has been read, NOT NULL each. At the head of the primary key they cost nothing; rows that are new by any other columns are found by a scan of the first one's values and sorted, see order. Rows that come later with a smaller key are not seen. Empty: the primary key.",
+		Doc: "Columns that give the rows their order and record how far a tablet has been read, NOT NULL each. At the head of the primary key they cost nothing; rows that are new by any other columns are found by a scan of the first one's values and sorted, see order. Rows that come later with a smaller key are not seen, but see late.rows. Empty: the primary key.",
 	},
 	{
 		Name: "where", Type: TypeString, Importance: Medium,
@@ -288,7 +288,7 @@ var connectorKeys = []Key{
 	},
 	{
 		Name: "late.rows", Type: TypeString, Default: lateIgnore, Values: []string{lateIgnore, lateRepair}, Importance: Medium,
-		Doc: "What becomes of rows that are inserted below the place up to which their tablet has been read. ignore: they are not published. repair: they are looked for every late.rows.interval.ms and published, each once, with a header kudu.late.",
+		Doc: "What becomes of rows that are inserted below the place up to which their tablet has been read. ignore: they are not published. repair: they are looked for every late.rows.interval.ms and published, each once, with a header kudu.late. So are rows that an update of the streaming key moves there and that haven't been published. Not with order: none, unless the streaming key is at the head of the primary key.",
 	},
 	{
 		Name: "late.rows.interval.ms", Type: TypeMillis, Default: time.Minute, Min: 10, Max: 24 * hour, Importance: Low,
@@ -296,7 +296,7 @@ var connectorKeys = []Key{
 	},
 	{
 		Name: "snapshot.guard", Type: TypeString, Default: guardBarrier, Values: []string{guardBarrier, guardLag, guardNone}, Importance: Low,
-		Doc: "With late.rows: repair, how a snapshot is kept from being read at a tablet's former leader, which doesn't know yet that there is another one and lacks rows. barrier: an empty write to the tablet goes before, which needs the right to write to the table. lag: followers are read, 2 seconds in the past, which also delays all rows by that. none: rows can be missed when a leader is paused or cut off.",
+		Doc: "With late.rows: repair, how a snapshot is kept from being read at a tablet's former leader, which doesn't know yet that there is another one and lacks rows. barrier: an empty write to the tablet goes before, which needs the right to write to the table. lag: followers are read, 2 seconds in the past, which also delays all rows by that. none: rows can be missed when a leader is paused or cut off. In mode sweep it keeps rows that were swept from being read and published again, lag isn't for it, and with sweep.action: none and in a dry run nothing is guarded.",
 	},
 	{
 		Name: "topic", Type: TypeString, Importance: High, legal: topicFault,

@@ -53,9 +53,9 @@ func newInstance(cfg Config, worker WorkerConfig, logger hclog.Logger, observer 
 
 func newInstanceOn(board *statusBoard, seen ConnectorObserver, cfg Config, worker WorkerConfig, logger hclog.Logger) (*instance, error) {
 	logger = logger.With("connector", cfg.Name)
-	client, err := kudu.New(kudu.Config{
-		Masters: cfg.KuduMasters, OperationTimeout: cfg.KuduOperationTimeout, Logger: logger.Named("kudu"), Hook: seen.KuduHook(),
-	})
+	kuduConfig := KuduConfig(cfg, logger)
+	kuduConfig.Hook = seen.KuduHook()
+	client, err := kudu.New(kuduConfig)
 	if err != nil {
 		return nil, err
 	}

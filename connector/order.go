@@ -97,6 +97,15 @@ func (o *order) primaryKey(rows *kudu.RowBatch, row int) []byte {
 	return kudu.AppendKey(nil, rows, o.places[len(o.places)-len(o.primary):], row)
 }
 
+// placesIn are those of the order's columns in a projection.
+func (o *order) placesIn(projection []string) []int {
+	places := make([]int, len(o.columns))
+	for i, c := range o.columns {
+		places[i] = indexOf(projection, c.Name)
+	}
+	return places
+}
+
 // split gives the values of the streaming key and of the primary key.
 func (o *order) split(key []byte) (streaming, primary []any, err error) {
 	values, err := kudu.DecodeKey(o.columns, key)
