@@ -101,7 +101,7 @@ var moreForTests = map[string][]string{
 	// Rules and dashboards are YAML and JSON.
 	"internal/metrics": {"kudu/kudufake", "internal/config", "go.yaml.in/yaml/v3"},
 	"kudu/kudufake":    {"kudu/kudutest"},
-	"test/e2e":         {"connector", "offsets", "internal/config", "kudu"},
+	"test/e2e":         {"connector", "offsets", "internal/config", "internal/preflight", "kudu"},
 }
 
 // productRoot is the package that is shipped.
