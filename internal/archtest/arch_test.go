@@ -95,6 +95,8 @@ var forTests = []string{
 
 // moreForTests are further imports of the tests of single packages.
 var moreForTests = map[string][]string{
+	// Whole workers, to be steered.
+	"internal/herder":    {"kudu", "kudu/kudufake"},
 	"connector":          {"kudu/kudufake"},
 	"internal/preflight": {"kudu/kudufake"},
 	"kudu":               {"kudu/kudufake", "kudu/kudutest"},
