@@ -110,12 +110,16 @@ func pushed(b *predicate.Bound) []kudu.Predicate {
 
 // keep gives the rows of the batch that meet what Kudu didn't evaluate, in the
 // memory of sel; nil means all.
-func keep(b *predicate.Bound, rows *kudu.RowBatch, sel []int32) []int32 {
+func (rd *reading) keep(b *predicate.Bound, rows *kudu.RowBatch, sel []int32) []int32 {
 	if b == nil || !b.Residual() {
 		return nil
 	}
 	if sel == nil {
 		sel = make([]int32, 0, rows.NumRows())
 	}
-	return b.Select(rows, sel)
+	sel = b.Select(rows, sel)
+	if n := rows.NumRows() - len(sel); n > 0 {
+		rd.seen.task().Filtered(n)
+	}
+	return sel
 }

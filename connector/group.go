@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -22,6 +23,7 @@ import (
 type group struct {
 	id       string
 	client   *kgo.Client
+	cut      context.CancelFunc // ends whatever the client is waiting for
 	instance string
 	session  time.Duration
 	logger   hclog.Logger
@@ -44,6 +46,7 @@ type groupOptions struct {
 	kafka     kafka.Options
 	id        string
 	topic     string
+	tasks     int32 // tasks.max; the topic may have more partitions
 	session   time.Duration
 	heartbeat time.Duration
 	rebalance time.Duration
@@ -54,11 +57,13 @@ type groupOptions struct {
 
 // joinGroup begins to take part. Partitions come and go until leave.
 func joinGroup(o groupOptions) (*group, error) {
-	g := &group{id: o.id, logger: o.logger, runTask: o.runTask, instance: o.instance, session: o.session, tasks: make(map[int32]*runningTask)}
+	ctx, cut := context.WithCancel(context.Background())
+	g := &group{id: o.id, cut: cut, logger: o.logger, runTask: o.runTask, instance: o.instance, session: o.session, tasks: make(map[int32]*runningTask)}
 	opts := append(o.kafka.ClientOpts(),
+		kgo.WithContext(ctx),
 		kgo.ConsumerGroup(o.id),
 		kgo.ConsumeTopics(o.topic),
-		kgo.Balancers(kgo.CooperativeStickyBalancer()),
+		kgo.Balancers(newTaskBalancer(o.topic, o.tasks)),
 		kgo.SessionTimeout(o.session),
 		kgo.HeartbeatInterval(o.heartbeat),
 		kgo.RebalanceTimeout(o.rebalance),
@@ -79,6 +84,7 @@ func joinGroup(o groupOptions) (*group, error) {
 	}
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
+		cut()
 		return nil, fmt.Errorf("joining group %q: %w", o.id, err)
 	}
 	g.client = client
@@ -139,8 +145,9 @@ func (g *group) stop(parts []int32, cause error) {
 	}
 }
 
-// leave ends all tasks, then gives the membership up.
-func (g *group) leave() {
+// leave ends all tasks, then gives the membership up. A static member keeps its
+// place, for it to come back, unless it leaves for good.
+func (g *group) leave(forGood bool) {
 	g.mu.Lock()
 	g.closed = true
 	var all []int32
@@ -155,7 +162,21 @@ func (g *group) leave() {
 	if err := g.client.LeaveGroupContext(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		g.logger.Debug("leaving the group", "group", g.id, "error", err)
 	}
+	if g.instance != "" && forGood {
+		_, err := kadm.NewClient(g.client).LeaveGroup(ctx, kadm.LeaveGroup(g.id).Reason("the connector is stopped").InstanceIDs(g.instance))
+		if err != nil {
+			g.logger.Warn("leaving the group for good: it counts this worker as a member until the session is over", "group", g.id, "error", err)
+		}
+	}
+	// Closing leaves once more, and would wait for a broker that doesn't answer.
+	g.cut()
 	g.client.CloseAllowingRebalance()
+}
+
+// generation is the group's, as far as this member knows.
+func (g *group) generation() int32 {
+	_, generation := g.client.GroupMetadata()
+	return generation
 }
 
 // leaveTimeout bounds the farewell, which only saves the others a wait.

@@ -23,7 +23,7 @@ func joined(t *testing.T, instance string) (*txnBench, *group) {
 	b := newTxnBench(t, nil, 1)
 	running := make(chan int32, 2)
 	g, err := joinGroup(groupOptions{
-		kafka: b.options().Kafka, id: "g-orders", topic: offsetsTopic, session: 10 * time.Second, heartbeat: time.Second,
+		kafka: b.options().Kafka, id: "g-orders", topic: offsetsTopic, tasks: 2, session: 10 * time.Second, heartbeat: time.Second,
 		rebalance: 10 * time.Second, instance: instance, logger: hclog.NewNullLogger(),
 		runTask: func(ctx context.Context, task int32) {
 			running <- task
@@ -33,7 +33,7 @@ func joined(t *testing.T, instance string) (*txnBench, *group) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(g.leave)
+	t.Cleanup(func() { g.leave(false) })
 	<-running
 	<-running
 	return b, g
@@ -74,6 +74,31 @@ func TestUnconfirmedMemberWaitsAndSaysWhy(t *testing.T) {
 	}
 	if len(told) != 1 || !strings.Contains(told[0].Error(), `another process has the group.instance.id "worker-1" too`) {
 		t.Errorf("told %v", told)
+	}
+}
+
+func TestLeavingDoesNotWaitForACoordinatorThatIsSilent(t *testing.T) {
+	for _, instance := range []string{"", "worker-1"} {
+		b, g := joined(t, instance)
+		joining := make(chan struct{}, 1)
+		b.cluster.Control(func(r kmsg.Request) (kmsg.Response, error, bool) {
+			b.cluster.KeepControl()
+			if kmsg.Key(r.Key()) == kmsg.JoinGroup {
+				select {
+				case joining <- struct{}{}:
+				default:
+				}
+			}
+			return nil, nil, true // handled without an answer
+		})
+		g.client.ForceRebalance()
+		<-joining
+		began := time.Now()
+		g.leave(false)
+		// Without a bound of our own it takes the client's 10 s for a request.
+		if took := time.Since(began); took > 2*leaveTimeout {
+			t.Errorf("instance %q: leaving took %v", instance, took)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -31,34 +32,56 @@ type instance struct {
 	catalog *catalog
 	sorts   *extsort.Budget
 	board   *statusBoard
+	seen    ConnectorObserver
+	steer   *steering // nil: nobody steers it
+	// forGood says that the membership is given up also by a static member.
+	forGood atomic.Bool
 	logger  hclog.Logger
 }
 
-func newInstance(cfg Config, worker WorkerConfig, logger hclog.Logger) (*instance, error) {
+// newInstance makes a connector that nobody steers.
+func newInstance(cfg Config, worker WorkerConfig, logger hclog.Logger, observer Observer) (*instance, error) {
+	board := newStatusBoard()
+	seen := observer.Connector(cfg.Name, func() Status { return board.snapshot(cfg.Name) })
+	i, err := newInstanceOn(board, seen, cfg, worker, logger)
+	if err != nil {
+		seen.Close()
+		return nil, err
+	}
+	return i, nil
+}
+
+func newInstanceOn(board *statusBoard, seen ConnectorObserver, cfg Config, worker WorkerConfig, logger hclog.Logger) (*instance, error) {
 	logger = logger.With("connector", cfg.Name)
-	client, err := kudu.New(kudu.Config{
-		Masters: cfg.KuduMasters, OperationTimeout: cfg.KuduOperationTimeout, Logger: logger.Named("kudu"),
-	})
+	kuduConfig := KuduConfig(cfg, logger)
+	kuduConfig.Hook = seen.KuduHook()
+	client, err := kudu.New(kuduConfig)
 	if err != nil {
 		return nil, err
 	}
 	extsort.Sweep(cfg.SortDirectory) // what a killed process may have left
 	return &instance{
 		sorts: extsort.NewBudget(cfg.SortMemory),
-		cfg:   cfg, worker: worker, kudu: client, catalog: newCatalog(client, cfg.KuduTable), board: newStatusBoard(), logger: logger,
-		kafka: kafkaOptions(worker, logger),
+		cfg:   cfg, worker: worker, kudu: client, catalog: newCatalog(client, cfg.KuduTable), board: board, seen: seen, logger: logger,
+		kafka: kafkaOptions(worker, logger, seen.KafkaHooks()...),
 	}, nil
 }
 
-func kafkaOptions(worker WorkerConfig, logger hclog.Logger) kafka.Options {
+func kafkaOptions(worker WorkerConfig, logger hclog.Logger, hooks ...kgo.Hook) kafka.Options {
 	return kafka.Options{
 		BootstrapServers: worker.BootstrapServers, ClientID: worker.ClientID,
-		Logger: logger.Named("kafka"),
+		Logger: logger.Named("kafka"), Hooks: hooks,
 	}
 }
 
-// close gives up the connections that newInstance made.
-func (i *instance) close() { _ = i.kudu.Close() }
+// close gives up what newInstance made.
+func (i *instance) close() {
+	i.disconnect()
+	i.seen.Close()
+}
+
+// disconnect gives up the connections alone.
+func (i *instance) disconnect() { _ = i.kudu.Close() }
 
 // run takes part in the connector's work until ctx ends. Failures of tasks stay
 // with the tasks.
@@ -82,7 +105,7 @@ func (i *instance) run(ctx context.Context) error {
 	i.board.set(Running, nil)
 	i.logger.Info("connector started", "table", i.cfg.KuduTable, "topic", i.cfg.TopicName(), "tasks", i.cfg.TasksMax)
 	<-ctx.Done()
-	g.leave()
+	g.leave(i.forGood.Load())
 	stopWatching()
 	watching.Wait()
 	i.board.set(Unassigned, nil)
@@ -97,15 +120,19 @@ func (i *instance) join() (*group, error) {
 	ready := make(chan struct{})
 	opts := groupOptions{
 		kafka: i.kafka, id: i.cfg.GroupID(i.worker.GroupID), topic: i.cfg.OffsetsTopic(i.worker.GroupID),
-		session: i.worker.SessionTimeout, heartbeat: i.worker.HeartbeatInterval, rebalance: i.worker.RebalanceTimeout,
+		tasks: int32(i.cfg.TasksMax), session: i.worker.SessionTimeout, heartbeat: i.worker.HeartbeatInterval, rebalance: i.worker.RebalanceTimeout,
 		instance: i.worker.GroupInstanceID, logger: i.logger,
 		runTask: func(ctx context.Context, id int32) {
 			<-ready
+			seen := i.observe(id)
+			defer i.unobserve(id, seen)
+			i.board.claim(id, g.generation())
 			s := &supervisor{
 				task: id, delayMax: i.cfg.RetryDelayMax, board: i.board, logger: i.logger.With("task", id),
-				confirm: g.confirm,
-				bound:   stallBound(i.cfg),
-				run:     func(ctx context.Context, alive func(), w *waits) error { return i.runTask(ctx, id, alive, w) },
+				confirm: g.confirm, steer: i.steer,
+				bound: stallBound(i.cfg),
+				seen:  seen,
+				run:   func(ctx context.Context, alive func(), w *waits) error { return i.runTask(ctx, id, alive, w, seen) },
 			}
 			s.supervise(ctx)
 		},
@@ -114,6 +141,20 @@ func (i *instance) join() (*group, error) {
 	g, err = joinGroup(opts)
 	close(ready)
 	return g, err
+}
+
+// observe begins to tell of a task, from its assignment to this worker until
+// unobserve.
+func (i *instance) observe(id int32) observed {
+	p := newProgress()
+	seen := observed{to: i.seen.Task(id, p.look), progress: p}
+	i.board.observe(id, seen.to)
+	return seen
+}
+
+func (i *instance) unobserve(id int32, seen observed) {
+	i.board.observe(id, nil)
+	seen.to.Close()
 }
 
 // prepare makes sure that both topics are there and that positions are where
@@ -166,7 +207,7 @@ func (i *instance) ensureTopics(ctx context.Context) error {
 }
 
 // runTask is one run of a task: fence, restore, publish.
-func (i *instance) runTask(ctx context.Context, id int32, alive func(), w *waits) error {
+func (i *instance) runTask(ctx context.Context, id int32, alive func(), w *waits, seen observed) error {
 	if int(id) >= i.cfg.TasksMax {
 		// A partition that is left from a time of more tasks: it holds nothing.
 		i.board.setTask(id, Unassigned, nil)
@@ -190,16 +231,19 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func(), w *waits
 		return kafka.Classify(err)
 	}
 	logger.Trace("positions restored", "tablets", len(stored.Positions))
+	if err := i.checkNames(stored.Others); err != nil {
+		return err
+	}
 	if err := i.checkPlan(ctx, id, stored); err != nil {
 		return err
 	}
 	if i.cfg.Mode == modeSweep {
-		return i.runSweep(ctx, id, p, stored, alive, logger, w)
+		return i.runSweep(ctx, id, p, stored, alive, logger, w, seen)
 	}
 	if err := noJournals(stored); err != nil {
 		return err
 	}
-	t, closeSource, err := i.newTask(ctx, id, p, stored.Positions, logger, w)
+	t, closeSource, err := i.newTask(ctx, id, p, stored.Positions, logger, w, seen)
 	if err != nil {
 		return err
 	}
@@ -218,7 +262,7 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func(), w *waits
 }
 
 // newTask opens the table and starts the source that reads the task's tablets.
-func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored map[offsets.Key]offsets.Position, logger hclog.Logger, w *waits) (*task, func(), error) {
+func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored map[offsets.Key]offsets.Position, logger hclog.Logger, w *waits, seen observed) (*task, func(), error) {
 	waiting := w.begin("the table's tablets")
 	state, err := i.catalog.get(ctx)
 	waiting.end()
@@ -244,7 +288,7 @@ func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored ma
 	src, err := startOffsetSource(ctx, offsetOptions{
 		reading: reading{
 			table: table, client: i.kudu, plan: plan, batchBytes: int(i.cfg.KuduScanBatchBytes),
-			settle: i.cfg.SettleDelay, logger: logger, waits: w,
+			settle: i.cfg.SettleDelay, leftOutRows: leftOutRows, logger: logger, waits: w, seen: seen,
 			late: lateRows{repair: i.cfg.LateRows == lateRepair, interval: i.cfg.LateRowsInterval, guard: i.cfg.SnapshotGuard},
 		},
 		tablets: tablets, stored: byTablet, gone: state.gone, scope: i.cfg.OrderScope, order: i.cfg.Order,
@@ -262,7 +306,7 @@ func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored ma
 			rows: i.cfg.TransactionMaxRows, bytes: i.cfg.TransactionMaxBytes, age: i.cfg.TransactionBoundaryInterval,
 		},
 		encoder: plan.encoder, headers: i.cfg.HeadersEnable, tsColumn: plan.timestamp, logger: logger,
-		producer: p, source: src, changed: state.changed, waits: w,
+		producer: p, source: src, changed: state.changed, waits: w, seen: seen,
 	}, src.Close, nil
 }
 

@@ -107,9 +107,9 @@ func (i *instance) adoptPlan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	plan, err := offsets.LoadPlan(ctx, i.kafka.ClientOpts(), i.cfg.OffsetsTopic(i.worker.GroupID), 0, i.cfg.Name)
+	plan, err := i.peek(ctx)
 	if err != nil {
-		return kafka.Classify(err)
+		return err
 	}
 	if same, err := comparePlan(plan, want, table); same || err != nil {
 		return err
@@ -121,10 +121,32 @@ func (i *instance) adoptPlan(ctx context.Context) error {
 	return i.migrate(ctx, plan)
 }
 
+// peek is the plan that the first partition has. A connector whose names are
+// another one's is refused before it fences that one's tasks.
+func (i *instance) peek(ctx context.Context) (*offsets.Plan, error) {
+	plan, others, err := offsets.PeekPlan(ctx, i.kafka.ClientOpts(), i.cfg.OffsetsTopic(i.worker.GroupID), 0, i.cfg.Name)
+	if err != nil {
+		return nil, kafka.Classify(err)
+	}
+	return plan, i.checkNames(others)
+}
+
+// checkNames refuses to share names with a connector of another group.id: of
+// group g and name a-b comes the same as of group g-a and name b, the consumer
+// group and the transactional ids too, so that either would take the other's
+// tasks. An offsets topic that was named by hand may be shared.
+func (i *instance) checkNames(others []string) error {
+	if len(others) == 0 || i.cfg.OffsetsStorageTopic != "" {
+		return nil
+	}
+	return &FatalError{fmt.Errorf("offsets topic %q holds positions of connector %q: it has another group.id, and group.id and name together give both the same names (%s); change the name or the group.id of one of them, or delete the topic if that connector is gone for good",
+		i.cfg.OffsetsTopic(i.worker.GroupID), others, i.cfg.GroupID(i.worker.GroupID))}
+}
+
 // planProducer is for the transactional id that one migration has at a time.
 func (i *instance) planProducer() producerOptions {
 	opts := i.producerOptions(0)
-	opts.TransactionalID = i.cfg.GroupID(i.worker.GroupID) + "-plan"
+	opts.TransactionalID = i.cfg.PlanTransactionalID(i.worker.GroupID)
 	return opts
 }
 
@@ -154,9 +176,9 @@ func (i *instance) migrate(ctx context.Context, from *offsets.Plan) error {
 	}
 	// Whoever had the id before is through or fenced: only now is it known by which
 	// plan the positions lie.
-	now, err := offsets.LoadPlan(ctx, i.kafka.ClientOpts(), i.cfg.OffsetsTopic(i.worker.GroupID), 0, i.cfg.Name)
+	now, err := i.peek(ctx)
 	if err != nil {
-		return kafka.Classify(err)
+		return err
 	}
 	if now != nil && *now == want && (from == nil || *from != want) {
 		return nil // another worker has done it meanwhile

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hashicorp/go-hclog"
@@ -192,7 +193,7 @@ func TestStartThatKuduHasForgottenIsRefused(t *testing.T) {
 		}
 		return kudufake.Decision{AppError: kudufake.TabletInvalidSnapshot, AppStatus: 4, Text: "earlier than the ancient history mark"}
 	})
-	err := i.runTask(t.Context(), 0, func() {}, nil)
+	err := i.runTask(t.Context(), 0, func() {}, nil, observed{})
 	if !fatal(err) || !strings.Contains(err.Error(), "reset the connector's offsets to begin now") {
 		t.Errorf("got %v", err)
 	}
@@ -259,5 +260,42 @@ func TestMigrationFencesSeveralTasksAtATime(t *testing.T) {
 	plan, err := offsets.LoadPlan(t.Context(), i.kafka.ClientOpts(), i.cfg.OffsetsTopic("g"), 5, i.cfg.Name)
 	if err != nil || plan == nil || !plan.Ready {
 		t.Errorf("%+v, %v", plan, err)
+	}
+}
+
+func TestConnectorWhoseNamesAreAnothersIsRefusedBeforeItTakesItsTasks(t *testing.T) {
+	s := newStack(t)
+	s.insert(100)
+	i := s.instance(2)
+	i.worker.GroupID, i.cfg.Name = "g", "a-b"
+	stop := s.run(i)
+	s.await(i)
+	other := s.instance(2)
+	other.worker.GroupID, other.cfg.Name = "g-a", "b"
+	if i.cfg.OffsetsTopic("g") != other.cfg.OffsetsTopic("g-a") || i.cfg.TransactionalID("g", 0) != other.cfg.TransactionalID("g-a", 0) {
+		t.Fatal("their names differ")
+	}
+	var fenced atomic.Bool
+	s.kafka.ControlKey(int16(kmsg.InitProducerID), func(kmsg.Request) (kmsg.Response, error, bool) {
+		s.kafka.KeepControl()
+		fenced.Store(true)
+		return nil, nil, false
+	})
+	if err := other.prepare(t.Context()); !fatal(err) || !strings.Contains(err.Error(), `holds positions of connector ["a-b"]`) {
+		t.Errorf("got %v", err)
+	}
+	if fenced.Load() {
+		t.Error("it has taken the other's transactional ids")
+	}
+	s.insert(100)
+	s.await(i)
+	stop()
+	s.wantAll()
+	if err := other.runTask(t.Context(), 1, func() {}, nil, observed{}); !fatal(err) || !strings.Contains(err.Error(), "change the name or the group.id") {
+		t.Errorf("its task got %v", err)
+	}
+	other.cfg.OffsetsStorageTopic = i.cfg.OffsetsTopic("g") // by hand
+	if err := other.checkNames([]string{"a-b"}); err != nil {
+		t.Error(err)
 	}
 }

@@ -48,14 +48,25 @@ type reading struct {
 	batchBytes int
 	settle     time.Duration
 	late       lateRows
-	logger     hclog.Logger
-	waits      *waits
+	// leftOutRows is what its constant says, or 0: a position is stored with rows
+	// only.
+	leftOutRows int
+	logger      hclog.Logger
+	waits       *waits
+	seen        observed
 }
 
 // next is the scanner's next batch, with the wait for it noted.
 func (rd *reading) next(ctx context.Context, sc *kudu.Scanner, tablet string) (*kudu.RowBatch, error) {
 	defer rd.waits.beginCounted("Kudu's answer to a scan of tablet "+tablet, sc.Answers).end()
-	return sc.Next(ctx)
+	began := time.Now()
+	rows, err := sc.Next(ctx)
+	n := 0
+	if rows != nil {
+		n = rows.NumRows()
+	}
+	rd.seen.task().Read(n, time.Since(began))
+	return rows, err
 }
 
 type offsetOptions struct {
@@ -73,7 +84,7 @@ type offsetOptions struct {
 // startOffsetSource begins to read. A stored position that doesn't fit the
 // table is an error: nothing is read.
 func startOffsetSource(ctx context.Context, o offsetOptions) (*offsetSource, error) {
-	s := &offsetSource{read: o.reading, pollingSource: pollingSource{pace: o.pace}}
+	s := &offsetSource{read: o.reading, pollingSource: pollingSource{pace: o.pace, progress: o.seen.progress}}
 	var readers []*tabletReader
 	for _, t := range o.tablets {
 		r := &tabletReader{id: t.ID}
@@ -89,6 +100,9 @@ func startOffsetSource(ctx context.Context, o offsetOptions) (*offsetSource, err
 			}
 			if r.walk != nil && o.scope == scopeTable {
 				return nil, &FatalError{fmt.Errorf("tablet %s is in the middle of a walk with order: none: let it end with order.scope: tablet", t.ID)}
+			}
+			if r.walk != nil && o.late.repair {
+				return nil, &FatalError{fmt.Errorf("tablet %s is in the middle of a walk with order: none: let it end with late.rows: ignore", t.ID)}
 			}
 			if err := s.restoreCovered(r, pos); err != nil {
 				return nil, fmt.Errorf("restoring the position of tablet %s: %w", t.ID, err)
@@ -114,6 +128,9 @@ func startOffsetSource(ctx context.Context, o offsetOptions) (*offsetSource, err
 			s.initial = append(s.initial, storedPosition{tablet: tablet, retire: true})
 		}
 	}
+	s.progress.begin(readers, o.plan.order, historyOf(o.table), time.Now(), func(tablet string) kudu.Timestamp {
+		return kudu.Timestamp(o.stored[tablet].Snapshot)
+	})
 	s.poller, readers = choosePoller(o, readers)
 	s.startPolling(readers, o.plan.stop.key != nil)
 	return s, nil
@@ -123,13 +140,14 @@ func startOffsetSource(ctx context.Context, o offsetOptions) (*offsetSource, err
 // be polled.
 func choosePoller(o offsetOptions, readers []*tabletReader) (poller, []*tabletReader) {
 	whole := o.scope == scopeTable && len(readers) > 0
+	all := []*tabletReader{{id: "all", marks: o.seen.progress.allMarks()}}
 	switch {
 	case o.plan.order.prefix && whole:
-		return &mergePoller{o.reading, readers}, []*tabletReader{{id: "all"}}
+		return &mergePoller{o.reading, readers}, all
 	case o.plan.order.prefix:
 		return &prefixPoller{o.reading}, readers
 	case whole:
-		return &sortedPoller{o.reading, o.sorting, readers}, []*tabletReader{{id: "all"}}
+		return &sortedPoller{o.reading, o.sorting, readers}, all
 	}
 	return &elsewherePoller{
 		sorted: &sortedPoller{o.reading, o.sorting, nil}, walk: &walkPoller{o.reading}, walks: o.order == orderNone,
@@ -208,6 +226,11 @@ func (s *offsetSource) Position(p point) (offsets.Position, error) {
 	case p.walk != nil:
 		return pos, o.storeWalk(&pos, p.walk)
 	case s.read.late.repair && p.key != nil:
+		if p.repairing != nil {
+			if err := o.storeRepair(&pos, p.repairing); err != nil {
+				return pos, err
+			}
+		}
 		return pos, o.storeCovered(&pos, p.covered.extend(p.key, p.snapshot))
 	}
 	return pos, nil
@@ -220,9 +243,11 @@ func (s *offsetSource) restoreCovered(r *tabletReader, pos offsets.Position) (er
 	switch {
 	case pos.Covered == nil || r.hwm == nil:
 	case s.read.late.repair:
-		r.covered, err = s.read.plan.order.restoreCovered(pos, r.hwm)
+		if r.covered, err = s.read.plan.order.restoreCovered(pos, r.hwm); err == nil {
+			r.repairing, err = s.read.plan.order.restoreRepair(pos, r.covered)
+		}
 	default:
-		pos.Covered = nil
+		pos.Covered, pos.Repair = nil, nil
 		s.initial = append(s.initial, storedPosition{tablet: r.id, pos: pos})
 	}
 	return err

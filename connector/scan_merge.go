@@ -1,12 +1,11 @@
 package connector
 
 import (
-	"cmp"
+	"bytes"
 	"container/heap"
 	"context"
 	"errors"
 	"io"
-	"slices"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/predicate"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
@@ -51,6 +50,9 @@ type stream struct {
 	next   int     // place in keep, or in rows without
 	row    int     // the present one
 	key    []byte  // its order key
+
+	last    []byte // order key of the last row that was read
+	leftOut int    // rows behind the last one to publish
 }
 
 // advance goes to the next row; it reports whether there is one.
@@ -77,7 +79,16 @@ func (s *stream) advance(ctx context.Context, o *order) (bool, error) {
 // take begins another batch.
 func (s *stream) take(rows *kudu.RowBatch) {
 	s.rows, s.next = rows, 0
-	s.keep = keep(s.where, rows, s.keep)
+	s.keep = s.read.keep(s.where, rows, s.keep)
+	s.last = s.read.plan.order.appendKey(s.last[:0], rows, rows.NumRows()-1)
+	switch {
+	case s.keep == nil:
+		s.leftOut = 0
+	case len(s.keep) == 0:
+		s.leftOut += rows.NumRows()
+	default:
+		s.leftOut = rows.NumRows() - 1 - int(s.keep[len(s.keep)-1])
+	}
 }
 
 // left is how many rows of the batch are to be published.
@@ -102,21 +113,16 @@ func (h *streamHeap) Pop() any {
 }
 
 func (p *mergePoller) poll(ctx context.Context, r *tabletReader, emit func(*batch) bool) (more bool, err error) {
-	more, err = p.round(ctx, r, emit)
-	switch {
-	case err == nil:
-		r.failures = 0
-	case p.late.guarded() && kudu.Retriable(err) && r.failures < roundsAgain:
-		r.failures++
-		p.logger.Debug("polling anew after a failure", "error", err)
+	if more, err = p.round(ctx, r, emit); p.again(r, err) {
 		return true, nil
 	}
 	return more, err
 }
 
 func (p *mergePoller) round(ctx context.Context, r *tabletReader, emit func(*batch) bool) (more bool, err error) {
+	how := placeRepairer{&p.reading}
 	for _, reader := range p.readers {
-		if err := p.repairDue(ctx, reader, emit); err != nil {
+		if err := p.repairDue(ctx, reader, how, emit); err != nil {
 			return false, err
 		}
 	}
@@ -131,6 +137,7 @@ func (p *mergePoller) round(ctx context.Context, r *tabletReader, emit func(*bat
 			// be sure of.
 			m, err := p.open(ctx, upper, nil, true)
 			m.close()
+			r.shown = m.snapshot
 			if errors.Is(err, errNothingPasses) {
 				return false, nil
 			}
@@ -138,7 +145,7 @@ func (p *mergePoller) round(ctx context.Context, r *tabletReader, emit func(*bat
 				return false, err
 			}
 		}
-		if views, err = p.views(ctx); err != nil {
+		if views, err = p.views(ctx, p.readers); err != nil {
 			return false, err
 		}
 	}
@@ -150,34 +157,22 @@ func (p *mergePoller) round(ctx context.Context, r *tabletReader, emit func(*bat
 	if err := m.run(ctx, emit); err != nil {
 		return false, err
 	}
+	if err := m.leaveOut(ctx, emit); err != nil {
+		return false, err
+	}
+	r.shown = m.snapshot
 	if !whole || !p.stopPassed(m.snapshot) {
 		return false, nil
 	}
 	for _, reader := range p.readers {
 		if p.late.repair && reader.hwm != nil {
-			if err := p.repairAll(ctx, reader, emit); err != nil {
+			if err := p.repairAll(ctx, reader, how, emit); err != nil {
 				return false, err
 			}
 		}
 	}
 	r.complete = true
 	return false, nil
-}
-
-// views takes one of each tablet, all at the same snapshot.
-func (p *mergePoller) views(ctx context.Context) ([]view, error) {
-	views := make([]view, len(p.readers))
-	for i, r := range p.readers {
-		var err error
-		if views[i], err = p.view(ctx, r.id); err != nil {
-			return nil, err
-		}
-	}
-	at := slices.MinFunc(views, func(a, b view) int { return cmp.Compare(a.at, b.at) }).at
-	for i := range views {
-		views[i].at = at
-	}
-	return views, nil
 }
 
 // open starts a scan of each tablet: at the views, or without them all at the
@@ -252,6 +247,21 @@ func (m *merge) close() {
 	}
 }
 
+// leaveOut puts the readers behind the rows that where has left out, once all
+// others have been handed out.
+func (m *merge) leaveOut(ctx context.Context, emit func(*batch) bool) error {
+	for _, s := range m.streams {
+		if s.leftOut == 0 {
+			continue
+		}
+		m.reading.advance(s.reader, bytes.Clone(s.last), m.snapshot)
+		if err := m.reading.leaveOut(ctx, s.reader, s.leftOut, 0, m.snapshot, emit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // run emits all rows in order.
 func (m *merge) run(ctx context.Context, emit func(*batch) bool) error {
 	if len(m.heap) == 0 {
@@ -271,6 +281,7 @@ func (m *merge) run(ctx context.Context, emit func(*batch) bool) error {
 		// I4: the next poll begins behind what was handed out.
 		b.last(b.rows.NumRows()-1, func(r *tabletReader, row int) {
 			m.reading.advance(r, order.appendKey(nil, b.rows, row), m.snapshot)
+			r.publishes()
 		})
 		builder.Reset()
 		b.from = b.from[:0]

@@ -18,26 +18,16 @@ import (
 type prefixPoller struct{ reading }
 
 func (p *prefixPoller) poll(ctx context.Context, r *tabletReader, emit func(*batch) bool) (more bool, err error) {
-	more, err = p.round(ctx, r, emit)
-	switch {
-	case err == nil:
-		r.failures = 0
-	case p.late.guarded() && kudu.Retriable(err) && r.failures < roundsAgain:
-		// A view is read at one server only. Another round takes another view.
-		r.failures++
-		p.logger.Debug("polling anew after a failure", "tablet", r.id, "error", err)
+	if more, err = p.round(ctx, r, emit); p.again(r, err) {
 		return true, nil
 	}
 	return more, err
 }
 
-// roundsAgain is how many polls of a tablet may fail in a row, at the server of
-// a view, before the task does.
-const roundsAgain = 3
-
 // round repairs, if it is time to, and reads what is new.
 func (p *prefixPoller) round(ctx context.Context, r *tabletReader, emit func(*batch) bool) (more bool, err error) {
-	if err := p.repairDue(ctx, r, emit); err != nil {
+	how := placeRepairer{&p.reading}
+	if err := p.repairDue(ctx, r, how, emit); err != nil {
 		return false, err
 	}
 	upper, whole, err := p.upperBound(ctx, r.id)
@@ -55,6 +45,7 @@ func (p *prefixPoller) round(ctx context.Context, r *tabletReader, emit func(*ba
 			// A barrier is a write: only when there is something to read, or to
 			// be sure of.
 			some, at, err := p.probe(ctx, r.id, bounds)
+			r.shown = at
 			if err != nil || !some && !(whole && p.stopPassed(at)) {
 				return false, err
 			}
@@ -67,12 +58,12 @@ func (p *prefixPoller) round(ctx context.Context, r *tabletReader, emit func(*ba
 	}
 	bounds.Columns, bounds.Ordered, bounds.BatchBytes = p.plan.columns, true, p.batchBytes
 	snapshot, more, err := p.scan(ctx, r, bounds, where, emit)
-	r.backlog = more
+	r.backlog, r.shown = more, snapshot
 	if err != nil || more || !whole || !p.stopPassed(snapshot) {
 		return more, err
 	}
 	if p.late.repair && r.hwm != nil {
-		if err := p.repairAll(ctx, r, emit); err != nil {
+		if err := p.repairAll(ctx, r, how, emit); err != nil {
 			return false, err
 		}
 	}
@@ -99,7 +90,7 @@ func (p *prefixPoller) scan(ctx context.Context, r *tabletReader, opts kudu.Scan
 			return 0, false, err
 		}
 		b.rows, b.snapshot = rows, sc.Snapshot()
-		b.keep = keep(where, rows, b.keep)
+		b.keep = p.keep(where, rows, b.keep)
 		after := p.plan.order.appendKey(nil, rows, rows.NumRows()-1)
 		if !emit(b) {
 			return 0, false, ctx.Err()
@@ -107,6 +98,9 @@ func (p *prefixPoller) scan(ctx context.Context, r *tabletReader, opts kudu.Scan
 		// I4: the next scan begins behind what was handed out, whatever becomes
 		// of this one.
 		p.advance(r, after, b.snapshot)
+		if err := p.leaveOut(ctx, r, rows.NumRows(), b.published(), b.snapshot, emit); err != nil {
+			return 0, false, err
+		}
 		if time.Since(began) > scanTurn {
 			return sc.Snapshot(), true, nil
 		}
@@ -117,8 +111,35 @@ func (p *prefixPoller) scan(ctx context.Context, r *tabletReader, opts kudu.Scan
 func (rd *reading) advance(r *tabletReader, key []byte, at kudu.Timestamp) {
 	r.hwm = key
 	if rd.late.repair {
-		r.covered, r.unsaved = r.covered.extend(key, at), time.Time{}
+		r.covered = r.covered.extend(key, at)
 	}
+}
+
+// leftOutRows is how many rows of a tablet where may leave out, one after the
+// other, before the position behind them is stored without a row. About so many,
+// a scan of a second, are read again after a restart. Whoever is idle has none,
+// and opens no transaction.
+const leftOutRows = 200_000
+
+// leaveOut notes how many of the rows up to the high-water mark were published,
+// and has that mark stored when too many were not.
+func (rd *reading) leaveOut(ctx context.Context, r *tabletReader, rows, published int, at kudu.Timestamp, emit func(*batch) bool) error {
+	if published > 0 {
+		r.publishes()
+		return nil
+	}
+	if r.leftOut += rows; rd.leftOutRows == 0 || r.leftOut < rd.leftOutRows {
+		return nil
+	}
+	r.leftOut = 0
+	if rd.late.repair {
+		return rd.saveCovered(ctx, r, emit)
+	}
+	end := &batch{order: rd.plan.order, tablets: []*tabletReader{r}, end: &point{key: r.hwm, snapshot: at}, taken: make(chan struct{})}
+	if !emit(end) {
+		return ctx.Err()
+	}
+	return nil
 }
 
 // upperBound is the order key that this poll must stay below, nil without; and

@@ -139,7 +139,7 @@ func (p *walkPoller) stretch(ctx context.Context, r *tabletReader, began time.Ti
 			keep: []int32{}, taken: make(chan struct{}),
 		}
 		next := *w
-		sel = keep(where, rows, sel)
+		sel = p.keep(where, rows, sel)
 		met := batch{rows: rows, keep: sel}
 		for n := range met.published() {
 			row := met.row(n)
@@ -170,7 +170,7 @@ func (p *walkPoller) stretch(ctx context.Context, r *tabletReader, began time.Ti
 // that stored.
 func (p *walkPoller) finish(r *tabletReader, emit func(*batch) bool) (more bool) {
 	w := r.walk
-	r.walk = nil
+	r.walk, r.shown = nil, w.snapshot
 	if w.greatest != nil {
 		if bytes.Compare(w.greatest, r.hwm) > 0 {
 			r.hwm = w.greatest

@@ -55,8 +55,9 @@ type batch struct {
 	// end is set in a batch without rows: a position to store with what was
 	// published before it.
 	end *point
-	// late marks rows of a repair, of the stretch from behind lateAfter up to
-	// lateUpTo, which are below the high-water mark.
+	// late marks rows of a repair, which are below the high-water mark; with a key
+	// that is a prefix of the primary key, of the stretch from behind lateAfter up
+	// to lateUpTo.
 	late                bool
 	lateAfter, lateUpTo []byte
 
@@ -117,6 +118,11 @@ func (b *batch) pointAt(row int) point {
 	if !b.late {
 		return point{key: key, snapshot: b.snapshot, covered: covered}
 	}
+	if !b.order.prefix {
+		p := covered.point()
+		p.repairing = &repairPoint{upTo: key, at: b.snapshot}
+		return p
+	}
 	if bytes.Compare(key, b.lateUpTo) > 0 {
 		key = b.lateUpTo
 	}
@@ -130,6 +136,8 @@ type point struct {
 	walk     *walk // set while rows are published in the order of the primary key
 	// covered is what was covered before the row, with late.rows=repair.
 	covered coverage
+	// repairing is set in the middle of a repair by a key that Kudu can't order by.
+	repairing *repairPoint
 }
 
 // tabletReader is where a source stands in one tablet.
@@ -144,11 +152,18 @@ type tabletReader struct {
 	// covered is how the rows up to hwm were covered, with late.rows=repair; the
 	// task reads it while it holds a batch of this tablet.
 	covered coverage
+	// repairing is the repair that hasn't come to its end, repaired when the last
+	// one did, and repairTook how long that took; with keys that Kudu can't order by.
+	repairing  *repairPoint
+	repaired   time.Time
+	repairTook time.Duration
 	// floor is offset.start, below which no row is late; nil: none.
 	floor []byte
 	// repairAt is when the next repair of the whole tablet is due, and unsaved
 	// since when the progress of repairs isn't stored; zero when it is.
 	repairAt, unsaved time.Time
+	// leftOut is how many rows where has left out since the position that is stored.
+	leftOut int
 	// failures counts polls that failed, one after the other, and were begun anew.
 	failures int
 	// backlog says that the last poll left rows for the next.
@@ -157,7 +172,16 @@ type tabletReader struct {
 	idle time.Duration
 	// complete says that the tablet has been read up to offset.stop.
 	complete bool
+	// shown is the snapshot of the last poll that has come to its end.
+	shown kudu.Timestamp
+	// marks are where the tablet's progress is noted, or that of all the tablets
+	// that the reader stands for.
+	marks []*tabletMark
 }
+
+// publishes notes that rows of the tablet are on their way, and its position and
+// coverage with them.
+func (r *tabletReader) publishes() { r.leftOut, r.unsaved = 0, time.Time{} }
 
 // poller reads what a tablet has beyond its high-water mark, once. It hands
 // batches to emit, which reports false when the source is being closed. More
@@ -169,9 +193,10 @@ type poller interface {
 // pollingSource polls a task's tablets as they fall due, several at a time, and
 // less and less often those that have nothing new.
 type pollingSource struct {
-	poller poller
-	pace   pollPace
-	out    chan *batch
+	poller   poller
+	pace     pollPace
+	progress *progress
+	out      chan *batch
 
 	drained   chan struct{}
 	completed chan struct{}
@@ -190,6 +215,9 @@ type pollPace struct {
 	interval time.Duration // after rows
 	max      time.Duration // what the pauses of an idle tablet grow to
 }
+
+// forever is when a tablet is due that isn't polled again.
+const forever = 100 * 365 * 24 * time.Hour
 
 // scansAtOnce is how many tablets of one task are read at a time. Each open
 // scan holds up to two batches.
@@ -242,6 +270,7 @@ func (s *pollingSource) read(ctx context.Context) {
 		r.due = time.Now()
 		switch {
 		case r.complete:
+			s.progress.looked(r, true, r.due.Add(forever))
 			s.finish() // it isn't polled again
 			continue
 		case more:
@@ -253,6 +282,7 @@ func (s *pollingSource) read(ctx context.Context) {
 			r.due = r.due.Add(max(r.idle, s.pace.interval))
 			r.idle = min(2*max(r.idle, s.pace.interval), max(s.pace.max, s.pace.interval))
 		}
+		s.progress.looked(r, !more, r.due)
 		s.queue.put(r)
 	}
 }
@@ -263,6 +293,7 @@ func (s *pollingSource) poll(ctx context.Context, r *tabletReader) (rows, more b
 		if !rows {
 			rows = true
 			s.flow(1)
+			s.progress.found(r.marks, b.snapshot)
 		}
 		select {
 		case s.out <- b:

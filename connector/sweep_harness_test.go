@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/kudu/kudufake"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
@@ -29,6 +30,7 @@ type sweepBench struct {
 	cfg   Config
 	dice  *rand.Rand
 	trust time.Duration // 0: the sweeper's own
+	seen  observed
 
 	mu      sync.Mutex
 	lives   []*rowLife
@@ -56,12 +58,17 @@ func queueSpec() kudufake.TableSpec {
 
 func newSweepBench(t *testing.T, seed uint64) *sweepBench {
 	t.Helper()
-	c, err := kudufake.New(kudufake.Options{})
+	return newSweepBenchOn(t, seed, kudufake.Options{}, queueSpec())
+}
+
+func newSweepBenchOn(t *testing.T, seed uint64, opts kudufake.Options, spec kudufake.TableSpec) *sweepBench {
+	t.Helper()
+	c, err := kudufake.New(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	table, err := c.CreateTable(queueSpec())
+	table, err := c.CreateTable(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +216,7 @@ func (b *sweepBench) run(ctx context.Context, counted func(SweepCounts)) error {
 	for key, pos := range stored.Positions {
 		byTablet[key.Tablet] = pos
 	}
-	rd := reading{table: table, client: client, plan: plan, batchBytes: 1 << 10, logger: hclog.NewNullLogger()}
+	rd := reading{table: table, client: client, plan: plan, batchBytes: 1 << 10, logger: hclog.NewNullLogger(), seen: b.seen, late: lateRows{guard: sweep.guard(b.cfg.SnapshotGuard)}}
 	if counted == nil {
 		counted = func(SweepCounts) {}
 	}
@@ -217,7 +224,7 @@ func (b *sweepBench) run(ctx context.Context, counted func(SweepCounts)) error {
 		id: 1, name: "orders", table: "shop.queue", topic: rowsTopic, offsets: offsetsTopic,
 		limits:  limits{rows: b.cfg.TransactionMaxRows, bytes: b.cfg.TransactionMaxBytes, age: time.Second},
 		encoder: plan.encoder, tsColumn: -1, logger: rd.logger, producer: p, source: &offsetSource{read: rd},
-		committed: func(int64) {},
+		seen: b.seen, committed: func(int64) {},
 	}, sweepOptions{
 		reading: rd, sweep: sweep, tablets: tablets, stored: byTablet, journals: stored.Journals,
 		gone: func(string) bool { return true }, scope: b.cfg.OrderScope,
@@ -300,14 +307,7 @@ func (b *sweepBench) consumeAll(topic string) []*kgo.Record {
 }
 
 // journals are what is stored of the journal.
-func (b *sweepBench) journals() int {
-	b.t.Helper()
-	stored, err := offsets.Load(b.t.Context(), kafka.Options{BootstrapServers: b.cluster.ListenAddrs()}.ClientOpts(), offsetsTopic, 1, "orders")
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return len(stored.Journals)
-}
+func (b *sweepBench) journals() int { return len(b.stored()) }
 
 // rowsLeft are the payloads that the table has.
 func (b *sweepBench) rowsLeft(where string) map[string]bool {
@@ -366,24 +366,76 @@ func (b *sweepBench) eachRow(fn func(tablet string, rows *kudu.RowBatch, i int))
 	}
 }
 
+// stored are the journals in the offsets topic.
+func (b *sweepBench) stored() map[offsets.JournalKey]offsets.Journal {
+	b.t.Helper()
+	loaded, err := offsets.Load(b.t.Context(), kafka.Options{BootstrapServers: b.cluster.ListenAddrs()}.ClientOpts(), offsetsTopic, 1, "orders")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return loaded.Journals
+}
+
+func (b *sweepBench) positions() map[offsets.Key]offsets.Position {
+	b.t.Helper()
+	loaded, err := offsets.Load(b.t.Context(), kafka.Options{BootstrapServers: b.cluster.ListenAddrs()}.ClientOpts(), offsetsTopic, 1, "orders")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return loaded.Positions
+}
+
+// crashBeforeSweep leaves what is due published, and journals that nobody has
+// begun to sweep.
+func (b *sweepBench) crashBeforeSweep() {
+	b.t.Helper()
+	if err := b.crash(func(kill func()) func() {
+		return b.kudu.Control("Write", func(c *kudufake.Call) kudufake.Decision {
+			if c.Barrier() {
+				return kudufake.Decision{}
+			}
+			defer kill()
+			return kudufake.Decision{CutBefore: true}
+		})
+	}, 10*time.Second); err != nil {
+		b.t.Fatal(err)
+	}
+	if len(b.stored()) == 0 {
+		b.t.Fatal("nothing is journalled")
+	}
+}
+
+// alter changes the table through the client.
+func (b *sweepBench) alter(steps ...kudu.AlterStep) {
+	b.t.Helper()
+	client, err := kudu.New(b.kudu.Config())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer client.Close()
+	table, err := client.OpenTable(b.t.Context(), "shop.queue")
+	if err == nil {
+		_, err = table.Alter(b.t.Context(), steps...)
+	}
+	if err != nil {
+		b.t.Fatal(err)
+	}
+}
+
 // drain runs the task until nothing is due and the journal is empty.
 func (b *sweepBench) drain() {
 	b.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
 	ctx, cancel := context.WithCancelCause(b.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- b.run(ctx, nil) }()
-	for len(b.rowsLeft("due")) > 0 || b.journals() > 0 {
+	testenv.Await(b.t, 30*time.Second, "nothing is due, and the journal is empty", func() bool {
 		select {
 		case err := <-ended:
 			b.t.Fatalf("the task ended: %v", err)
 		default:
 		}
-		if time.Now().After(deadline) {
-			b.t.Fatalf("%d rows are left, %d journals", len(b.rowsLeft("due")), b.journals())
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+		return len(b.rowsLeft("due")) == 0 && b.journals() == 0
+	})
 	cancel(errRevoked)
 	// With nothing to do, the task may be stopped while it still opens its producer
 	// and reads positions.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 	"github.com/kudu2kafka/kudu2kafka/kudu/kudufake"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
 )
@@ -16,8 +17,10 @@ import (
 // handled, the first time.
 func (b *sweepBench) atWrite(fn func() kudufake.Decision) {
 	var once sync.Once
-	b.kudu.Control("Write", func(*kudufake.Call) (d kudufake.Decision) {
-		once.Do(func() { d = fn() })
+	b.kudu.Control("Write", func(c *kudufake.Call) (d kudufake.Decision) {
+		if !c.Barrier() {
+			once.Do(func() { d = fn() })
+		}
 		return d
 	})
 }
@@ -59,7 +62,7 @@ func TestRowChangedBeforeTheWorkerDiedBetweenSweepAndAuditIsPublishedAnew(t *tes
 			err := b.crash(func(kill func()) func() {
 				return b.kudu.Control("Write", func(c *kudufake.Call) kudufake.Decision {
 					for _, tablet := range b.table.Tablets() {
-						if tablet.ID == c.Tablet() && b.update(l) {
+						if !c.Barrier() && tablet.ID == c.Tablet() && b.update(l) {
 							defer kill()
 							return kudufake.Decision{Drop: true} // carried out, and never answered
 						}
@@ -123,8 +126,11 @@ func TestRowInsertedAnewWhileItsFirstLifeIsInTheJournalIsNeitherLostNorSweptUnpu
 func TestJournalThatCannotBeSweptFailsTheTaskAndStays(t *testing.T) {
 	b := newSweepBench(t, 1)
 	b.add(10, past())
-	remove := b.kudu.Control("Write", func(*kudufake.Call) kudufake.Decision {
-		return kudufake.Decision{AppError: 21, AppStatus: 10, Text: "Not authorized"}
+	remove := b.kudu.Control("Write", func(c *kudufake.Call) (d kudufake.Decision) {
+		if !c.Barrier() {
+			d = notAuthorized
+		}
+		return d
 	})
 	var counts SweepCounts
 	err := b.run(t.Context(), func(c SweepCounts) { counts.add(c) })
@@ -145,11 +151,28 @@ func TestJournalThatCannotBeSweptFailsTheTaskAndStays(t *testing.T) {
 	b.verify()
 }
 
+var notAuthorized = kudufake.Decision{AppError: 21, AppStatus: 10, Text: "Not authorized"}
+
+func TestNothingIsPublishedWithoutTheRightToSweep(t *testing.T) {
+	b := newSweepBench(t, 1)
+	b.add(10, past())
+	b.kudu.Control("Write", func(*kudufake.Call) kudufake.Decision { return notAuthorized })
+	if err := b.run(t.Context(), nil); !fatal(err) || !strings.Contains(err.Error(), "grant") {
+		t.Errorf("the task ends with %v, want a fatal error that says what to do", err)
+	}
+	if got := len(b.published()); got != 0 {
+		t.Errorf("%d records", got)
+	}
+}
+
 func TestJournalOfATableThatIsGoneFailsTheTask(t *testing.T) {
 	b := newSweepBench(t, 1)
 	b.add(4, past())
 	if err := b.crash(func(kill func()) func() {
-		return b.kudu.Control("Write", func(*kudufake.Call) kudufake.Decision {
+		return b.kudu.Control("Write", func(c *kudufake.Call) kudufake.Decision {
+			if c.Barrier() {
+				return kudufake.Decision{}
+			}
 			defer kill()
 			return kudufake.Decision{CutBefore: true}
 		})
@@ -179,7 +202,7 @@ func TestSweptRowsCanBeMarkedInsteadOfDeleted(t *testing.T) {
 	tablet := b.tabletOf(l)
 	var once sync.Once
 	b.kudu.Control("Write", func(c *kudufake.Call) kudufake.Decision {
-		if c.Tablet() == tablet {
+		if c.Tablet() == tablet && !c.Barrier() {
 			once.Do(func() { b.update(l) })
 		}
 		return kudufake.Decision{}
@@ -208,9 +231,7 @@ func TestWithoutSweepingEachPassPublishesAnew(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- b.run(ctx, nil) }()
-	for len(b.published()) < 18 {
-		time.Sleep(time.Millisecond)
-	}
+	testenv.Await(t, 20*time.Second, "three passes are published", func() bool { return len(b.published()) >= 18 })
 	cancel(errRevoked)
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -287,12 +308,7 @@ func TestOutcomesOfASweepAreCounted(t *testing.T) {
 			}
 		})
 	}()
-	for b.journals() == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	for len(b.published()) < 52 {
-		time.Sleep(time.Millisecond)
-	}
+	testenv.Await(t, 20*time.Second, "rows are journalled and published", func() bool { return b.journals() > 0 && len(b.published()) >= 52 })
 	b.update(changed)
 	b.remove(gone)
 	select {

@@ -11,7 +11,7 @@ import (
 
 // runSweep is one run of a task in mode sweep, once it has fenced its
 // predecessor and loaded what is stored (I3).
-func (i *instance) runSweep(ctx context.Context, id int32, p *producer, stored *offsets.Loaded, alive func(), logger hclog.Logger, w *waits) error {
+func (i *instance) runSweep(ctx context.Context, id int32, p *producer, stored *offsets.Loaded, alive func(), logger hclog.Logger, w *waits, seen observed) error {
 	waiting := w.begin("the table's tablets")
 	state, err := i.catalog.get(ctx)
 	waiting.end()
@@ -36,14 +36,14 @@ func (i *instance) runSweep(ctx context.Context, id int32, p *producer, stored *
 		}
 		byTablet[key.Tablet] = pos
 	}
-	rd := reading{table: state.table, client: i.kudu, plan: plan, batchBytes: int(i.cfg.KuduScanBatchBytes), logger: logger, waits: w}
+	rd := reading{table: state.table, client: i.kudu, plan: plan, batchBytes: int(i.cfg.KuduScanBatchBytes), logger: logger, waits: w, seen: seen, late: lateRows{guard: sweep.guard(i.cfg.SnapshotGuard)}}
 	tablets := state.tabletsOf(id, i.cfg)
 	t, err := newSweepTask(&task{
 		id: id, name: i.cfg.Name, table: i.cfg.KuduTable, topic: i.cfg.TopicName(),
 		offsets: i.cfg.OffsetsTopic(i.worker.GroupID),
 		limits:  limits{rows: i.cfg.TransactionMaxRows, bytes: i.cfg.TransactionMaxBytes, age: i.cfg.TransactionBoundaryInterval},
 		encoder: plan.encoder, headers: i.cfg.HeadersEnable, tsColumn: plan.timestamp, logger: logger,
-		producer: p, source: &offsetSource{read: rd}, changed: state.changed, waits: w,
+		producer: p, source: &offsetSource{read: rd}, changed: state.changed, waits: w, seen: seen,
 		committed: func(rows int64) {
 			alive()
 			i.board.addRows(id, rows)
@@ -51,7 +51,10 @@ func (i *instance) runSweep(ctx context.Context, id int32, p *producer, stored *
 	}, sweepOptions{
 		reading: rd, sweep: sweep, tablets: tablets, stored: byTablet, journals: stored.Journals, gone: state.gone,
 		scope: i.cfg.OrderScope, pace: pollPace{interval: i.cfg.PollInterval, max: i.cfg.PollMax},
-		counted: func(c SweepCounts) { i.board.addSwept(id, c) },
+		counted: func(c SweepCounts) {
+			i.board.addSwept(id, c)
+			seen.task().Swept(c)
+		},
 	})
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
 	"github.com/kudu2kafka/kudu2kafka/serde"
 )
@@ -36,6 +37,7 @@ type task struct {
 	// changed is closed when the table is no longer what the task reads.
 	changed <-chan struct{}
 	waits   *waits
+	seen    observed
 
 	producer *producer
 	source   source
@@ -57,7 +59,9 @@ type limits struct {
 // transaction is what the open transaction holds so far.
 type transaction struct {
 	open        bool
+	began       time.Time
 	rows, bytes int64
+	late        int64            // of the rows
 	points      map[string]point // by tablet id: the last row produced
 	timer       *time.Timer      // fires when the transaction is old enough
 
@@ -199,6 +203,9 @@ func (t *task) publish(ctx, patient context.Context, b *batch) error {
 		}
 		t.tx.rows++
 		t.tx.bytes += int64(size)
+		if b.late {
+			t.tx.late++
+		}
 		if t.tx.rows >= t.limits.rows || t.tx.bytes >= t.limits.bytes {
 			t.cover(b, row)
 			if err := t.commit(ctx); err != nil {
@@ -242,7 +249,10 @@ func (t *task) keepBefore(ctx context.Context, b *batch, row int, cause error) e
 
 // cover notes that the transaction holds the batch's rows up to this one.
 func (t *task) cover(b *batch, row int) {
-	b.last(row, func(r *tabletReader, row int) { t.tx.points[r.id] = b.pointAt(row) })
+	b.last(row, func(r *tabletReader, row int) {
+		t.tx.points[r.id] = b.pointAt(row)
+		t.seen.progress.produced(r)
+	})
 }
 
 // produce encodes one row and hands it to the producer. It gives the bytes of
@@ -266,17 +276,23 @@ func (t *task) produce(ctx context.Context, b *batch, row int, now time.Time, he
 	s.bytes = buf
 	r := s.add()
 	*r = kgo.Record{
-		Key: buf[start:mid:mid], Value: buf[mid:end:end], Headers: headers, Timestamp: now, Topic: t.topic,
-	}
-	if t.tsColumn >= 0 {
-		if cell := b.rows.Column(t.tsColumn); !cell.IsNull(row) {
-			r.Timestamp = time.UnixMicro(cell.Int64(row))
-		}
+		Key: buf[start:mid:mid], Value: buf[mid:end:end], Headers: headers, Timestamp: timestampOf(b, row, t.tsColumn, now), Topic: t.topic,
 	}
 	if err := t.producer.produce(ctx, r, s.promise); err != nil {
 		return 0, err
 	}
 	return end - start, nil
+}
+
+// timestampOf is a record's timestamp: that of the column, if there is one and it
+// has a value.
+func timestampOf(b *batch, row, column int, now time.Time) time.Time {
+	if column >= 0 {
+		if cell := b.rows.Column(column); !cell.IsNull(row) {
+			return time.UnixMicro(cell.Int64(row))
+		}
+	}
+	return now
 }
 
 // refuse names the row that can't be encoded (I5).
@@ -295,7 +311,7 @@ func (t *task) begin(ctx context.Context) error {
 	if err := t.producer.begin(ctx); err != nil {
 		return err
 	}
-	t.tx.open = true
+	t.tx.open, t.tx.began = true, time.Now()
 	t.tx.timer.Reset(t.limits.age)
 	t.logger.Trace("transaction begun")
 	return nil
@@ -320,16 +336,26 @@ func (t *task) end(ctx context.Context, records []*kgo.Record) error {
 	waiting := t.waits.begin("Kafka's commit of a transaction")
 	out, err := t.producer.end(ctx, records)
 	waiting.end()
+	t.tellEnd(out)
 	if out != committed {
 		// Aborted or unknown: what the offsets topic says is the truth. The next
 		// run reads it, after fencing.
+		t.tx.open = false
 		return &errReload{outcome: out, err: err}
 	}
 	t.logger.Trace("transaction committed", "rows", t.tx.rows)
+	t.seen.progress.commit(t.tx.points)
 	t.committed(t.tx.rows)
 	t.tx.before, t.tx.ended = t.tx.rows, time.Now()
 	t.reset()
 	return nil
+}
+
+// tellEnd tells how the transaction has ended.
+func (t *task) tellEnd(out outcome) {
+	t.seen.task().Transaction(TransactionEnd{
+		Outcome: out.told(), Rows: t.tx.rows, Late: t.tx.late, Bytes: t.tx.bytes, Took: time.Since(t.tx.began),
+	})
 }
 
 // positions renders where the tablets stand that have rows in the transaction.
@@ -350,7 +376,7 @@ func (t *task) positions() ([]*kgo.Record, error) {
 }
 
 func (t *task) reset() {
-	t.tx.open, t.tx.rows, t.tx.bytes = false, 0, 0
+	t.tx.open, t.tx.rows, t.tx.bytes, t.tx.late = false, 0, 0, 0
 	clear(t.tx.points)
 	t.tx.timer.Stop()
 }
@@ -361,7 +387,9 @@ func (t *task) giveUp(ctx context.Context, cause error) error {
 	if t.tx.open {
 		t.tx.open = false
 		defer t.waits.begin("Kafka's abort of a transaction").end()
-		if out, err := t.producer.abort(ctx); out != aborted {
+		out, err := t.producer.abort(ctx)
+		t.tellEnd(out)
+		if out != aborted {
 			t.logger.Debug("aborting the transaction", "outcome", out, "error", err)
 		}
 	}
@@ -394,15 +422,20 @@ func (t *task) headersOf(b *batch) batchHeaders {
 	}
 	all := make(batchHeaders, len(b.tablets))
 	for n, tablet := range b.tablets {
-		all[n] = []kgo.RecordHeader{
-			{Key: "kudu.table", Value: []byte(t.table)},
-			{Key: "kudu.tablet", Value: []byte(tablet.id)},
-			{Key: "kudu.snapshot", Value: []byte(fmt.Sprint(uint64(b.snapshot)))},
-			{Key: "kudu.mode", Value: []byte(modeOffset)},
-		}
+		all[n] = rowHeaders(t.table, tablet.id, b.snapshot, modeOffset)
 		if b.late {
 			all[n] = append(all[n], lateHeader)
 		}
 	}
 	return all
+}
+
+// rowHeaders are what headers.enable adds to the records of a tablet's rows.
+func rowHeaders(table, tablet string, at kudu.Timestamp, mode string) []kgo.RecordHeader {
+	return []kgo.RecordHeader{
+		{Key: "kudu.table", Value: []byte(table)},
+		{Key: "kudu.tablet", Value: []byte(tablet)},
+		{Key: "kudu.snapshot", Value: []byte(fmt.Sprint(uint64(at)))},
+		{Key: "kudu.mode", Value: []byte(mode)},
+	}
 }

@@ -34,14 +34,17 @@ const (
 	aborted
 )
 
-func (o outcome) String() string {
+func (o outcome) String() string { return string(o.told()) }
+
+// told is the outcome as observers know it.
+func (o outcome) told() Outcome {
 	switch o {
 	case committed:
-		return "committed"
+		return OutcomeCommitted
 	case aborted:
-		return "aborted"
+		return OutcomeAborted
 	default:
-		return "unknown"
+		return OutcomeUnknown
 	}
 }
 

@@ -27,11 +27,13 @@ type stack struct {
 	kudu  *kudufake.Cluster
 	table *kudufake.Table
 	rows  int // in the table
+	// observer is told what the instances do.
+	observer Observer
 }
 
 func newStack(t *testing.T) *stack {
 	t.Helper()
-	s := &stack{t: t, kafka: kfake.MustCluster(kfake.NumBrokers(1))}
+	s := &stack{t: t, kafka: kfake.MustCluster(kfake.NumBrokers(1)), observer: nobody{}}
 	t.Cleanup(s.kafka.Close)
 	var err error
 	if s.kudu, err = kudufake.New(kudufake.Options{TabletServers: 3, Loopback: true}); err != nil {
@@ -75,7 +77,7 @@ func (s *stack) instance(tasks int) *instance {
 	c.TopicPartitions, c.TopicReplicationFactor, c.HeadersEnable = 1, 1, true
 	c.PollInterval, c.PollMax, c.RetryDelayMax = 5*time.Millisecond, 20*time.Millisecond, 20*time.Millisecond
 	c.KuduScanBatchBytes, c.TransactionMaxRows, c.KuduOperationTimeout = 4<<10, 100, 5*time.Second
-	i, err := newInstance(c, w, hclog.NewNullLogger())
+	i, err := newInstance(c, w, hclog.NewNullLogger(), s.observer)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -98,12 +100,19 @@ func (s *stack) runSome(i *instance, n int32) (stop func()) {
 	}
 	var tasks sync.WaitGroup
 	for id := range n {
+		seen := i.observe(id)
 		sup := &supervisor{
 			task: id, delayMax: i.cfg.RetryDelayMax, board: i.board, logger: i.logger,
 			confirm: func(context.Context, func(error)) error { return nil },
-			run:     func(ctx context.Context, alive func(), w *waits) error { return i.runTask(ctx, id, alive, w) },
+			run: func(ctx context.Context, alive func(), w *waits) error {
+				return i.runTask(ctx, id, alive, w, seen)
+			},
+			seen: seen,
 		}
-		tasks.Go(func() { sup.supervise(ctx) })
+		tasks.Go(func() {
+			defer i.unobserve(id, seen)
+			sup.supervise(ctx)
+		})
 	}
 	return func() {
 		cancel(errRevoked)
@@ -293,7 +302,7 @@ func TestMigrationThatWasKilledIsDoneAgain(t *testing.T) {
 		i := s.instance(tasks)
 		stop := s.run(i)
 		// Workers that weren't restarted can't do any harm.
-		if err := old.runTask(t.Context(), 0, func() {}, nil); err == nil || fatal(err) || !strings.Contains(err.Error(), "restart it with the same configuration") {
+		if err := old.runTask(t.Context(), 0, func() {}, nil, observed{}); err == nil || fatal(err) || !strings.Contains(err.Error(), "restart it with the same configuration") {
 			t.Errorf("a worker of the old plan got %v", err)
 		}
 		s.insert(30)
@@ -352,7 +361,7 @@ func TestTaskBeyondTasksMaxRestsWithoutAStatus(t *testing.T) {
 	i.board.setTask(2, Restoring, nil)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := i.runTask(ctx, 2, func() {}, nil); err != nil || len(i.board.snapshot("").Tasks) != 0 {
+	if err := i.runTask(ctx, 2, func() {}, nil, observed{}); err != nil || len(i.board.snapshot("").Tasks) != 0 {
 		t.Errorf("%v, %+v", err, i.board.snapshot("").Tasks)
 	}
 }

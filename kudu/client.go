@@ -42,6 +42,8 @@ type Config struct {
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Logger gets debug lines about retries and moves. Default: none.
 	Logger hclog.Logger
+	// Hook is told of calls and retries. Default: none.
+	Hook Hook
 }
 
 const defaultMasterPort = "7051"
@@ -89,6 +91,9 @@ func (c Config) withDefaults() (Config, error) {
 	c.CallTimeout = min(c.CallTimeout, c.OperationTimeout)
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()
+	}
+	if c.Hook == nil {
+		c.Hook = noHook{}
 	}
 	return c, errors.Join(faults...)
 }
@@ -159,8 +164,15 @@ func (c *Client) observe(ts uint64) {
 	}
 }
 
-// call sends one request to one server, within CallTimeout.
+// call sends one request to one server, within CallTimeout, and tells the hook.
 func (c *Client) call(ctx context.Context, addr, op string, req *krpc.Request, resp proto.Message) (*krpc.Payload, error) {
+	began := time.Now()
+	payload, err := c.send(ctx, addr, op, req, resp)
+	c.cfg.Hook.Call(CallInfo{Method: req.Method, Addr: addr, Took: time.Since(began), Err: err})
+	return payload, err
+}
+
+func (c *Client) send(ctx context.Context, addr, op string, req *krpc.Request, resp proto.Message) (*krpc.Payload, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.CallTimeout)
 	defer cancel()
 	pool := c.pool

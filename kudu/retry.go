@@ -54,10 +54,19 @@ func (c *Client) retry(ctx context.Context, op string, attempt func(context.Cont
 			return err
 		}
 		wait := pace.NextBackOff()
+		c.retrying(err)
 		c.cfg.Logger.Debug("retrying", "op", op, "wait", wait, "error", err)
 		if sleepErr := sleep(ctx, wait); sleepErr != nil {
 			return gaveUp(op, sleepErr, err)
 		}
+	}
+}
+
+// retrying tells the hook that an operation goes on after a failure. A fatal one
+// says that the server lacks a feature, which the next attempt does without.
+func (c *Client) retrying(err error) {
+	if class := ClassOf(err); class != ClassFatal {
+		c.cfg.Hook.Retry(class)
 	}
 }
 

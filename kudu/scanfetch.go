@@ -40,6 +40,7 @@ func (p *pump) fetch(ctx context.Context, f *fetched) (more bool, err error) {
 		if time.Now().Add(wait).After(giveUp) {
 			return false, p.named(gaveUp("scanning", context.DeadlineExceeded, err))
 		}
+		p.c.retrying(err)
 		p.c.cfg.Logger.Debug("scan goes on after a failure", "table", p.table.name, "tablet", p.tablet, "wait", wait, "error", err)
 		if stop := sleep(ctx, wait); stop != nil {
 			return false, p.named(gaveUp("scanning", stop, err))

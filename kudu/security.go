@@ -68,8 +68,9 @@ func (s Security) check() error {
 	return nil
 }
 
-// ErrNotAuthenticated: client and server could not prove to each other who they
-// are, and trying again gives the same. The error that wraps it says why.
+// ErrNotAuthenticated tells that client and server could not prove to each other
+// who they are, and that trying again gives the same. The error that wraps it
+// says why.
 var ErrNotAuthenticated = errors.New("not authenticated")
 
 // errUnreadableCertificate explains what crypto/x509 says of the certificates

@@ -52,6 +52,10 @@ func Tombstone(topic string, partition int32, key Key) (*kgo.Record, error) {
 //
 // Memory: one fetch of about a MiB, and two forms of one position per tablet.
 func Load(ctx context.Context, opts []kgo.Opt, topic string, partition int32, connector string) (*Loaded, error) {
+	return load(ctx, opts, topic, partition, connector, false)
+}
+
+func load(ctx context.Context, opts []kgo.Opt, topic string, partition int32, connector string, noWait bool) (*Loaded, error) {
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("reading positions from %s-%d: %w", topic, partition, err)
@@ -59,6 +63,7 @@ func Load(ctx context.Context, opts []kgo.Opt, topic string, partition int32, co
 	defer client.Close()
 	l := newLog(topic, partition, connector)
 	r := newReader(client, topic, partition)
+	r.noWait = noWait
 	err = r.readToEnd(ctx, l.note)
 	if err == nil {
 		err = l.settle()
@@ -69,7 +74,14 @@ func Load(ctx context.Context, opts []kgo.Opt, topic string, partition int32, co
 	if err := l.unreadable(); err != nil {
 		return nil, err
 	}
-	return &Loaded{Positions: l.positions, Journals: l.journals, Plan: l.plan}, nil
+	return &Loaded{Positions: l.positions, Journals: l.journals, Plan: l.plan, Others: l.owners()}, nil
+}
+
+// Peek is Load for those who only look: it fences nobody, needn't be called by the
+// owner, and doesn't wait for open transactions. So what it returns was committed
+// when it was called, and may be out of date when it comes back.
+func Peek(ctx context.Context, opts []kgo.Opt, topic string, partition int32, connector string) (*Loaded, error) {
+	return load(ctx, opts, topic, partition, connector, true)
 }
 
 // maxBroken bounds what is remembered of records that cannot be read.
@@ -83,6 +95,9 @@ type log struct {
 	positions map[Key]Position
 	journals  map[JournalKey]Journal
 	plan      *Plan
+	// others has the connector of each record of another one, by the bytes of its
+	// key.
+	others map[string]string
 	// noted holds the last record of each key since the last settle: of a
 	// thousand records of a tablet only the last is worth parsing, which takes
 	// ten times as long as fetching it.
@@ -101,8 +116,14 @@ func newLog(topic string, partition int32, connector string) *log {
 	return &log{
 		topic: topic, partition: partition, connector: connector,
 		positions: make(map[Key]Position), journals: make(map[JournalKey]Journal), broken: make(map[string]brokenRecord),
-		noted: make(map[string]*kgo.Record),
+		noted: make(map[string]*kgo.Record), others: make(map[string]string),
 	}
+}
+
+// owners are the other connectors that have records.
+func (l *log) owners() []string {
+	names := slices.Sorted(maps.Values(l.others))
+	return slices.Compact(names)
 }
 
 // maxNoted bounds the records in noted, should the topic be full of something
@@ -202,6 +223,11 @@ func (l *log) read(r *kgo.Record) (key Key, pos Position, mine bool, err error) 
 		return key, pos, false, l.takeJournal(r)
 	}
 	if connector != l.connector {
+		if r.Value == nil {
+			delete(l.others, string(r.Key))
+		} else {
+			l.others[string(r.Key)] = connector
+		}
 		return key, pos, false, nil
 	}
 	if key, err = ParseKey(r.Key); err != nil {

@@ -1,6 +1,7 @@
 package offsets
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -66,6 +67,31 @@ func TestATombstoneMendsAPlanThatCannotBeRead(t *testing.T) {
 		}
 		if (l.unreadable() != nil) != step.broken || (l.plan != nil) != step.plan {
 			t.Errorf("after %q: %v, plan %v", step.record.Value, l.unreadable(), l.plan)
+		}
+	}
+}
+
+func TestOtherConnectorsAreNamedWhileTheyHaveRecords(t *testing.T) {
+	l := newLog("o", 0, "c")
+	var keys [][]byte
+	for _, key := range []Key{{"b", "t", "1"}, {"b", "t", "2"}, {"c", "t", "3"}, {"a", "t", "1"}} {
+		r, err := Record("o", 0, key, Position{Mode: "offset"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.apply(r); err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, r.Key)
+	}
+	for i, want := range [][]string{{"a", "b"}, {"a", "b"}, {"a"}, {"a"}, nil} {
+		if got := l.owners(); !slices.Equal(got, want) {
+			t.Errorf("after %d tombstones: %q, want %q", i, got, want)
+		}
+		if i < len(keys) {
+			if err := l.apply(&kgo.Record{Key: keys[i]}); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }

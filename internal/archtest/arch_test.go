@@ -27,11 +27,12 @@ const (
 
 // Names for modules that several packages use.
 const (
-	hclog    = "github.com/hashicorp/go-hclog"
-	backoff  = "github.com/cenkalti/backoff/v4"
-	franzgo  = "github.com/twmb/franz-go" // kgo, kadm, kmsg, kerr
-	koanf    = "github.com/knadh/koanf"
-	protobuf = "google.golang.org/protobuf"
+	hclog      = "github.com/hashicorp/go-hclog"
+	prometheus = "github.com/prometheus/client_golang"
+	backoff    = "github.com/cenkalti/backoff/v4"
+	franzgo    = "github.com/twmb/franz-go" // kgo, kadm, kmsg, kerr
+	koanf      = "github.com/knadh/koanf"
+	protobuf   = "google.golang.org/protobuf"
 )
 
 // allowed is what the code of each package, tests left out, may import beside
@@ -39,7 +40,7 @@ const (
 // down only, see ARCHITECTURE.md. A new edge is a new word here, and a reason
 // for it in the change that brings it.
 var allowed = map[string][]string{
-	"cmd/kudu2kafka": {"connector", "internal/config", hclog, "github.com/spf13/cobra"},
+	"cmd/kudu2kafka": {"connector", "internal/config", "internal/preflight", hclog, "github.com/spf13/cobra"},
 
 	// x/sync: a migration does what it does for all partitions several at a time.
 	"connector":        {"kudu", "offsets", "serde", "internal/extsort", "internal/kafka", "internal/predicate", franzgo, hclog, backoff, "golang.org/x/sync"},
@@ -54,8 +55,18 @@ var allowed = map[string][]string{
 	// YAML parser tells lines, which koanf doesn't.
 	"internal/config": {"connector", koanf, "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v3"},
 
+	// What the commands check and plan, reading only.
+	"internal/preflight": {"connector", "kudu", "offsets", "internal/kafka", "internal/predicate", franzgo, hclog},
+
 	// What REST and the commands steer workers by.
 	"internal/herder": {"connector", "offsets", "internal/config", "internal/kafka", franzgo, hclog, backoff},
+
+	// The only importer of a metrics library: it observes connectors, and brings
+	// the hooks of their clients.
+	"internal/metrics": {"connector", "kudu", franzgo, hclog, prometheus},
+
+	// What the herder answers, over HTTP.
+	"internal/rest": {"connector", "internal/herder", hclog},
 
 	// The Kudu client could be a module of its own: nothing of Kafka, nothing
 	// of the rest of this module.
@@ -92,11 +103,16 @@ var forTests = []string{
 
 // moreForTests are further imports of the tests of single packages.
 var moreForTests = map[string][]string{
-	"connector":     {"kudu/kudufake"},
-	"kudu":          {"kudu/kudufake", "kudu/kudutest"},
-	"kudu/kudufake": {"kudu/kudutest"},
-	"test/e2e":      {"connector", "offsets", "internal/config", "kudu"},
-	"test/secured":  {"kudu"},
+	// Whole workers, to be steered.
+	"internal/herder":    {"kudu", "kudu/kudufake"},
+	"connector":          {"kudu/kudufake"},
+	"internal/preflight": {"kudu/kudufake"},
+	"kudu":               {"kudu/kudufake", "kudu/kudutest", "internal/overlay"},
+	// Rules and dashboards are YAML and JSON.
+	"internal/metrics": {"kudu/kudufake", "internal/config", "go.yaml.in/yaml/v3"},
+	"kudu/kudufake":    {"kudu/kudutest"},
+	"test/e2e":         {"connector", "offsets", "internal/config", "internal/preflight", "kudu"},
+	"test/secured":     {"kudu"},
 	// gofork is gokrb5's own encoding/asn1.
 	"kudu/internal/kerberos": {"github.com/jcmturner/gofork", protobuf},
 }

@@ -161,6 +161,35 @@ sweep.dry.run: true
 	sameConfig(t, got, want)
 }
 
+func TestEveryListenerKeyReachesItsField(t *testing.T) {
+	folder := write(t, map[string]string{"users": "ann:secret\n", "w.yaml": plainWorker + `
+listeners:
+- http://127.0.0.1:1
+- https://0.0.0.0:2
+listeners.https.ssl:
+  certificate.location: c.pem
+  key.location: k.pem
+  ca.location: ca.pem
+  client.auth: requested
+rest.advertised.host.name: h
+rest.advertised.port: 3
+rest.basic.auth.users: ann:${file:users:ann},bob:c
+rest.insecure.bind: true
+`})
+	got, _, err := Load(folder+"/w.yaml", nil, variables(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := connector.DefaultWorkerConfig()
+	want.BootstrapServers, want.GroupID = []string{"k:9092"}, "g"
+	want.Listeners, want.RESTAdvertisedHost, want.RESTAdvertisedPort = []string{"http://127.0.0.1:1", "https://0.0.0.0:2"}, "h", 3
+	want.ListenerCertificate, want.ListenerKey, want.ListenerCA, want.ListenerClientAuth = "c.pem", "k.pem", "ca.pem", "requested"
+	want.RESTUsers, want.RESTInsecureBind = "ann:secret,bob:c", true
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("worker is %+v, want %+v", got, want)
+	}
+}
+
 func TestKeysOfTheOtherModeAreRefused(t *testing.T) {
 	for text, want := range map[string]string{
 		"sweep.set.a: b": "belongs to mode sweep",
@@ -180,6 +209,7 @@ func TestKeysOfTheOtherModeAreRefused(t *testing.T) {
 func TestEveryConnectorKeyReachesItsField(t *testing.T) {
 	got, err := loadOrders(t, `
 name: n
+connector.class: KuduSource
 tasks.max: 2
 kudu.masters: a, b:1, [::1]:2, [::1]
 kudu.table: impala::d.t
@@ -229,7 +259,7 @@ errors.retry.delay.max.ms: 10
 		t.Fatal(err)
 	}
 	sameConfig(t, got, connector.Config{
-		Name: "n", TasksMax: 2,
+		Name: "n", Class: "KuduSource", TasksMax: 2,
 		SweepAction: "delete", SweepBatchRows: 20_000, SweepJournalRows: 100_000, // see TestEverySweepKeyReachesItsField
 		KuduMasters: []string{"a:7051", "b:1", "[::1]:2", "[::1]:7051"}, KuduTable: "impala::d.t",
 		KuduOperationTimeout: 101 * time.Millisecond, KuduScanBatchBytes: 1025,

@@ -18,6 +18,8 @@ type Options struct {
 	ClientID string
 	// Logger receives the client's log; nil discards it.
 	Logger hclog.Logger
+	// Hooks are told of what the client does, for metrics.
+	Hooks []kgo.Hook
 }
 
 // ClientOpts returns the options every client is made with.
@@ -38,6 +40,9 @@ func (o Options) ClientOpts() []kgo.Opt {
 	}
 	if o.Logger != nil {
 		opts = append(opts, kgo.WithLogger(NewLogger(o.Logger)))
+	}
+	if len(o.Hooks) > 0 {
+		opts = append(opts, kgo.WithHooks(o.Hooks...))
 	}
 	return opts
 }

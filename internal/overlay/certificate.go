@@ -12,6 +12,7 @@ import (
 	"encoding/asn1"
 	"fmt"
 	"math/big"
+	"slices"
 	"time"
 )
 
@@ -34,8 +35,7 @@ func Certificate(template, parent *x509.Certificate, public crypto.PublicKey, ke
 		return nil, fmt.Errorf("encoding the principal: %w", err)
 	}
 	withExtension := *template
-	withExtension.ExtraExtensions = append(template.ExtraExtensions[:len(template.ExtraExtensions):len(template.ExtraExtensions)],
-		pkix.Extension{Id: placeholder, Critical: critical, Value: value})
+	withExtension.ExtraExtensions = slices.Concat(template.ExtraExtensions, []pkix.Extension{{Id: placeholder, Critical: critical, Value: value}})
 	der, err := x509.CreateCertificate(rand.Reader, &withExtension, parent, public, key)
 	if err != nil {
 		return nil, fmt.Errorf("making a certificate: %w", err)

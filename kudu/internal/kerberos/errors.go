@@ -10,15 +10,15 @@ import (
 )
 
 var (
-	// ErrCredentials: the credentials, or the configuration of Kerberos, don't
-	// serve. Somebody must act.
+	// ErrCredentials tells that the credentials, or the configuration of
+	// Kerberos, don't serve. Somebody must act.
 	ErrCredentials = errors.New("no Kerberos ticket")
 	// errUnknownService is the case of a server that the KDC doesn't know: there
 	// is nothing wrong with the client's own credentials.
 	errUnknownService = fmt.Errorf("%w", ErrCredentials)
-	// ErrUnreachable: no KDC answers. It passes.
+	// ErrUnreachable tells that no KDC answers. It passes.
 	ErrUnreachable = errors.New("no Kerberos KDC answers")
-	// ErrServer: the server's answers don't prove that it is the one that the
+	// ErrServer tells that the server's answers don't prove that it is the one that the
 	// ticket is for, or that nobody is in between.
 	ErrServer = errors.New("the server did not prove its identity by Kerberos")
 )
