@@ -162,7 +162,7 @@ type Options struct {
 
 // Check runs all checks. It comes back with an error only when ctx ends.
 func Check(ctx context.Context, o Options) (*Report, error) {
-	l, subjects, err := begin(o)
+	l, subjects, err := begin(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -187,13 +187,13 @@ func Check(ctx context.Context, o Options) (*Report, error) {
 }
 
 // begin makes the clients, which connect to nothing yet.
-func begin(o Options) (*look, []*subject, error) {
+func begin(ctx context.Context, o Options) (*look, []*subject, error) {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
 	l := &look{worker: o.Worker, logger: o.Logger}
 	var err error
-	if l.client, err = kgo.NewClient(connector.KafkaOptions(o.Worker, o.Logger)...); err != nil {
+	if l.client, err = kgo.NewClient(connector.KafkaOptions(ctx, o.Worker, o.Logger)...); err != nil {
 		return nil, nil, fmt.Errorf("making a client of Kafka: %w", err)
 	}
 	l.adm = kadm.NewClient(l.client)
