@@ -105,6 +105,8 @@ type check struct {
 var checks = []check{
 	{name: "kafka.brokers", worker: checkBrokers},
 	{name: "kafka.limits", needs: needKafka, worker: checkLimits},
+	{name: "kafka.group-topics", needs: needKafka, worker: checkGroupTopics},
+	{name: "kafka.group-rights", needs: needKafka, worker: checkWorkerRights},
 	{name: "kudu.masters", connector: checkMasters},
 	{name: "kudu.table", connector: checkTable},
 	{name: "kudu.tablets", needs: needTable, connector: checkTablets},
@@ -138,6 +140,8 @@ type look struct {
 	brokers  kadm.BrokerDetails
 	limits   connector.BrokerLimits
 	defaults map[string]string // settings of a broker; nil when they can't be read
+
+	configs, status topic // of the group, looked up by kafka.group-topics
 }
 
 // subject is what is known of one connector.

@@ -406,7 +406,7 @@ func (l *look) orDefault(value int, key string) int {
 
 func (s *subject) rights(p *Plan) {
 	p.TransactionalIDs, p.KafkaRights, p.KuduRights = []string{}, []RightPlan{}, []RightPlan{}
-	for _, r := range connector.KafkaRights(s.worker, s.cfg, len(s.positions.partitions)) {
+	for _, r := range append(connector.KafkaRights(s.worker, s.cfg, len(s.positions.partitions)), connector.WorkerRights(s.worker)...) {
 		if r.Resource == connector.ResourceTransactionalID {
 			p.TransactionalIDs = append(p.TransactionalIDs, r.Name)
 		}
