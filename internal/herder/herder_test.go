@@ -261,3 +261,22 @@ func TestLevelsAreSetHereOrEverywhere(t *testing.T) {
 		t.Errorf("the level is %+v", got)
 	}
 }
+
+func TestWorkerThatStopsInOrderLeavesNothingBehind(t *testing.T) {
+	f := newFakes(t)
+	ctx := t.Context()
+	a, b := f.join("", nil), f.join("b", nil)
+	must[ConnectorInfo](t)(a.Create(ctx, CreateRequest{Name: "c", Config: plain("c")}))
+	a.worker.show(connector.Status{Connector: "c", State: connector.Running, Tasks: []connector.TaskStatus{{State: connector.Running}}})
+	(&herd{t: t}).eventually("b knows a by a name made of client.id", func() bool {
+		s, err := b.TaskStatus(ctx, "c", 0)
+		return err == nil && strings.HasPrefix(s.WorkerID, "kudu2kafka@")
+	})
+	a.stop()
+	(&herd{t: t}).eventually("b knows that nobody has the task", func() bool {
+		s, err := b.TaskStatus(ctx, "c", 0)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return err == nil && s.State == "UNASSIGNED" && b.peers.all[a.uid] == nil
+	})
+}
