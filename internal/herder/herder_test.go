@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/kudu2kafka/kudu2kafka/connector"
+	"github.com/kudu2kafka/kudu2kafka/internal/config"
 )
 
 func TestRestartsReachEveryWorkerOnceAndNoneThatStartsLater(t *testing.T) {
@@ -279,4 +280,34 @@ func TestWorkerThatStopsInOrderLeavesNothingBehind(t *testing.T) {
 		defer b.mu.Unlock()
 		return err == nil && s.State == "UNASSIGNED" && b.peers.all[a.uid] == nil
 	})
+}
+
+func TestFileCountsOnItsWorkerThoughRESTHasMadeItsName(t *testing.T) {
+	f := newFakes(t)
+	ctx := t.Context()
+	a := f.join("a", nil)
+	must[ConnectorInfo](t)(a.Create(ctx, CreateRequest{Name: "c", Config: plain("c", "tasks.max", "2")}))
+	b := f.join("b", func(o *Options) {
+		settings := plain("c", "tasks.max", "3")
+		cfg, faults := config.FromMap(settings, o.Env)
+		if len(faults) > 0 {
+			t.Fatal(faults)
+		}
+		o.Files = []File{{cfg, settings}}
+	})
+	if got := b.worker.was(); !slices.Equal(got, []string{"target c RUNNING"}) {
+		t.Errorf("b's worker was told %q", got)
+	}
+	if got := must[ConnectorInfo](t)(b.Connector(ctx, "c")); got.Config["tasks.max"] != "3" {
+		t.Errorf("b shows %v", got.Config)
+	}
+	_, _, err := b.PutConfig(ctx, "c", plain("c"))
+	wantKind(t, err, Conflict, "comes from a file")
+	// It can still be taken out of the topic through a.
+	if err := a.Delete(ctx, "c"); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.worker.was(); slices.Contains(got, "remove c") {
+		t.Errorf("b's worker was told %q", got)
+	}
 }
