@@ -5,6 +5,7 @@
 //	kudu2kafka check WORKER.yaml [CONNECTOR.yaml ...] [--json]
 //	kudu2kafka plan WORKER.yaml CONNECTOR.yaml [CONNECTOR.yaml ...] [--json]
 //	kudu2kafka config validate|print|reference
+//	kudu2kafka offsets list|export|import|reset WORKER.yaml CONNECTOR.yaml
 //	kudu2kafka completion bash|zsh|fish|powershell
 //	kudu2kafka version [--json]
 //
@@ -36,11 +37,15 @@ const (
 
 func main() {
 	a := app{
+		stdin:  os.Stdin,
 		stdout: os.Stdout,
 		stderr: os.Stderr,
 		env:    os.LookupEnv,
 		newWorker: func(cfg connector.WorkerConfig, connectors []connector.Config, logger hclog.Logger) (worker, error) {
 			return connector.NewWorker(cfg, connectors, logger)
+		},
+		newOffsets: func(cfg connector.Config, worker connector.WorkerConfig, logger hclog.Logger) (offsetsAdmin, error) {
+			return connector.NewOffsetsAdmin(cfg, worker, logger)
 		},
 		look: looker{check: preflight.Check, plan: preflight.MakePlans},
 		notify: func() (<-chan os.Signal, func()) {
