@@ -1,7 +1,6 @@
 package connector
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -130,7 +129,7 @@ func (p *picker) pick(ctx context.Context, tablets []*tabletReader, views []view
 			return nil, 0, err
 		}
 	}
-	s := &selection{picker: p, limit: limit, best: kudu.NewBatchBuilder(p.schema), spare: kudu.NewBatchBuilder(p.schema)}
+	s := newSelection(p.schema, limit)
 	where := p.plan.filter.At(snapshot.Time())
 	if where.Never() {
 		return s, snapshot, nil
@@ -195,6 +194,11 @@ func (p *picker) scan(ctx context.Context, tablet string, n uint16, v view, wher
 			if _, held := journal[string(s.key)]; held {
 				continue
 			}
+			s.sort = s.sort[:0]
+			if p.compare != nil {
+				s.sort = p.compare.AppendKey(s.sort, rows, int(i))
+			}
+			s.sort = append(s.sort, s.key...)
 			s.offer(rows, int(i), n)
 			// In this order no later row of the tablet can come before.
 			if taken++; first || p.sweep.streams && taken == s.limit {
@@ -202,72 +206,4 @@ func (p *picker) scan(ctx context.Context, tablet string, n uint16, v view, wher
 			}
 		}
 	}
-}
-
-// selection keeps the first rows in order of all that are offered, in the memory
-// of twice as many.
-type selection struct {
-	*picker
-	limit       int
-	best, spare *kudu.BatchBuilder
-	from        []uint16
-	idx         []int
-	key         []byte
-	a, b        []byte
-	// edge holds the last row that is kept once there are as many as may be; rows
-	// behind it need not be kept.
-	edge *kudu.RowBatch
-}
-
-func (s *selection) compareRows(x *kudu.RowBatch, i int, y *kudu.RowBatch, j int) int {
-	if s.compare != nil {
-		if c := s.compare.Compare(x, i, y, j); c != 0 {
-			return c
-		}
-	}
-	s.a = s.plan.order.appendKey(s.a[:0], x, i)
-	s.b = s.plan.order.appendKey(s.b[:0], y, j)
-	return bytes.Compare(s.a, s.b)
-}
-
-func (s *selection) offer(rows *kudu.RowBatch, row int, tablet uint16) {
-	if s.edge != nil && s.compareRows(rows, row, s.edge, 0) >= 0 {
-		return
-	}
-	s.best.AppendFrom(rows, row)
-	s.from = append(s.from, tablet)
-	if s.best.NumRows() >= 2*s.limit {
-		s.settle()
-		edge := kudu.NewBatchBuilder(s.schema)
-		edge.AppendFrom(s.best.Batch(), s.limit-1)
-		s.edge = edge.Build()
-	}
-}
-
-// settle sorts what is there and lets go of what is beyond the limit.
-func (s *selection) settle() {
-	n := s.best.NumRows()
-	s.idx = s.idx[:0]
-	for i := range n {
-		s.idx = append(s.idx, i)
-	}
-	all := s.best.Batch()
-	slices.SortFunc(s.idx, func(i, j int) int { return s.compareRows(all, i, all, j) })
-	s.spare.Reset()
-	keep := s.idx[:min(n, s.limit)]
-	from := make([]uint16, 0, len(s.from))
-	for _, i := range keep {
-		s.spare.AppendFrom(all, i)
-		from = append(from, s.from[i])
-	}
-	s.best, s.spare = s.spare, s.best
-	s.from = from
-}
-
-func (s *selection) result() (*kudu.RowBatch, []uint16) {
-	if s.best.NumRows() == 0 {
-		return nil, nil
-	}
-	s.settle()
-	return s.best.Batch(), s.from
 }
