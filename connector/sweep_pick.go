@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -23,6 +24,7 @@ type picker struct {
 	compare *predicate.Comparer // nil: the primary key alone
 	schema  *kudu.Schema        // of the projection
 	tablets map[string]*queueTablet
+	spare   sync.Pool // of selections
 }
 
 // queueTablet is what passes over a tablet have to know of it. It isn't changed
@@ -51,7 +53,7 @@ func newPicker(rd reading, sweep *sweepPlan, tablets []*kudu.Tablet) (*picker, e
 }
 
 // pass picks from the tablets, at most limit rows. The batch's rows are in
-// order, and belong to the caller; nil when there are none. Passes over other
+// order, and belong to the caller until recycle; nil when there are none. Passes over other
 // tablets may run at the same time.
 //
 // A former leader that doesn't know yet that there is another would show rows
@@ -62,8 +64,13 @@ func (p *picker) pass(ctx context.Context, tablets []*tabletReader, limit int) (
 	guarded := p.late.guard == guardBarrier
 	if guarded && p.idle(tablets) {
 		s, _, err := p.pick(ctx, tablets, make([]view, len(tablets)), 1, true)
-		if err != nil || s.best.NumRows() == 0 {
+		if err != nil {
 			return nil, err
+		}
+		none := s.best.NumRows() == 0
+		p.spare.Put(s)
+		if none {
+			return nil, nil
 		}
 	}
 	views := make([]view, len(tablets))
@@ -81,13 +88,32 @@ func (p *picker) pass(ctx context.Context, tablets []*tabletReader, limit int) (
 		p.tablets[r.id].idle = rows == nil
 	}
 	if rows == nil {
+		p.spare.Put(s)
 		return nil, nil
 	}
-	b := &batch{rows: rows, snapshot: snapshot, tablets: tablets, order: p.plan.order}
+	b := &batch{rows: rows, snapshot: snapshot, tablets: tablets, order: p.plan.order, picked: s}
 	if len(tablets) > 1 {
 		b.from = from
 	}
 	return b, nil
+}
+
+// recycle takes the memory of a batch that is published.
+func (p *picker) recycle(b *batch) {
+	b.rows, b.from = nil, nil
+	p.spare.Put(b.picked)
+}
+
+// selection gives an empty one.
+func (p *picker) selection(limit int) *selection {
+	s, used := p.spare.Get().(*selection)
+	if !used {
+		return newSelection(p.schema, limit)
+	}
+	s.limit, s.edge = limit, nil
+	s.best.reset()
+	s.spare.reset()
+	return s
 }
 
 func (p *picker) idle(tablets []*tabletReader) bool {
@@ -129,7 +155,7 @@ func (p *picker) pick(ctx context.Context, tablets []*tabletReader, views []view
 			return nil, 0, err
 		}
 	}
-	s := newSelection(p.schema, limit)
+	s := p.selection(limit)
 	where := p.plan.filter.At(snapshot.Time())
 	if where.Never() {
 		return s, snapshot, nil
@@ -190,13 +216,16 @@ func (p *picker) scan(ctx context.Context, tablet string, n uint16, v view, wher
 			p.seen.task().Filtered(rows.NumRows() - len(sel))
 		}
 		for _, i := range sel {
+			s.sort = s.sort[:0]
+			if p.compare != nil {
+				// Most rows of a large backlog are known by this to be too late.
+				if s.sort = p.compare.AppendKey(s.sort, rows, int(i)); s.beyond() {
+					continue
+				}
+			}
 			s.key = p.plan.order.appendKey(s.key[:0], rows, int(i))
 			if _, held := journal[string(s.key)]; held {
 				continue
-			}
-			s.sort = s.sort[:0]
-			if p.compare != nil {
-				s.sort = p.compare.AppendKey(s.sort, rows, int(i))
 			}
 			s.sort = append(s.sort, s.key...)
 			s.offer(rows, int(i), n)

@@ -39,6 +39,7 @@ func (s *sweepTask) round(ctx context.Context) (rows int, more bool, err error) 
 		if err := s.publishPicked(ctx, p.batch, nil); err != nil {
 			return rows, false, s.keepWhole(ctx, err)
 		}
+		s.picker.recycle(p.batch)
 		s.passed(p.group, n == p.limit)
 	}
 	if ctx.Err() != nil {
@@ -245,6 +246,7 @@ func (s *sweepTask) rehearse(ctx context.Context) error {
 			}
 			if b != nil {
 				n += b.published()
+				s.picker.recycle(b)
 			}
 		}
 		if n != last {

@@ -59,6 +59,12 @@ func (c *chosen) reset() {
 	c.from, c.keys, c.ends = c.from[:0], c.keys[:0], c.ends[:0]
 }
 
+// beyond reports whether a row is too late by the columns of the order alone, whose
+// part of the sort key is in s.sort.
+func (s *selection) beyond() bool {
+	return s.edge != nil && bytes.Compare(s.sort, s.edge[:min(len(s.sort), len(s.edge))]) > 0
+}
+
 // offer takes the row with the sort key s.sort.
 func (s *selection) offer(rows *kudu.RowBatch, row int, tablet uint16) {
 	if s.edge != nil && bytes.Compare(s.sort, s.edge) >= 0 {

@@ -196,6 +196,7 @@ func (s *sweeper) run(ctx context.Context) {
 				}
 				return
 			}
+			e.whole = nil
 			s.mu.Lock()
 			s.done = append(s.done, out)
 			s.mu.Unlock()

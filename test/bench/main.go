@@ -68,7 +68,11 @@ func (b *bench) wants(names ...string) bool {
 }
 
 func (b *bench) run(ctx context.Context) (err error) {
-	if b.kudu, err = testenv.StartKudu(ctx, testenv.KuduConfig{}); err != nil {
+	var config testenv.KuduConfig
+	if strings.Contains(","+b.only+",", ",sweep,") {
+		config.TabletServerFlags = sweepKuduFlags
+	}
+	if b.kudu, err = testenv.StartKudu(ctx, config); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.kudu.Close()) }()
