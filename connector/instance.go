@@ -53,9 +53,9 @@ func newInstance(cfg Config, worker WorkerConfig, logger hclog.Logger, observer 
 
 func newInstanceOn(board *statusBoard, seen ConnectorObserver, cfg Config, worker WorkerConfig, logger hclog.Logger) (*instance, error) {
 	logger = logger.With("connector", cfg.Name)
-	client, err := kudu.New(kudu.Config{
-		Masters: cfg.KuduMasters, OperationTimeout: cfg.KuduOperationTimeout, Logger: logger.Named("kudu"), Hook: seen.KuduHook(),
-	})
+	kuduConfig := KuduConfig(cfg, logger)
+	kuduConfig.Hook = seen.KuduHook()
+	client, err := kudu.New(kuduConfig)
 	if err != nil {
 		return nil, err
 	}
@@ -124,9 +124,9 @@ func (i *instance) join() (*group, error) {
 		instance: i.worker.GroupInstanceID, logger: i.logger,
 		runTask: func(ctx context.Context, id int32) {
 			<-ready
-			i.board.claim(id, g.generation())
 			seen := i.observe(id)
 			defer i.unobserve(id, seen)
+			i.board.claim(id, g.generation())
 			s := &supervisor{
 				task: id, delayMax: i.cfg.RetryDelayMax, board: i.board, logger: i.logger.With("task", id),
 				confirm: g.confirm, steer: i.steer,
@@ -189,7 +189,7 @@ func (i *instance) prepare(ctx context.Context) error {
 }
 
 func (i *instance) ensureTopics(ctx context.Context) error {
-	client, err := kgo.NewClient(i.kafka.ClientOpts()...)
+	client, err := kgo.NewClient(i.kafka.Within(ctx)...)
 	if err != nil {
 		return &FatalError{fmt.Errorf("connecting to Kafka: %w", err)}
 	}
@@ -225,7 +225,7 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func(), w *waits
 	defer p.close()
 	logger.Trace("predecessor fenced")
 	waiting = w.begin("the stored positions")
-	stored, err := offsets.Load(ctx, i.kafka.ClientOpts(), i.cfg.OffsetsTopic(i.worker.GroupID), id, i.cfg.Name)
+	stored, err := offsets.Load(ctx, i.kafka.Within(ctx), i.cfg.OffsetsTopic(i.worker.GroupID), id, i.cfg.Name)
 	waiting.end()
 	if err != nil {
 		return kafka.Classify(err)
@@ -288,7 +288,7 @@ func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored ma
 	src, err := startOffsetSource(ctx, offsetOptions{
 		reading: reading{
 			table: table, client: i.kudu, plan: plan, batchBytes: int(i.cfg.KuduScanBatchBytes),
-			settle: i.cfg.SettleDelay, logger: logger, waits: w, seen: seen,
+			settle: i.cfg.SettleDelay, leftOutRows: leftOutRows, logger: logger, waits: w, seen: seen,
 			late: lateRows{repair: i.cfg.LateRows == lateRepair, interval: i.cfg.LateRowsInterval, guard: i.cfg.SnapshotGuard},
 		},
 		tablets: tablets, stored: byTablet, gone: state.gone, scope: i.cfg.OrderScope, order: i.cfg.Order,

@@ -57,7 +57,7 @@ func (m *markBench) key(seconds int) []byte {
 // want looks at tablet A at 100 seconds after 1970.
 func (m *markBench) want(when string, want TabletProgress) {
 	m.t.Helper()
-	want.Tablet = tabletA
+	want.Tablet, want.History = tabletA, time.Hour
 	var got TabletProgress
 	m.p.look(time.Unix(100, 0), func(p TabletProgress) {
 		if p.Tablet == tabletA {
@@ -155,4 +155,18 @@ func TestHeadroomCountsFromTheOldestSnapshotThatIsReadAgain(t *testing.T) {
 	m.want("with rows to sweep", TabletProgress{Headroom: time.Hour - 80*time.Second})
 	m.p.keeps(nil)
 	m.want("with all rows swept", TabletProgress{Headroom: time.Hour})
+}
+
+func TestNotingProgressAllocatesNothing(t *testing.T) {
+	m := newMarkBench(t)
+	points := map[string]point{tabletA: {key: m.key(80)}, tabletB: {key: m.key(80)}}
+	n := testing.AllocsPerRun(100, func() {
+		m.p.found(m.a.marks, at(95))
+		m.p.produced(m.a)
+		m.p.commit(points)
+		m.looked(true)
+	})
+	if n != 0 {
+		t.Errorf("%v allocations for a look at a tablet and its commit", n)
+	}
 }

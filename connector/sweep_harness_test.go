@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/kudu/kudufake"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
@@ -30,6 +31,7 @@ type sweepBench struct {
 	dice  *rand.Rand
 	trust time.Duration // 0: the sweeper's own
 	idle  time.Duration // idleCommit; 0: the task's own
+	seen  observed
 
 	mu      sync.Mutex
 	lives   []*rowLife
@@ -215,7 +217,7 @@ func (b *sweepBench) run(ctx context.Context, counted func(SweepCounts)) error {
 	for key, pos := range stored.Positions {
 		byTablet[key.Tablet] = pos
 	}
-	rd := reading{table: table, client: client, plan: plan, batchBytes: 1 << 10, logger: hclog.NewNullLogger(), late: lateRows{guard: sweep.guard(b.cfg.SnapshotGuard)}}
+	rd := reading{table: table, client: client, plan: plan, batchBytes: 1 << 10, logger: hclog.NewNullLogger(), seen: b.seen, late: lateRows{guard: sweep.guard(b.cfg.SnapshotGuard)}}
 	if counted == nil {
 		counted = func(SweepCounts) {}
 	}
@@ -223,7 +225,7 @@ func (b *sweepBench) run(ctx context.Context, counted func(SweepCounts)) error {
 		id: 1, name: "orders", table: "shop.queue", topic: rowsTopic, offsets: offsetsTopic,
 		limits:  limits{rows: b.cfg.TransactionMaxRows, bytes: b.cfg.TransactionMaxBytes, age: time.Second},
 		encoder: plan.encoder, tsColumn: -1, logger: rd.logger, producer: p, source: &offsetSource{read: rd},
-		committed: func(int64) {},
+		seen: b.seen, committed: func(int64) {},
 	}, sweepOptions{
 		reading: rd, sweep: sweep, tablets: tablets, stored: byTablet, journals: stored.Journals,
 		gone: func(string) bool { return true }, scope: b.cfg.OrderScope,
@@ -427,21 +429,17 @@ func (b *sweepBench) alter(steps ...kudu.AlterStep) {
 // drain runs the task until nothing is due and the journal is empty.
 func (b *sweepBench) drain() {
 	b.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
 	ctx, cancel := context.WithCancelCause(b.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- b.run(ctx, nil) }()
-	for len(b.rowsLeft("due")) > 0 || b.journals() > 0 {
+	testenv.Await(b.t, 30*time.Second, "nothing is due, and the journal is empty", func() bool {
 		select {
 		case err := <-ended:
 			b.t.Fatalf("the task ended: %v", err)
 		default:
 		}
-		if time.Now().After(deadline) {
-			b.t.Fatalf("%d rows are left, %d journals", len(b.rowsLeft("due")), b.journals())
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+		return len(b.rowsLeft("due")) == 0 && b.journals() == 0
+	})
 	cancel(errRevoked)
 	// With nothing to do, the task may be stopped while it still opens its producer
 	// and reads positions.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -155,9 +156,9 @@ func TestLagOfATaskIsThatOfItsWorstTablet(t *testing.T) {
 	r := New(Options{TabletsMax: 10})
 	c := r.Connector("orders", running(0, 1))
 	c.Task(0, standing(
-		connector.TabletProgress{Tablet: "a", Headroom: time.Hour},
-		connector.TabletProgress{Tablet: "b", Behind: true, Lag: 5 * time.Second, KeyLag: 7 * time.Second, HasKey: true, Headroom: time.Minute},
-		connector.TabletProgress{Tablet: "c", Behind: true, Lag: 6 * time.Second, Headroom: time.Hour},
+		connector.TabletProgress{Tablet: "a", Headroom: time.Hour, History: time.Hour},
+		connector.TabletProgress{Tablet: "b", Behind: true, Lag: 5 * time.Second, KeyLag: 7 * time.Second, HasKey: true, Headroom: time.Minute, History: time.Hour},
+		connector.TabletProgress{Tablet: "c", Behind: true, Lag: 6 * time.Second, Headroom: time.Hour, History: time.Hour},
 	))
 	c.Task(1, standing(connector.TabletProgress{Tablet: "d", Headroom: -time.Second}))
 	want(t, r, map[string]float64{
@@ -166,6 +167,7 @@ func TestLagOfATaskIsThatOfItsWorstTablet(t *testing.T) {
 		`task_lag_seconds{connector="orders",task="0"}`:                           6,
 		`task_key_lag_seconds{connector="orders",task="0"}`:                       7,
 		`task_history_headroom_seconds{connector="orders",task="0"}`:              60,
+		`task_history_seconds{connector="orders",task="0"}`:                       3600,
 		`task_lag_seconds{connector="orders",task="1"}`:                           0,
 		`task_history_headroom_seconds{connector="orders",task="1"}`:              -1,
 		`tablet_behind{connector="orders",tablet="b",task="0"}`:                   1,
@@ -322,5 +324,42 @@ func TestNamesFollowThePrometheusConventions(t *testing.T) {
 		if (d.kind == "counter") != strings.HasSuffix(d.name, "_total") {
 			t.Errorf("%s is a %s", d.name, d.kind)
 		}
+	}
+}
+
+func TestMetricsAreReadWhileTasksComeAndGo(t *testing.T) {
+	r := New(Options{TabletsMax: 2})
+	var working sync.WaitGroup
+	for n := range 4 {
+		working.Go(func() {
+			for range 50 {
+				c := r.Connector(fmt.Sprint("c", n%2), running(0))
+				task := c.Task(0, standing(connector.TabletProgress{Tablet: "a"}))
+				task.Read(1, time.Millisecond)
+				task.Journal(1)
+				task.State(connector.Running)
+				c.KuduHook().Retry(kudu.ClassRetry)
+				task.Close()
+				c.Close()
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		working.Wait()
+	}()
+	for over := false; !over; {
+		select {
+		case <-done:
+			over = true
+		default:
+		}
+		if _, err := r.Gatherer().Gather(); err != nil {
+			t.Error(err) // a series is there twice
+		}
+	}
+	if left := slices.Concat(with(t, r, "connector", "c0"), with(t, r, "connector", "c1")); len(left) > 0 {
+		t.Errorf("all are gone, and %d series are left: %v", len(left), left)
 	}
 }
