@@ -83,8 +83,8 @@ model: ## check the model of the exactly-once protocol (needs spin and a C compi
 	@model/run.sh
 
 .PHONY: generate
-generate: ## rewrite the files that are made from others (docs/configuration.md)
-	$(GO) generate ./internal/config
+generate: ## rewrite the files that are made from others (docs/configuration.md, docs/metrics.md)
+	$(GO) generate ./internal/config ./internal/metrics
 
 .PHONY: clean
 clean: ## remove what was built; servers stay in the user's cache

@@ -174,7 +174,7 @@ func TestTwoWorkersHaveOneTaskEachAfterTasksMaxWasLowered(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(g.leave)
+		t.Cleanup(func() { g.leave(false) })
 		return g
 	}
 	has := make(map[int]map[int32]bool)

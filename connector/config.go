@@ -29,6 +29,14 @@ type WorkerConfig struct {
 
 	TopicCreationEnable      bool  `koanf:"topic.creation.enable"`
 	OffsetsReplicationFactor int16 `koanf:"offsets.storage.replication.factor"` // -1: the broker's default
+	MetricsTabletsMax        int   `koanf:"metrics.tablets.max"`                // of each connector
+
+	ConfigStorageTopic      string `koanf:"config.storage.topic"`              // empty: see ConfigTopic
+	ConfigReplicationFactor int16  `koanf:"config.storage.replication.factor"` // -1: the broker's default
+	StatusStorageTopic      string `koanf:"status.storage.topic"`              // empty: see StatusTopic
+	StatusReplicationFactor int16  `koanf:"status.storage.replication.factor"` // -1: the broker's default
+	TopicTrackingEnable     bool   `koanf:"topic.tracking.enable"`
+	TopicTrackingAllowReset bool   `koanf:"topic.tracking.allow.reset"`
 
 	Listeners           []string `koanf:"listeners"`                 // see RESTListeners
 	RESTAdvertisedHost  string   `koanf:"rest.advertised.host.name"` // empty: the first listener's
@@ -46,6 +54,7 @@ type WorkerConfig struct {
 // Build one from [DefaultConfig] and ask Validate.
 type Config struct {
 	Name     string `koanf:"name"`
+	Class    string `koanf:"connector.class"`
 	TasksMax int    `koanf:"tasks.max"` // partitions of the offsets topic, 1..1000
 
 	KuduMasters          []string      `koanf:"kudu.masters"` // host:port each
@@ -219,6 +228,20 @@ func (c WorkerConfig) Validate() []Fault {
 			others: []string{"session.timeout.ms"},
 		})
 	}
+	for _, topic := range []struct{ key, name string }{{"config.storage.topic", c.ConfigTopic()}, {"status.storage.topic", c.StatusTopic()}} {
+		if what := topicNameFault(topic.name); what != "" && c.GroupID != "" {
+			faults = addFault(faults, Fault{
+				Key: topic.key, What: fmt.Sprintf("defaults to %s, which %s", quote(topic.name), what),
+				Remedy: "give a topic name, or a shorter group.id", others: []string{"group.id"},
+			})
+		}
+	}
+	if c.ConfigTopic() == c.StatusTopic() {
+		faults = addFault(faults, Fault{
+			Key: "status.storage.topic", What: "is the same topic as config.storage.topic",
+			Remedy: "give each a topic of its own", others: []string{"config.storage.topic"},
+		})
+	}
 	for _, f := range c.listenerFaults() {
 		faults = addFault(faults, f)
 	}
@@ -285,6 +308,7 @@ func ValidateTogether(w WorkerConfig, connectors []Config) [][]Fault {
 	faults := make([][]Fault, len(connectors))
 	names := map[string]bool{}
 	offsets := map[string]string{} // offsets topic -> connector
+	reserved := map[string]string{w.ConfigTopic(): "config.storage.topic", w.StatusTopic(): "status.storage.topic"}
 	for i, c := range connectors {
 		if c.Name == "" || w.GroupID == "" {
 			continue // a fault already, and nothing can be derived
@@ -315,15 +339,31 @@ func ValidateTogether(w WorkerConfig, connectors []Config) [][]Fault {
 				others: []string{"name"},
 			})
 		}
+		if key, taken := reserved[topic]; taken {
+			faults[i] = append(faults[i], Fault{
+				Key:    "offsets.storage.topic",
+				What:   fmt.Sprintf("%s is the worker's %s", quote(topic), key),
+				Remedy: "give the connector an offsets topic of its own",
+				others: []string{"name"},
+			})
+		}
 		offsets[topic] = c.Name
 	}
 	for i, c := range connectors {
 		topic := c.TopicName()
+		key := "topic"
+		if c.Topic == "" {
+			key = "topic.prefix"
+		}
+		if of, taken := reserved[topic]; taken {
+			faults[i] = append(faults[i], Fault{
+				Key:    key,
+				What:   fmt.Sprintf("%s is the worker's %s", quote(topic), of),
+				Remedy: "send the rows to another topic",
+				others: []string{"kudu.table"},
+			})
+		}
 		if owner, taken := offsets[topic]; taken {
-			key := "topic"
-			if c.Topic == "" {
-				key = "topic.prefix"
-			}
 			faults[i] = append(faults[i], Fault{
 				Key:    key,
 				What:   fmt.Sprintf("%s is the offsets topic of connector %s", quote(topic), owner),
@@ -342,6 +382,24 @@ func (c Config) OffsetsTopic(workerGroup string) string {
 		return c.OffsetsStorageTopic
 	}
 	return c.GroupID(workerGroup) + "-offsets"
+}
+
+// ConfigTopic is the compacted topic that holds the connectors made by REST and
+// what operators ask for.
+func (c WorkerConfig) ConfigTopic() string {
+	if c.ConfigStorageTopic != "" {
+		return c.ConfigStorageTopic
+	}
+	return c.GroupID + "-configs"
+}
+
+// StatusTopic is the compacted topic in which the workers of a group tell each
+// other what they do.
+func (c WorkerConfig) StatusTopic() string {
+	if c.StatusStorageTopic != "" {
+		return c.StatusStorageTopic
+	}
+	return c.GroupID + "-status"
 }
 
 // TopicName is the topic that the rows go to.

@@ -129,12 +129,47 @@ var processKeys = []Key{
 		Name: "offsets.storage.replication.factor", Type: TypeInt, Default: int64(-1), Min: 1, Max: 32767, Also: []int64{-1}, Importance: Low,
 		Doc: "Replicas of the offsets topics that are created" + brokerDefault + ".",
 	},
+	{
+		Name: "metrics.tablets.max", Type: TypeInt, Default: int64(100), Min: 0, Max: 100_000, Importance: Low,
+		Doc: "How many tablets of each connector have metrics of their own: those furthest behind. What is said of a task covers all of its tablets. 0: none.",
+	},
+	{
+		Name: "config.storage.topic", Type: TypeString, Importance: Low, legal: topicFault,
+		Doc: "Compacted topic of one partition that holds the connectors made by REST, and what operators ask of any connector. All workers of a group follow it. Empty: <group.id>-configs.",
+	},
+	{
+		Name: "config.storage.replication.factor", Type: TypeInt, Default: int64(-1), Min: 1, Max: 32767, Also: []int64{-1}, Importance: Low,
+		Doc: "Replicas of that topic when it is created" + brokerDefault + ".",
+	},
+	{
+		Name: "status.storage.topic", Type: TypeString, Importance: Low, legal: topicFault,
+		Doc: "Compacted topic in which workers tell each other what their connectors and tasks do. Empty: <group.id>-status.",
+	},
+	{
+		Name: "status.storage.replication.factor", Type: TypeInt, Default: int64(-1), Min: 1, Max: 32767, Also: []int64{-1}, Importance: Low,
+		Doc: "Replicas of that topic when it is created" + brokerDefault + ".",
+	},
+	{
+		Name: "topic.tracking.enable", Type: TypeBoolean, Default: true, Importance: Low,
+		Doc: "Whether the topics that a connector has written to are remembered, for GET /connectors/{name}/topics.",
+	},
+	{
+		Name: "topic.tracking.allow.reset", Type: TypeBoolean, Default: true, Importance: Low,
+		Doc: "Whether they may be forgotten by PUT /connectors/{name}/topics/reset.",
+	},
 }
+
+// ConnectorClass is the value of connector.class.
+const ConnectorClass = "io.kudu2kafka.KuduSourceConnector"
 
 var connectorKeys = []Key{
 	{
 		Name: "name", Type: TypeString, Required: true, Importance: High, legal: nameFault,
 		Doc: "Name of the connector. Part of its offsets topic, its consumer group and its transactional ids: to change it is to begin anew.",
+	},
+	{
+		Name: "connector.class", Type: TypeString, Default: ConnectorClass, Importance: Low, Values: []string{ConnectorClass, "KuduSourceConnector", "KuduSource"},
+		Doc: "Kind of the connector, for clients of Kafka Connect that ask for one. There is one kind.",
 	},
 	{
 		Name: "tasks.max", Type: TypeInt, Default: int64(1), Min: 1, Max: 1000, Importance: High,
@@ -165,7 +200,7 @@ var connectorKeys = []Key{
 	},
 	{
 		Name: "streaming.key", Type: TypeList, Importance: High,
-		Doc: "Columns that give the rows their order and record how far a tablet has been read, NOT NULL each. At the head of the primary key they cost nothing; rows that are new by any other columns are found by a scan of the first one's values and sorted, see order. Rows that come later with a smaller key are not seen. Empty: the primary key.",
+		Doc: "Columns that give the rows their order and record how far a tablet has been read, NOT NULL each. At the head of the primary key they cost nothing; rows that are new by any other columns are found by a scan of the first one's values and sorted, see order. Rows that come later with a smaller key are not seen, but see late.rows. Empty: the primary key.",
 	},
 	{
 		Name: "where", Type: TypeString, Importance: Medium,
@@ -253,7 +288,7 @@ var connectorKeys = []Key{
 	},
 	{
 		Name: "late.rows", Type: TypeString, Default: lateIgnore, Values: []string{lateIgnore, lateRepair}, Importance: Medium,
-		Doc: "What becomes of rows that are inserted below the place up to which their tablet has been read. ignore: they are not published. repair: they are looked for every late.rows.interval.ms and published, each once, with a header kudu.late.",
+		Doc: "What becomes of rows that are inserted below the place up to which their tablet has been read. ignore: they are not published. repair: they are looked for every late.rows.interval.ms and published, each once, with a header kudu.late. So are rows that an update of the streaming key moves there and that haven't been published. Not with order: none, unless the streaming key is at the head of the primary key.",
 	},
 	{
 		Name: "late.rows.interval.ms", Type: TypeMillis, Default: time.Minute, Min: 10, Max: 24 * hour, Importance: Low,

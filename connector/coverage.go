@@ -3,6 +3,7 @@ package connector
 import (
 	"bytes"
 	"fmt"
+	"slices"
 
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
@@ -71,18 +72,30 @@ type part struct {
 	at          kudu.Timestamp
 }
 
-// older lists the parts behind a key that are covered as of less than a
-// snapshot.
-func (c coverage) older(after []byte, than kudu.Timestamp) []part {
+// parts lists the stretches with both their ends.
+func (c coverage) parts() []part {
 	var parts []part
 	var low []byte
 	for _, s := range c {
-		if s.at < than && above(s.upTo, after) {
-			parts = append(parts, part{after: low, upTo: s.upTo, at: s.at})
-		}
+		parts = append(parts, part{after: low, upTo: s.upTo, at: s.at})
 		low = s.upTo
 	}
 	return parts
+}
+
+// older lists the parts behind a key that are covered as of less than a
+// snapshot.
+func (c coverage) older(after []byte, than kudu.Timestamp) []part {
+	return slices.DeleteFunc(c.parts(), func(p part) bool { return p.at >= than || !above(p.upTo, after) })
+}
+
+// span gives the oldest and the latest snapshot.
+func (c coverage) span() (oldest, latest kudu.Timestamp) {
+	oldest = c[0].at
+	for _, s := range c {
+		oldest, latest = min(oldest, s.at), max(latest, s.at)
+	}
+	return oldest, latest
 }
 
 // point is where a tablet with this coverage stands.
@@ -105,6 +118,35 @@ func (o *order) storeCovered(pos *offsets.Position, c coverage) error {
 		pos.Covered = append(pos.Covered, cover)
 	}
 	return nil
+}
+
+// storeRepair writes how far a repair has come into a position.
+func (o *order) storeRepair(pos *offsets.Position, p *repairPoint) error {
+	var place offsets.Position
+	if err := o.store(&place, p.upTo); err != nil {
+		return err
+	}
+	pos.Repair = &offsets.Cover{Key: place.Key, PrimaryKey: place.PrimaryKey, Snapshot: uint64(p.at)}
+	return nil
+}
+
+// restoreRepair reads it back; nil when the position is in no repair.
+func (o *order) restoreRepair(pos offsets.Position, c coverage) (*repairPoint, error) {
+	if pos.Repair == nil {
+		return nil, nil
+	}
+	if o.prefix {
+		return nil, &FatalError{fmt.Errorf("it is in the middle of a repair by another streaming key: reset the connector's offsets, or put that key back")}
+	}
+	upTo, err := o.restore(offsets.Position{Key: pos.Repair.Key, PrimaryKey: pos.Repair.PrimaryKey})
+	if err != nil {
+		return nil, fmt.Errorf("the repair under way: %w", err)
+	}
+	p := &repairPoint{upTo: upTo, at: kudu.Timestamp(pos.Repair.Snapshot)}
+	if _, latest := c.span(); p.at < latest {
+		return nil, &FatalError{fmt.Errorf("its repair, as of %s, is of an earlier state than what it says to be covered, as of %s", p.at, latest)}
+	}
+	return p, nil
 }
 
 // restoreCovered reads a coverage back; nil when the position has none. Who

@@ -18,8 +18,9 @@
 // the commit (sweeper.go).
 //
 // Beside the scans of new rows there are, with late.rows=repair, diff scans for
-// those that were inserted below the high-water mark (repair.go, coverage.go),
-// and views that keep former leaders from being believed (guard.go).
+// those that were inserted below the high-water mark (repair.go, and
+// repair_sorted.go for keys that Kudu can't order by; repair_past.go,
+// coverage.go), and views that keep former leaders from being believed (guard.go).
 //
 // # Invariants
 //

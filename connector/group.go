@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -144,8 +145,9 @@ func (g *group) stop(parts []int32, cause error) {
 	}
 }
 
-// leave ends all tasks, then gives the membership up.
-func (g *group) leave() {
+// leave ends all tasks, then gives the membership up. A static member keeps its
+// place, for it to come back, unless it leaves for good.
+func (g *group) leave(forGood bool) {
 	g.mu.Lock()
 	g.closed = true
 	var all []int32
@@ -160,9 +162,21 @@ func (g *group) leave() {
 	if err := g.client.LeaveGroupContext(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		g.logger.Debug("leaving the group", "group", g.id, "error", err)
 	}
+	if g.instance != "" && forGood {
+		_, err := kadm.NewClient(g.client).LeaveGroup(ctx, kadm.LeaveGroup(g.id).Reason("the connector is stopped").InstanceIDs(g.instance))
+		if err != nil {
+			g.logger.Warn("leaving the group for good: it counts this worker as a member until the session is over", "group", g.id, "error", err)
+		}
+	}
 	// Closing leaves once more, and would wait for a broker that doesn't answer.
 	g.cut()
 	g.client.CloseAllowingRebalance()
+}
+
+// generation is the group's, as far as this member knows.
+func (g *group) generation() int32 {
+	_, generation := g.client.GroupMetadata()
+	return generation
 }
 
 // leaveTimeout bounds the farewell, which only saves the others a wait.

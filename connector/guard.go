@@ -1,10 +1,12 @@
 package connector
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/kudu2kafka/kudu2kafka/kudu"
@@ -58,6 +60,48 @@ type view struct {
 func (v view) in(opts kudu.ScanOptions) kudu.ScanOptions {
 	opts.Snapshot, opts.Server, opts.Replica = v.at, v.server, v.replica
 	return opts
+}
+
+// as is an earlier snapshot at the servers of the view: who shows all that was
+// there at a snapshot shows all that was there before.
+func (v view) as(at kudu.Timestamp) view {
+	v.at = at
+	return v
+}
+
+// views takes one of each tablet, all at the same snapshot.
+func (rd *reading) views(ctx context.Context, readers []*tabletReader) ([]view, error) {
+	views := make([]view, len(readers))
+	for i, r := range readers {
+		var err error
+		if views[i], err = rd.view(ctx, r.id); err != nil {
+			return nil, err
+		}
+	}
+	at := slices.MinFunc(views, func(a, b view) int { return cmp.Compare(a.at, b.at) }).at
+	for i := range views {
+		views[i].at = at
+	}
+	return views, nil
+}
+
+// roundsAgain is how many polls of a tablet may fail in a row, at the server of
+// a view, before the task does.
+const roundsAgain = 3
+
+// again reports whether a poll that has failed is to be begun anew: a view is
+// read at one server only, and another poll takes another view.
+func (rd *reading) again(r *tabletReader, err error) bool {
+	if err == nil {
+		r.failures = 0
+		return false
+	}
+	if !rd.late.guarded() || !kudu.Retriable(err) || r.failures >= roundsAgain {
+		return false
+	}
+	r.failures++
+	rd.logger.Debug("polling anew after a failure", "tablet", r.id, "error", err)
+	return true
 }
 
 // view takes a new one of a tablet.

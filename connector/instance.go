@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -32,18 +33,30 @@ type instance struct {
 	sorts   *extsort.Budget
 	board   *statusBoard
 	seen    ConnectorObserver
+	steer   *steering // nil: nobody steers it
+	// forGood says that the membership is given up also by a static member.
+	forGood atomic.Bool
 	logger  hclog.Logger
 }
 
+// newInstance makes a connector that nobody steers.
 func newInstance(cfg Config, worker WorkerConfig, logger hclog.Logger, observer Observer) (*instance, error) {
-	logger = logger.With("connector", cfg.Name)
 	board := newStatusBoard()
 	seen := observer.Connector(cfg.Name, func() Status { return board.snapshot(cfg.Name) })
+	i, err := newInstanceOn(board, seen, cfg, worker, logger)
+	if err != nil {
+		seen.Close()
+		return nil, err
+	}
+	return i, nil
+}
+
+func newInstanceOn(board *statusBoard, seen ConnectorObserver, cfg Config, worker WorkerConfig, logger hclog.Logger) (*instance, error) {
+	logger = logger.With("connector", cfg.Name)
 	client, err := kudu.New(kudu.Config{
 		Masters: cfg.KuduMasters, OperationTimeout: cfg.KuduOperationTimeout, Logger: logger.Named("kudu"), Hook: seen.KuduHook(),
 	})
 	if err != nil {
-		seen.Close()
 		return nil, err
 	}
 	extsort.Sweep(cfg.SortDirectory) // what a killed process may have left
@@ -61,11 +74,14 @@ func kafkaOptions(worker WorkerConfig, logger hclog.Logger, hooks ...kgo.Hook) k
 	}
 }
 
-// close gives up the connections that newInstance made.
+// close gives up what newInstance made.
 func (i *instance) close() {
-	_ = i.kudu.Close()
+	i.disconnect()
 	i.seen.Close()
 }
+
+// disconnect gives up the connections alone.
+func (i *instance) disconnect() { _ = i.kudu.Close() }
 
 // run takes part in the connector's work until ctx ends. Failures of tasks stay
 // with the tasks.
@@ -89,7 +105,7 @@ func (i *instance) run(ctx context.Context) error {
 	i.board.set(Running, nil)
 	i.logger.Info("connector started", "table", i.cfg.KuduTable, "topic", i.cfg.TopicName(), "tasks", i.cfg.TasksMax)
 	<-ctx.Done()
-	g.leave()
+	g.leave(i.forGood.Load())
 	stopWatching()
 	watching.Wait()
 	i.board.set(Unassigned, nil)
@@ -108,14 +124,15 @@ func (i *instance) join() (*group, error) {
 		instance: i.worker.GroupInstanceID, logger: i.logger,
 		runTask: func(ctx context.Context, id int32) {
 			<-ready
+			i.board.claim(id, g.generation())
 			seen := i.observe(id)
 			defer i.unobserve(id, seen)
 			s := &supervisor{
 				task: id, delayMax: i.cfg.RetryDelayMax, board: i.board, logger: i.logger.With("task", id),
-				confirm: g.confirm,
-				bound:   stallBound(i.cfg),
-				seen:    seen,
-				run:     func(ctx context.Context, alive func(), w *waits) error { return i.runTask(ctx, id, alive, w, seen) },
+				confirm: g.confirm, steer: i.steer,
+				bound: stallBound(i.cfg),
+				seen:  seen,
+				run:   func(ctx context.Context, alive func(), w *waits) error { return i.runTask(ctx, id, alive, w, seen) },
 			}
 			s.supervise(ctx)
 		},

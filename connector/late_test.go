@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"pgregory.net/rapid"
 
+	"github.com/kudu2kafka/kudu2kafka/internal/extsort"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/kudu/kudufake"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
@@ -33,6 +34,8 @@ type lateTable struct {
 
 	// merged polls in the order of the table.
 	merged bool
+	// emitted is told each row before it is published.
+	emitted func(t failer, b *batch, row int)
 
 	reader    *tabletReader
 	stored    *offsets.Position
@@ -47,6 +50,7 @@ type publication struct {
 	id   int64
 	at   kudu.Timestamp
 	late bool
+	mark string // order key up to which rows are published with it
 }
 
 // failer is what rapid and testing have in common.
@@ -57,7 +61,7 @@ type failer interface {
 	Logf(format string, args ...any)
 }
 
-func newLateTable(t failer, guard string) *lateTable {
+func newLateTable(t failer, guard string, streaming ...string) *lateTable {
 	t.Helper()
 	cluster, err := kudufake.New(kudufake.Options{TabletServers: 3})
 	if err != nil {
@@ -65,7 +69,7 @@ func newLateTable(t failer, guard string) *lateTable {
 	}
 	l := &lateTable{cluster: cluster, lives: make(map[int64][]life)}
 	l.table, err = cluster.CreateTable(kudufake.TableSpec{Name: "t", Columns: []kudu.Column{
-		{Name: "id", Type: kudu.Int64, Key: true}, {Name: "v", Type: kudu.String, Nullable: true},
+		{Name: "id", Type: kudu.Int64, Key: true}, {Name: "v", Type: kudu.String, Nullable: true}, {Name: "due", Type: kudu.Int64},
 	}})
 	if err != nil {
 		t.Fatal(err)
@@ -76,7 +80,7 @@ func newLateTable(t failer, guard string) *lateTable {
 		t.Fatal(err)
 	}
 	l.cfg = DefaultConfig()
-	l.cfg.KuduTable, l.cfg.Topic, l.cfg.LateRows, l.cfg.SnapshotGuard = "t", "t", lateRepair, guard
+	l.cfg.KuduTable, l.cfg.Topic, l.cfg.LateRows, l.cfg.SnapshotGuard, l.cfg.StreamingKey = "t", "t", lateRepair, guard, streaming
 	table, err := l.client.OpenTable(context.Background(), "t")
 	if err != nil {
 		t.Fatal(err)
@@ -106,7 +110,7 @@ func (l *lateTable) live(id int64) bool {
 // write inserts a row that isn't there, and updates or deletes one that is.
 func (l *lateTable) write(t failer, id int64, remove bool) {
 	t.Helper()
-	op := kudufake.Insert(kudufake.Row{"id": id, "v": "new"})
+	op := kudufake.Insert(kudufake.Row{"id": id, "v": "new", "due": id})
 	switch {
 	case l.live(id) && remove:
 		op = kudufake.Delete(kudufake.Row{"id": id})
@@ -173,6 +177,12 @@ var errCrash = errors.New("crash")
 // each batch; they say whether to commit or to crash there.
 func (l *lateTable) poll(t failer, row, end func() (commit, crash bool)) {
 	t.Helper()
+	l.run(t, row, end, l.pollWith)
+}
+
+// run has a way of polling hand out batches.
+func (l *lateTable) run(t failer, row, end func() (commit, crash bool), how func(ctx context.Context, emit func(*batch) bool) (more bool, err error)) {
+	t.Helper()
 	ctx, crash := context.WithCancelCause(context.Background())
 	defer crash(nil)
 	step := func(ask func() (bool, bool)) bool {
@@ -199,7 +209,10 @@ func (l *lateTable) poll(t failer, row, end func() (commit, crash bool)) {
 			if !l.thereAt(id, b.snapshot) {
 				t.Fatalf("row %d is published as of %s, when it wasn't there", id, b.snapshot)
 			}
-			l.open = append(l.open, publication{id, b.snapshot, b.late})
+			l.open = append(l.open, publication{id, b.snapshot, b.late, l.mark(b, at)})
+			if l.emitted != nil {
+				l.emitted(t, b, at)
+			}
 			pt := b.pointAt(at)
 			l.openPoint = &pt
 		}
@@ -207,7 +220,7 @@ func (l *lateTable) poll(t failer, row, end func() (commit, crash bool)) {
 		l.openPoint = &pt
 		return step(end)
 	}
-	_, err := l.pollWith(ctx, emit)
+	_, err := how(ctx, emit)
 	if context.Cause(ctx) != nil {
 		l.restart(t)
 		return
@@ -217,13 +230,26 @@ func (l *lateTable) poll(t failer, row, end func() (commit, crash bool)) {
 	}
 }
 
-func (l *lateTable) pollWith(ctx context.Context, emit func(*batch) bool) (more bool, err error) {
-	if l.merged {
-		p := &mergePoller{l.source.read, []*tabletReader{l.reader}}
-		return p.poll(ctx, &tabletReader{id: "all"}, emit)
-	}
-	return (&prefixPoller{l.source.read}).poll(ctx, l.reader, emit)
+// mark is the order key up to which rows are published once this one is.
+func (l *lateTable) mark(b *batch, row int) string {
+	return max(string(l.reader.hwm), string(b.order.appendKey(nil, b.rows, row)))
 }
+
+func (l *lateTable) pollWith(ctx context.Context, emit func(*batch) bool) (more bool, err error) {
+	all := &tabletReader{id: "all"}
+	switch whole := []*tabletReader{l.reader}; {
+	case l.source.read.plan.order.prefix && l.merged:
+		return (&mergePoller{l.source.read, whole}).poll(ctx, all, emit)
+	case l.source.read.plan.order.prefix:
+		return (&prefixPoller{l.source.read}).poll(ctx, l.reader, emit)
+	case l.merged:
+		return (&sortedPoller{l.source.read, l.sorting(), whole}).poll(ctx, all, emit)
+	}
+	return (&sortedPoller{l.source.read, l.sorting(), nil}).poll(ctx, l.reader, emit)
+}
+
+// sorting is of the least memory there is.
+func (l *lateTable) sorting() sorting { return sorting{budget: extsort.NewBudget(0)} }
 
 func (l *lateTable) thereAt(id int64, at kudu.Timestamp) bool {
 	return slices.ContainsFunc(l.lives[id], func(f life) bool { return f.from < at && (f.to == 0 || at <= f.to) })

@@ -98,6 +98,9 @@ func startOffsetSource(ctx context.Context, o offsetOptions) (*offsetSource, err
 			if r.walk != nil && o.scope == scopeTable {
 				return nil, &FatalError{fmt.Errorf("tablet %s is in the middle of a walk with order: none: let it end with order.scope: tablet", t.ID)}
 			}
+			if r.walk != nil && o.late.repair {
+				return nil, &FatalError{fmt.Errorf("tablet %s is in the middle of a walk with order: none: let it end with late.rows: ignore", t.ID)}
+			}
 			if err := s.restoreCovered(r, pos); err != nil {
 				return nil, fmt.Errorf("restoring the position of tablet %s: %w", t.ID, err)
 			}
@@ -220,6 +223,11 @@ func (s *offsetSource) Position(p point) (offsets.Position, error) {
 	case p.walk != nil:
 		return pos, o.storeWalk(&pos, p.walk)
 	case s.read.late.repair && p.key != nil:
+		if p.repairing != nil {
+			if err := o.storeRepair(&pos, p.repairing); err != nil {
+				return pos, err
+			}
+		}
 		return pos, o.storeCovered(&pos, p.covered.extend(p.key, p.snapshot))
 	}
 	return pos, nil
@@ -232,9 +240,11 @@ func (s *offsetSource) restoreCovered(r *tabletReader, pos offsets.Position) (er
 	switch {
 	case pos.Covered == nil || r.hwm == nil:
 	case s.read.late.repair:
-		r.covered, err = s.read.plan.order.restoreCovered(pos, r.hwm)
+		if r.covered, err = s.read.plan.order.restoreCovered(pos, r.hwm); err == nil {
+			r.repairing, err = s.read.plan.order.restoreRepair(pos, r.covered)
+		}
 	default:
-		pos.Covered = nil
+		pos.Covered, pos.Repair = nil, nil
 		s.initial = append(s.initial, storedPosition{tablet: r.id, pos: pos})
 	}
 	return err

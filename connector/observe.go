@@ -128,7 +128,7 @@ func causeOf(err error) RestartCause {
 
 // States lists all states of connectors and tasks.
 func States() []State {
-	return []State{Unassigned, Restoring, Running, Restarting, Failed, Completed}
+	return []State{Unassigned, Restoring, Running, Restarting, Failed, Completed, Paused, Stopped}
 }
 
 // observed is who is told of what a task does; the zero value tells nobody.

@@ -97,6 +97,15 @@ func (o *order) primaryKey(rows *kudu.RowBatch, row int) []byte {
 	return kudu.AppendKey(nil, rows, o.places[len(o.places)-len(o.primary):], row)
 }
 
+// placesIn are those of the order's columns in a projection.
+func (o *order) placesIn(projection []string) []int {
+	places := make([]int, len(o.columns))
+	for i, c := range o.columns {
+		places[i] = indexOf(projection, c.Name)
+	}
+	return places
+}
+
 // split gives the values of the streaming key and of the primary key.
 func (o *order) split(key []byte) (streaming, primary []any, err error) {
 	values, err := kudu.DecodeKey(o.columns, key)
@@ -127,12 +136,11 @@ func (o *order) store(pos *offsets.Position, key []byte) error {
 // restore reads the order key back. A position that doesn't fit the table is
 // fatal: somebody patched it, or the table is another one.
 func (o *order) restore(pos offsets.Position) ([]byte, error) {
-	pos.PrimaryKey, pos.Key = renamed(pos.PrimaryKey, o.primary), renamed(pos.Key, o.streaming)
-	primary, err := serde.UnmarshalValues(o.primary, pos.PrimaryKey)
+	primary, err := restoreValues(o.primary, pos.PrimaryKey)
 	if err != nil {
 		return nil, &FatalError{fmt.Errorf("its primary_key doesn't fit the table: %w", err)}
 	}
-	streaming, err := serde.UnmarshalValues(o.streaming, pos.Key)
+	streaming, err := restoreValues(o.streaming, pos.Key)
 	if err != nil {
 		return nil, &FatalError{fmt.Errorf("its key doesn't fit the streaming key: %w", err)}
 	}
@@ -163,46 +171,60 @@ func fatalKey(key []byte, err error) ([]byte, error) {
 	return key, nil
 }
 
+// restoreValues reads a stored object of columns back. Its members are in the
+// order of the columns, and a table's key columns can be renamed but not moved, so
+// members with names that the columns don't have are taken by their place.
+//
+// Known names in other places are refused. Either somebody has patched the object,
+// or the streaming key was put in another order, or columns have exchanged their
+// names: taken by their names the values would be those of other columns.
+func restoreValues(cols []kudu.Column, stored json.RawMessage) ([]any, error) {
+	named, moved := renamed(stored, cols)
+	if moved != "" {
+		return nil, fmt.Errorf("the member %q of %s is in another place than the column of its name: the columns are, in their order, %v; if they were renamed, give them their former names back, else write the members in this order", moved, stored, names(cols))
+	}
+	return serde.UnmarshalValues(cols, named)
+}
+
 // renamed gives the members of a stored object the names that the columns have
-// now. A table's key columns can be renamed but not moved, so members that don't
-// have the columns' names are taken by their place. What doesn't fit is returned
-// as it is, for the decoder to refuse.
-func renamed(stored json.RawMessage, cols []kudu.Column) json.RawMessage {
+// now, or tells one that has the name of a column in another place. What doesn't
+// fit is returned as it is, for the decoder to refuse.
+func renamed(stored json.RawMessage, cols []kudu.Column) (now json.RawMessage, moved string) {
 	d := json.NewDecoder(bytes.NewReader(stored))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return stored
+		return stored, ""
 	}
 	out, same := []byte{'{'}, true
 	n := 0
 	for ; d.More() && n < len(cols); n++ {
-		name, err := d.Token()
+		token, err := d.Token()
 		if err != nil {
-			return stored
+			return stored, ""
 		}
 		var value json.RawMessage
 		if d.Decode(&value) != nil {
-			return stored
+			return stored, ""
 		}
-		now, err := json.Marshal(cols[n].Name)
+		to, err := json.Marshal(cols[n].Name)
 		if err != nil {
-			return stored
+			return stored, ""
 		}
-		if slices.ContainsFunc(cols, func(c kudu.Column) bool { return c.Name == name }) {
-			if name != cols[n].Name {
-				return stored // all there in another order: somebody patched it
-			}
-		} else {
+		name, _ := token.(string) // as all members have
+		if name != cols[n].Name {
 			same = false
+			if slices.ContainsFunc(cols, func(c kudu.Column) bool { return c.Name == name }) {
+				return stored, name
+			}
 		}
 		if n > 0 {
 			out = append(out, ',')
 		}
-		out = append(append(append(out, now...), ':'), value...)
+		out = append(append(append(out, to...), ':'), value...)
 	}
 	if same || n != len(cols) || d.More() {
-		return stored
+		return stored, ""
 	}
-	return append(out, '}')
+	return append(out, '}'), ""
 }
 
 // bound is the order key at which the rows begin whose streaming key is at

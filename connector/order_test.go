@@ -3,6 +3,7 @@ package connector
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -198,16 +199,64 @@ func TestPositionsOutliveRenamedKeyColumns(t *testing.T) {
 		{`{"date":1,"number":{"a":[1,2]}}`, `{"day":1,"id":{"a":[1,2]}}`},
 		{`{"day":1,"number":"2"}`, `{"day":1,"id":"2"}`},
 		// What doesn't fit is left for the decoder to refuse.
-		{`{"id":2,"date":1}`, `{"id":2,"date":1}`},
 		{`{"date":1}`, `{"date":1}`},
 		{`{"date":1,"number":2,"more":3}`, `{"date":1,"number":2,"more":3}`},
 		{`[1,2]`, `[1,2]`},
 		{`{"date":1,"number"`, `{"date":1,"number"`},
 		{``, ``},
 	} {
-		if got := renamed(json.RawMessage(c.stored), cols); string(got) != c.want {
-			t.Errorf("%s becomes %s, want %s", c.stored, got, c.want)
+		if got, moved := renamed(json.RawMessage(c.stored), cols); string(got) != c.want || moved != "" {
+			t.Errorf("%s becomes %s, want %s; moved %q", c.stored, got, c.want, moved)
 		}
+	}
+}
+
+func TestPositionsOfColumnsThatExchangedTheirNamesAreRefused(t *testing.T) {
+	schema := func(names ...string) *kudu.Schema {
+		s, err := kudu.NewSchema([]kudu.Column{
+			{Name: names[0], Type: kudu.Int64, Key: true}, {Name: names[1], Type: kudu.Int64, Key: true}, {Name: names[2], Type: kudu.Int64},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	all := []string{"a", "b", "c"}
+	for _, streaming := range [][]string{{"a"}, {"a", "b"}, {"c", "a"}} {
+		before, err := newOrder(streaming, schema("a", "b", "c"), all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pos := offsets.Position{Mode: modeOffset, Phase: phaseStreaming}
+		key, err := kudu.EncodeKey(before.columns, []any{int64(1), int64(2), int64(1), int64(2)}[:len(before.columns)])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := before.store(&pos, key); err != nil {
+			t.Fatal(err)
+		}
+		for _, now := range [][]string{{"b", "a", "c"}, {"b", "x", "c"}} {
+			after, err := newOrder([]string{"b"}, schema(now...), now)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var fault *FatalError
+			if key, err := after.restore(pos); !errors.As(err, &fault) || !strings.Contains(err.Error(), "is in another place than the column of its name") {
+				t.Errorf("streaming key %v, columns %v: restored %x, %v", streaming, now, key, err)
+			}
+			journal := offsets.Journal{Rows: []offsets.JournalRow{{PrimaryKey: pos.PrimaryKey, Digest: "d"}}}
+			if _, err := newEntry(offsets.JournalKey{}, journal, after); !errors.As(err, &fault) {
+				t.Errorf("a journal under columns %v: %v", now, err)
+			}
+		}
+	}
+	// The streaming key in another order is another order of rows.
+	o, err := newOrder([]string{"c", "b"}, schema("a", "b", "c"), all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.restore(offsets.Position{Key: json.RawMessage(`{"b":2,"c":3}`), PrimaryKey: json.RawMessage(`{"a":1,"b":2}`)}); err == nil {
+		t.Error("a position of streaming key b, c is taken for one of c, b")
 	}
 }
 

@@ -168,11 +168,11 @@ func checkSettle(cfg Config, o *order) error {
 	return nil
 }
 
-// checkLate: a repair covers places in the order of the key while it reads them
-// in the order of the primary key.
+// checkLate: in the middle of a walk the rows that are published are not those
+// up to a place, and its snapshot, which tells them, may be lost on the way.
 func checkLate(cfg Config, o *order) error {
-	if cfg.LateRows == lateRepair && !o.prefix {
-		return fmt.Errorf("%v is not a prefix of the primary key %v: this release repairs only by such a key", names(o.streaming), names(o.primary))
+	if cfg.LateRows == lateRepair && cfg.Order == orderNone && !o.prefix {
+		return fmt.Errorf("order: none reads in no order of the streaming key %v, so that no row is below a place up to which others are published: choose order: key, or late.rows: ignore", names(o.streaming))
 	}
 	return nil
 }

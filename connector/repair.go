@@ -33,7 +33,9 @@ import (
 // rows and the coverage that they lead to (I1), so what is read back after a
 // crash at any instant fulfils (*) again (I6).
 //
-// (*) needs that a scan at a snapshot shows all that was there, see guard.go.
+// (*) needs that a scan at a snapshot shows all that was there, see guard.go. And
+// it needs that a row stays in its place, which is so for keys that are a prefix
+// of the primary key; repair_sorted.go has the others.
 //
 // Not published: a row that was deleted again before a repair came by; an update;
 // and a row deleted and inserted again between two repairs, which nobody can tell
@@ -50,14 +52,19 @@ const (
 	// begins where the last saved one ended, and that must be within the history
 	// that Kudu keeps.
 	saveAfter = 5 * time.Minute
-	// pastBatchBytes and pastSkips are for reading the past: so many batches of
-	// keys are passed over before a seek is thought to be cheaper.
-	pastBatchBytes = 64 << 10
-	pastSkips      = 4
 )
 
+// repairer is a way of repairing a tablet.
+type repairer interface {
+	// repair publishes the late rows up to the high-water mark that are there at
+	// a new view.
+	repair(ctx context.Context, r *tabletReader, emit func(*batch) bool) error
+	// tidy makes few stretches of a tablet's coverage that has become many.
+	tidy(ctx context.Context, r *tabletReader, emit func(*batch) bool) error
+}
+
 // repairDue repairs what it is time for.
-func (rd *reading) repairDue(ctx context.Context, r *tabletReader, emit func(*batch) bool) error {
+func (rd *reading) repairDue(ctx context.Context, r *tabletReader, how repairer, emit func(*batch) bool) error {
 	if !rd.late.repair {
 		return nil
 	}
@@ -80,19 +87,16 @@ func (rd *reading) repairDue(ctx context.Context, r *tabletReader, emit func(*ba
 		r.covered = r.covered.extend(r.hwm, v.at)
 		return rd.saveCovered(ctx, r, emit)
 	}
-	switch {
-	case !time.Now().Before(r.repairAt):
-		return rd.repairAll(ctx, r, emit)
-	case len(r.covered) > maxStretches:
-		return rd.repair(ctx, r, r.covered[0].upTo, emit)
+	if time.Now().Before(r.repairAt) && r.repairing == nil {
+		return how.tidy(ctx, r, emit)
 	}
-	return nil
+	return rd.repairAll(ctx, r, how, emit)
 }
 
 // repairAll repairs the whole tablet, up to the high-water mark.
-func (rd *reading) repairAll(ctx context.Context, r *tabletReader, emit func(*batch) bool) error {
+func (rd *reading) repairAll(ctx context.Context, r *tabletReader, how repairer, emit func(*batch) bool) error {
 	began := time.Now()
-	if err := rd.repair(ctx, r, nil, emit); err != nil {
+	if err := how.repair(ctx, r, emit); err != nil {
 		return err
 	}
 	r.repairAt = time.Now().Add(rd.late.interval)
@@ -117,9 +121,24 @@ func (rd *reading) saveCovered(ctx context.Context, r *tabletReader, emit func(*
 	return nil
 }
 
-// repair publishes the late rows behind a key, up to the high-water mark, that
-// are there at a new view.
-func (rd *reading) repair(ctx context.Context, r *tabletReader, after []byte, emit func(*batch) bool) error {
+// placeRepairer repairs by keys that are a prefix of the primary key: stretch by
+// stretch.
+type placeRepairer struct{ *reading }
+
+func (rd placeRepairer) repair(ctx context.Context, r *tabletReader, emit func(*batch) bool) error {
+	return rd.repairBehind(ctx, r, nil, emit)
+}
+
+func (rd placeRepairer) tidy(ctx context.Context, r *tabletReader, emit func(*batch) bool) error {
+	if len(r.covered) <= maxStretches {
+		return nil
+	}
+	return rd.repairBehind(ctx, r, r.covered[0].upTo, emit)
+}
+
+// repairBehind publishes the late rows behind a key, up to the high-water mark,
+// that are there at a new view.
+func (rd placeRepairer) repairBehind(ctx context.Context, r *tabletReader, after []byte, emit func(*batch) bool) error {
 	v, err := rd.view(ctx, r.id)
 	if err != nil {
 		return err
@@ -127,7 +146,7 @@ func (rd *reading) repair(ctx context.Context, r *tabletReader, after []byte, em
 	for _, p := range r.covered.older(after, v.at) {
 		if err := rd.repairPart(ctx, r, p, v, emit); err != nil {
 			if errors.Is(err, kudu.ErrSnapshotTooOld) {
-				return rd.tooLate(r, p, err)
+				return tooLate(r, p.at, err)
 			}
 			return err
 		}
@@ -137,14 +156,14 @@ func (rd *reading) repair(ctx context.Context, r *tabletReader, after []byte, em
 
 // tooLate is the failure of a repair that comes after the history it needs is
 // gone.
-func (rd *reading) tooLate(r *tabletReader, p part, err error) error {
+func tooLate(r *tabletReader, at kudu.Timestamp, err error) error {
 	return &FatalError{fmt.Errorf("late rows of tablet %s can't be told any more: they are published up to %s, and Kudu keeps less history (kudu.table.history_max_age_sec of the table); start the connector once with late.rows: ignore, which gives up those that came since, then with repair again: %w",
-		r.id, p.at, err)}
+		r.id, at, err)}
 }
 
 // repairPart repairs one stretch. A failure leaves it repaired up to the last
 // batch handed out.
-func (rd *reading) repairPart(ctx context.Context, r *tabletReader, p part, v view, emit func(*batch) bool) error {
+func (rd placeRepairer) repairPart(ctx context.Context, r *tabletReader, p part, v view, emit func(*batch) bool) error {
 	where, err := rd.passOf(ctx, r.id, rd.plan.diffFilter)
 	if errors.Is(err, errNothingPasses) {
 		r.covered = r.covered.raise(p.after, p.upTo, v.at)
@@ -162,7 +181,11 @@ func (rd *reading) repairPart(ctx context.Context, r *tabletReader, p part, v vi
 		return err
 	}
 	defer sc.Close()
-	past := &pastKeys{rd: rd, tablet: r.id, view: view{at: p.at, server: v.server, replica: v.replica}, to: opts.To}
+	past := &pastKeys{
+		rd: rd.reading, tablet: r.id,
+		opts:    v.as(p.at).in(kudu.ScanOptions{Columns: names(rd.plan.order.primary), To: opts.To}),
+		primary: rd.plan.order.primaryPlaces,
+	}
 	defer past.close()
 	b := &batch{order: rd.plan.order, tablets: []*tabletReader{r}, snapshot: v.at, late: true, taken: make(chan struct{})}
 	var key []byte
@@ -209,87 +232,4 @@ func (rd *reading) repairPart(ctx context.Context, r *tabletReader, p part, v vi
 		}
 		r.covered = r.covered.raise(p.after, reached, v.at)
 	}
-}
-
-// pastKeys tells which rows were there at an earlier snapshot. It is asked in
-// the order of the keys, and goes along with an ordered scan of the keys alone,
-// or seeks when the next one asked for is far.
-type pastKeys struct {
-	rd     *reading
-	tablet string
-	view   view
-	to     []byte
-
-	sc    *kudu.Scanner
-	rows  *kudu.RowBatch
-	row   int
-	skips int
-	ended bool // there are no keys from here on
-	key   []byte
-}
-
-func (k *pastKeys) close() {
-	if k.sc != nil {
-		_ = k.sc.Close()
-		k.sc = nil
-	}
-}
-
-// has reports whether the row was there.
-func (k *pastKeys) has(ctx context.Context, key []byte) (bool, error) {
-	for !k.ended {
-		if k.rows != nil && k.find(key) {
-			k.skips = 0
-			return bytes.Equal(k.key, key), nil
-		}
-		if err := k.advance(ctx, key); err != nil {
-			return false, err
-		}
-	}
-	return false, nil
-}
-
-// find goes to the batch's first row that isn't below the key; it reports
-// whether there is one.
-func (k *pastKeys) find(key []byte) bool {
-	o := k.rd.plan.order
-	at := func(row int) []byte {
-		k.key = kudu.AppendKey(k.key[:0], k.rows, o.primaryPlaces, row)
-		return k.key
-	}
-	low, high := k.row, k.rows.NumRows()
-	for low < high {
-		if middle := (low + high) / 2; bytes.Compare(at(middle), key) < 0 {
-			low = middle + 1
-		} else {
-			high = middle
-		}
-	}
-	k.row = low
-	if low == k.rows.NumRows() {
-		return false
-	}
-	at(low)
-	return true
-}
-
-// advance goes to the next batch, or to the one that begins with the key.
-func (k *pastKeys) advance(ctx context.Context, key []byte) (err error) {
-	if k.sc == nil || k.skips >= pastSkips {
-		k.close()
-		opts := k.view.in(kudu.ScanOptions{
-			Columns: names(k.rd.plan.order.primary), Ordered: true, From: key, To: k.to, BatchBytes: pastBatchBytes,
-		})
-		if k.sc, err = k.rd.table.Scan(k.tablet, opts); err != nil {
-			return err
-		}
-		k.skips = 0
-	}
-	k.skips++
-	k.row = 0
-	k.rows, err = k.rd.next(ctx, k.sc, k.tablet)
-	if errors.Is(err, io.EOF) {
-		k.ended, err = true, nil
-	}
-	return err
 }

@@ -1,12 +1,10 @@
 package connector
 
 import (
-	"cmp"
 	"container/heap"
 	"context"
 	"errors"
 	"io"
-	"slices"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/predicate"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
@@ -102,21 +100,16 @@ func (h *streamHeap) Pop() any {
 }
 
 func (p *mergePoller) poll(ctx context.Context, r *tabletReader, emit func(*batch) bool) (more bool, err error) {
-	more, err = p.round(ctx, r, emit)
-	switch {
-	case err == nil:
-		r.failures = 0
-	case p.late.guarded() && kudu.Retriable(err) && r.failures < roundsAgain:
-		r.failures++
-		p.logger.Debug("polling anew after a failure", "error", err)
+	if more, err = p.round(ctx, r, emit); p.again(r, err) {
 		return true, nil
 	}
 	return more, err
 }
 
 func (p *mergePoller) round(ctx context.Context, r *tabletReader, emit func(*batch) bool) (more bool, err error) {
+	how := placeRepairer{&p.reading}
 	for _, reader := range p.readers {
-		if err := p.repairDue(ctx, reader, emit); err != nil {
+		if err := p.repairDue(ctx, reader, how, emit); err != nil {
 			return false, err
 		}
 	}
@@ -139,7 +132,7 @@ func (p *mergePoller) round(ctx context.Context, r *tabletReader, emit func(*bat
 				return false, err
 			}
 		}
-		if views, err = p.views(ctx); err != nil {
+		if views, err = p.views(ctx, p.readers); err != nil {
 			return false, err
 		}
 	}
@@ -157,29 +150,13 @@ func (p *mergePoller) round(ctx context.Context, r *tabletReader, emit func(*bat
 	}
 	for _, reader := range p.readers {
 		if p.late.repair && reader.hwm != nil {
-			if err := p.repairAll(ctx, reader, emit); err != nil {
+			if err := p.repairAll(ctx, reader, how, emit); err != nil {
 				return false, err
 			}
 		}
 	}
 	r.complete = true
 	return false, nil
-}
-
-// views takes one of each tablet, all at the same snapshot.
-func (p *mergePoller) views(ctx context.Context) ([]view, error) {
-	views := make([]view, len(p.readers))
-	for i, r := range p.readers {
-		var err error
-		if views[i], err = p.view(ctx, r.id); err != nil {
-			return nil, err
-		}
-	}
-	at := slices.MinFunc(views, func(a, b view) int { return cmp.Compare(a.at, b.at) }).at
-	for i := range views {
-		views[i].at = at
-	}
-	return views, nil
 }
 
 // open starts a scan of each tablet: at the views, or without them all at the

@@ -18,26 +18,16 @@ import (
 type prefixPoller struct{ reading }
 
 func (p *prefixPoller) poll(ctx context.Context, r *tabletReader, emit func(*batch) bool) (more bool, err error) {
-	more, err = p.round(ctx, r, emit)
-	switch {
-	case err == nil:
-		r.failures = 0
-	case p.late.guarded() && kudu.Retriable(err) && r.failures < roundsAgain:
-		// A view is read at one server only. Another round takes another view.
-		r.failures++
-		p.logger.Debug("polling anew after a failure", "tablet", r.id, "error", err)
+	if more, err = p.round(ctx, r, emit); p.again(r, err) {
 		return true, nil
 	}
 	return more, err
 }
 
-// roundsAgain is how many polls of a tablet may fail in a row, at the server of
-// a view, before the task does.
-const roundsAgain = 3
-
 // round repairs, if it is time to, and reads what is new.
 func (p *prefixPoller) round(ctx context.Context, r *tabletReader, emit func(*batch) bool) (more bool, err error) {
-	if err := p.repairDue(ctx, r, emit); err != nil {
+	how := placeRepairer{&p.reading}
+	if err := p.repairDue(ctx, r, how, emit); err != nil {
 		return false, err
 	}
 	upper, whole, err := p.upperBound(ctx, r.id)
@@ -73,7 +63,7 @@ func (p *prefixPoller) round(ctx context.Context, r *tabletReader, emit func(*ba
 		return more, err
 	}
 	if p.late.repair && r.hwm != nil {
-		if err := p.repairAll(ctx, r, emit); err != nil {
+		if err := p.repairAll(ctx, r, how, emit); err != nil {
 			return false, err
 		}
 	}

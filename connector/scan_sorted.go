@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/extsort"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
@@ -39,36 +40,127 @@ func (p *sortedPoller) poll(ctx context.Context, r *tabletReader, emit func(*bat
 	if readers == nil {
 		readers = []*tabletReader{r}
 	}
-	upper, whole, err := p.upperBound(ctx, readers[0].id)
-	if err != nil {
-		return false, err
+	if err = p.round(ctx, r, readers, emit); p.again(r, err) {
+		return true, nil
 	}
-	sorter := extsort.NewSorter(p.budget, p.directory)
-	defer func() { _ = sorter.Close() }() // files have no names: nothing is left of them
-	var snapshot kudu.Timestamp
-	for i, reader := range readers {
-		if snapshot, err = p.collect(ctx, sorter, reader, i, upper, snapshot); err != nil {
-			return false, ignoreNothing(err)
-		}
-	}
-	if sorter.Len() > 0 {
-		if err := sorter.Sort(ctx); err != nil {
-			return false, err
-		}
-		p.logger.Debug("rows sorted", "tablet", r.id, "rows", sorter.Len(), "spilled_bytes", sorter.Spilled())
-		if err := p.drain(ctx, sorter, readers, snapshot, emit); err != nil {
-			return false, err
-		}
-	}
-	r.shown = snapshot
-	r.complete = whole && p.stopPassed(snapshot)
-	return false, nil
+	return false, ignoreNothing(err)
 }
 
-// collect puts a tablet's rows within the bounds into the sorter, each as the
-// number of its reader and the packed row. Without a snapshot the server
-// chooses it.
-func (p *sortedPoller) collect(ctx context.Context, sorter *extsort.Sorter, r *tabletReader, n int, upper []byte, snapshot kudu.Timestamp) (kudu.Timestamp, error) {
+// round repairs, if it is time to, and reads what is new.
+func (p *sortedPoller) round(ctx context.Context, r *tabletReader, readers []*tabletReader, emit func(*batch) bool) error {
+	for _, reader := range readers {
+		if err := p.repairDue(ctx, reader, p, emit); err != nil {
+			return err
+		}
+	}
+	upper, whole, err := p.upperBound(ctx, readers[0].id)
+	if err != nil {
+		return err
+	}
+	views := make([]view, len(readers))
+	if p.late.guarded() {
+		if p.late.guard == guardBarrier && !r.backlog {
+			// A barrier is a write: only when there is something to read, or to
+			// be sure of. Rows mostly come after rows, so there is no looking then.
+			some, at, err := p.some(ctx, readers, upper)
+			r.shown = at
+			if err != nil || !some && !(whole && p.stopPassed(at)) {
+				return err
+			}
+		}
+		if views, err = p.views(ctx, readers); err != nil {
+			return err
+		}
+	}
+	snapshot, err := p.sorted(ctx, r, readers, views, upper, emit)
+	if err != nil {
+		return err
+	}
+	if r.shown = snapshot; !whole || !p.stopPassed(snapshot) {
+		return nil
+	}
+	for _, reader := range readers {
+		if p.late.repair && reader.hwm != nil {
+			if err := p.repairAll(ctx, reader, p, emit); err != nil {
+				return err
+			}
+		}
+	}
+	r.complete = true
+	return nil
+}
+
+// some reports whether there is a row to publish, at the present of the servers,
+// which it gives.
+func (p *sortedPoller) some(ctx context.Context, readers []*tabletReader, upper []byte) (some bool, at kudu.Timestamp, err error) {
+	for i, r := range readers {
+		opts := kudu.ScanOptions{BatchBytes: pastBatchBytes}
+		snapshot, err := p.within(ctx, r, upper, opts, func([]byte, *kudu.RowBatch, int) error { return errFound })
+		if err != nil {
+			return errors.Is(err, errFound), 0, ignoreFound(err)
+		}
+		if i == 0 || snapshot < at {
+			at = snapshot
+		}
+	}
+	return false, at, nil
+}
+
+// errFound ends a scan that has found what it looked for.
+var errFound = errors.New("found")
+
+func ignoreFound(err error) error {
+	if errors.Is(err, errFound) {
+		return nil
+	}
+	return err
+}
+
+// sorted hands out what is new, at the views or at what the servers choose.
+func (p *sortedPoller) sorted(ctx context.Context, r *tabletReader, readers []*tabletReader, views []view, upper []byte, emit func(*batch) bool) (snapshot kudu.Timestamp, err error) {
+	sorter := extsort.NewSorter(p.budget, p.directory)
+	defer func() { _ = sorter.Close() }() // files have no names: nothing is left of them
+	for i, reader := range readers {
+		v := views[i]
+		v.at = max(v.at, snapshot) // all at the same
+		seen, err := p.within(ctx, reader, upper, v.in(kudu.ScanOptions{BatchBytes: p.batchBytes}), adder(ctx, sorter, i))
+		if err != nil {
+			return 0, err
+		}
+		snapshot = max(snapshot, seen)
+	}
+	r.backlog = sorter.Len() > 0
+	if !r.backlog {
+		return snapshot, nil
+	}
+	if err := sorter.Sort(ctx); err != nil {
+		return 0, err
+	}
+	p.logger.Debug("rows sorted", "tablet", r.id, "rows", sorter.Len(), "spilled_bytes", sorter.Spilled())
+	b := &batch{order: p.plan.order, tablets: readers, snapshot: snapshot, taken: make(chan struct{})}
+	return snapshot, p.drain(ctx, sorter, b, emit, func() {
+		// I4: the next poll begins behind what was handed out.
+		b.last(b.rows.NumRows()-1, func(r *tabletReader, row int) {
+			p.advance(r, p.plan.order.appendKey(nil, b.rows, row), snapshot)
+		})
+	})
+}
+
+// adder puts rows into the sorter, each as the number of its reader and the
+// packed row.
+func adder(ctx context.Context, sorter *extsort.Sorter, n int) func(key []byte, rows *kudu.RowBatch, row int) error {
+	packed := binary.AppendUvarint(nil, uint64(n))
+	head := len(packed)
+	return func(key []byte, rows *kudu.RowBatch, row int) error {
+		packed = rows.AppendPacked(packed[:head], row)
+		return sorter.Add(ctx, key, packed)
+	}
+}
+
+// within calls fn with each row of a tablet that is to be published, and its
+// order key, in the order of the primary key. Without a snapshot the server
+// chooses it; it is returned.
+func (p *sortedPoller) within(ctx context.Context, r *tabletReader, upper []byte, opts kudu.ScanOptions, fn func(key []byte, rows *kudu.RowBatch, row int) error) (kudu.Timestamp, error) {
 	where, err := p.pass(ctx, r.id)
 	if err != nil {
 		return 0, err
@@ -78,22 +170,19 @@ func (p *sortedPoller) collect(ctx context.Context, sorter *extsort.Sorter, r *t
 	if err != nil {
 		return 0, err
 	}
-	sc, err := p.table.Scan(r.id, kudu.ScanOptions{
-		// In order only because such a scan goes on at another replica.
-		Columns: p.plan.columns, Ordered: true, Predicates: append(preds, pushed(where)...), Snapshot: snapshot, BatchBytes: p.batchBytes,
-	})
+	// In order only because such a scan goes on at another replica.
+	opts.Columns, opts.Ordered, opts.Predicates = p.plan.columns, true, slices.Concat(preds, pushed(where))
+	sc, err := p.table.Scan(r.id, opts)
 	if err != nil {
 		return 0, err
 	}
 	defer sc.Close()
 	var key []byte
 	var sel []int32
-	row := binary.AppendUvarint(nil, uint64(n))
-	head := len(row)
 	for {
 		rows, err := p.next(ctx, sc, r.id)
 		if errors.Is(err, io.EOF) {
-			return max(snapshot, sc.Snapshot()), nil
+			return max(opts.Snapshot, sc.Snapshot()), nil
 		}
 		if err != nil {
 			return 0, err
@@ -105,22 +194,21 @@ func (p *sortedPoller) collect(ctx context.Context, sorter *extsort.Sorter, r *t
 			if key = p.plan.order.appendKey(key[:0], rows, i); !bounds.hold(key) {
 				continue
 			}
-			row = rows.AppendPacked(row[:head], i)
-			if err := sorter.Add(ctx, key, row); err != nil {
+			if err := fn(key, rows, i); err != nil {
 				return 0, err
 			}
 		}
 	}
 }
 
-// drain emits the sorted rows.
-func (p *sortedPoller) drain(ctx context.Context, sorter *extsort.Sorter, readers []*tabletReader, snapshot kudu.Timestamp, emit func(*batch) bool) error {
+// drain emits the sorted rows, in batches made of b, and calls handed when one
+// was handed out.
+func (p *sortedPoller) drain(ctx context.Context, sorter *extsort.Sorter, b *batch, emit func(*batch) bool, handed func()) error {
 	schema, err := p.table.Schema().Project(p.plan.columns...)
 	if err != nil {
 		return err
 	}
 	builder := kudu.NewBatchBuilder(schema)
-	b := &batch{order: p.plan.order, tablets: readers, snapshot: snapshot, taken: make(chan struct{})}
 	flush := func() error {
 		if builder.NumRows() == 0 {
 			return nil
@@ -129,10 +217,7 @@ func (p *sortedPoller) drain(ctx context.Context, sorter *extsort.Sorter, reader
 		if !emit(b) {
 			return context.Cause(ctx)
 		}
-		// I4: the next poll begins behind what was handed out.
-		b.last(b.rows.NumRows()-1, func(r *tabletReader, row int) {
-			r.hwm = p.plan.order.appendKey(nil, b.rows, row)
-		})
+		handed()
 		builder.Reset()
 		b.from = b.from[:0]
 		return nil
@@ -146,13 +231,13 @@ func (p *sortedPoller) drain(ctx context.Context, sorter *extsort.Sorter, reader
 			return err
 		}
 		n, size := binary.Uvarint(row)
-		if size <= 0 || n >= uint64(len(readers)) {
-			return fmt.Errorf("a sorted row names reader %d of %d", n, len(readers))
+		if size <= 0 || n >= uint64(len(b.tablets)) {
+			return fmt.Errorf("a sorted row names reader %d of %d", n, len(b.tablets))
 		}
 		if err := builder.AppendPacked(row[size:]); err != nil {
 			return fmt.Errorf("taking a sorted row: %w", err)
 		}
-		if len(readers) > 1 {
+		if len(b.tablets) > 1 {
 			b.from = append(b.from, uint16(n))
 		}
 		if builder.NumRows() >= mergeRows || builder.Bytes() >= mergeBytes {

@@ -55,8 +55,9 @@ type batch struct {
 	// end is set in a batch without rows: a position to store with what was
 	// published before it.
 	end *point
-	// late marks rows of a repair, of the stretch from behind lateAfter up to
-	// lateUpTo, which are below the high-water mark.
+	// late marks rows of a repair, which are below the high-water mark; with a key
+	// that is a prefix of the primary key, of the stretch from behind lateAfter up
+	// to lateUpTo.
 	late                bool
 	lateAfter, lateUpTo []byte
 
@@ -117,6 +118,11 @@ func (b *batch) pointAt(row int) point {
 	if !b.late {
 		return point{key: key, snapshot: b.snapshot, covered: covered}
 	}
+	if !b.order.prefix {
+		p := covered.point()
+		p.repairing = &repairPoint{upTo: key, at: b.snapshot}
+		return p
+	}
 	if bytes.Compare(key, b.lateUpTo) > 0 {
 		key = b.lateUpTo
 	}
@@ -130,6 +136,8 @@ type point struct {
 	walk     *walk // set while rows are published in the order of the primary key
 	// covered is what was covered before the row, with late.rows=repair.
 	covered coverage
+	// repairing is set in the middle of a repair by a key that Kudu can't order by.
+	repairing *repairPoint
 }
 
 // tabletReader is where a source stands in one tablet.
@@ -144,6 +152,11 @@ type tabletReader struct {
 	// covered is how the rows up to hwm were covered, with late.rows=repair; the
 	// task reads it while it holds a batch of this tablet.
 	covered coverage
+	// repairing is the repair that hasn't come to its end, repaired when the last
+	// one did, and repairTook how long that took; with keys that Kudu can't order by.
+	repairing  *repairPoint
+	repaired   time.Time
+	repairTook time.Duration
 	// floor is offset.start, below which no row is late; nil: none.
 	floor []byte
 	// repairAt is when the next repair of the whole tablet is due, and unsaved

@@ -174,10 +174,7 @@ func (rd *reading) lastKey(ctx context.Context, r *tabletReader, at kudu.Timesta
 		return err
 	}
 	defer sc.Close()
-	places := make([]int, len(rd.plan.order.columns))
-	for i, c := range rd.plan.order.columns {
-		places[i] = indexOf(columns, c.Name)
-	}
+	places := rd.plan.order.placesIn(columns)
 	var key []byte
 	for {
 		rows, err := rd.next(ctx, sc, r.id)

@@ -3,6 +3,7 @@ package connector
 import (
 	"sort"
 	"sync"
+	"time"
 )
 
 // State is what a connector or a task is doing, in Kafka Connect's words, and
@@ -16,6 +17,8 @@ const (
 	Running    State = "RUNNING"
 	Restarting State = "RESTARTING"
 	Failed     State = "FAILED"
+	Paused     State = "PAUSED"
+	Stopped    State = "STOPPED" // of a connector only: it has no tasks
 	// Completed: everything before offset.stop is published.
 	Completed State = "COMPLETED"
 )
@@ -26,6 +29,11 @@ type TaskStatus struct {
 	State State
 	// Cause is why the task isn't running; empty when it is.
 	Cause string
+	// Since is when the state was taken.
+	Since time.Time
+	// Generation is that of the group in which this worker was assigned the task:
+	// of two workers that claim a task, the one with the greater one has it.
+	Generation int32
 	// Rows is how many rows this worker has committed for the task since it was
 	// assigned.
 	Rows int64
@@ -39,6 +47,7 @@ type Status struct {
 	Connector string
 	State     State
 	Cause     string
+	Since     time.Time
 	Tasks     []TaskStatus // those assigned to this worker, by number
 }
 
@@ -47,7 +56,12 @@ type statusBoard struct {
 	mu    sync.Mutex
 	state State
 	cause string
+	since time.Time
 	tasks map[int32]*TaskStatus
+	// paused shows what runs as paused.
+	paused bool
+	// changed, unless nil, is called after a state has changed. It must not block.
+	changed func()
 	// observers are told of new states of their tasks.
 	observers map[int32]TaskObserver
 }
@@ -67,28 +81,63 @@ func (b *statusBoard) observe(task int32, o TaskObserver) {
 	b.observers[task] = o
 }
 
-func (b *statusBoard) set(state State, cause error) {
+// update changes the board under its lock, and tells of it when f says so.
+func (b *statusBoard) update(f func() (changed bool)) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.state, b.cause = state, text(cause)
+	changed := f()
+	b.mu.Unlock()
+	if changed && b.changed != nil {
+		b.changed()
+	}
+}
+
+func (b *statusBoard) set(state State, cause error) {
+	b.update(func() bool {
+		if b.state == state && b.cause == text(cause) {
+			return false
+		}
+		b.state, b.cause, b.since = state, text(cause), time.Now()
+		return true
+	})
+}
+
+func (b *statusBoard) pause(paused bool) {
+	b.update(func() bool {
+		if b.paused == paused {
+			return false
+		}
+		b.paused, b.since = paused, time.Now()
+		return true
+	})
 }
 
 func (b *statusBoard) setTask(task int32, state State, cause error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if state == Unassigned {
-		delete(b.tasks, task)
-		return
-	}
-	t := b.tasks[task]
-	if t == nil {
-		t = &TaskStatus{Task: task}
-		b.tasks[task] = t
-	}
-	if o := b.observers[task]; o != nil && state != t.State {
-		o.State(state)
-	}
-	t.State, t.Cause = state, text(cause)
+	b.update(func() bool {
+		t := b.tasks[task]
+		if state == Unassigned {
+			delete(b.tasks, task)
+			return t != nil
+		}
+		if t == nil {
+			t = &TaskStatus{Task: task}
+			b.tasks[task] = t
+		} else if t.State == state && t.Cause == text(cause) {
+			return false
+		}
+		if o := b.observers[task]; o != nil && state != t.State {
+			o.State(state)
+		}
+		t.State, t.Cause, t.Since = state, text(cause), time.Now()
+		return true
+	})
+}
+
+// claim notes that the task was assigned to this worker.
+func (b *statusBoard) claim(task, generation int32) {
+	b.update(func() bool {
+		b.tasks[task] = &TaskStatus{Task: task, State: Restoring, Since: time.Now(), Generation: generation}
+		return true
+	})
 }
 
 func (b *statusBoard) addRows(task int32, rows int64) {
@@ -110,13 +159,17 @@ func (b *statusBoard) addSwept(task int32, c SweepCounts) {
 func (b *statusBoard) snapshot(name string) Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := Status{Connector: name, State: b.state, Cause: b.cause}
+	s := Status{Connector: name, State: b.state, Cause: b.cause, Since: b.since}
 	completed := len(b.tasks) > 0
 	for _, t := range b.tasks {
 		s.Tasks = append(s.Tasks, *t)
 		completed = completed && t.State == Completed
 	}
-	if completed && s.State == Running {
+	switch {
+	case s.State != Running && s.State != Restarting:
+	case b.paused:
+		s.State = Paused
+	case completed && s.State == Running:
 		s.State = Completed
 	}
 	sort.Slice(s.Tasks, func(i, j int) bool { return s.Tasks[i].Task < s.Tasks[j].Task })

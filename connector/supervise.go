@@ -33,6 +33,8 @@ type supervisor struct {
 	// run is one life of the task. It reports progress through alive, and what it
 	// waits for in waits.
 	run func(ctx context.Context, alive func(), waits *waits) error
+	// steer is what an operator wants of the task; may be nil.
+	steer *steering
 	// bound is how long a run may wait for one thing before it is ended; 0: for
 	// ever.
 	bound time.Duration
@@ -85,14 +87,29 @@ func (s *supervisor) supervise(ctx context.Context) {
 		pace.Reset()
 	}
 	for {
-		// I3: only an owner may fence.
-		err := s.confirm(ctx, waiting)
-		if err == nil {
-			err = s.watched(ctx, alive)
+		restarts, err := s.steer.admit(ctx, s.task, func() {
+			s.logger.Info("task is paused")
+			s.board.setTask(s.task, Paused, nil)
+		})
+		if err != nil {
+			return
 		}
-		if ctx.Err() != nil {
+		runCtx, release := s.steer.steered(ctx, s.task, restarts)
+		// I3: only an owner may fence.
+		err = s.confirm(runCtx, waiting)
+		if err == nil {
+			err = s.watched(runCtx, alive)
+		}
+		steered := release()
+		switch {
+		case ctx.Err() != nil:
 			s.ended(context.Cause(ctx), err)
 			return
+		case steered != nil:
+			s.ended(steered, err)
+			alive()
+			s.board.setTask(s.task, Restarting, nil)
+			continue
 		}
 		s.seen.task().Restart(causeOf(err))
 		if errors.Is(err, errChanged) {
@@ -108,13 +125,18 @@ func (s *supervisor) supervise(ctx context.Context) {
 		if fatal(err) || refusedRuns == refusals {
 			s.logger.Error("task failed", "error", err)
 			s.board.setTask(s.task, Failed, err)
-			<-ctx.Done()
-			return
+			if s.steer.hold(ctx, s.task, restarts, 0) != nil {
+				return
+			}
+			s.logger.Info("failed task is restarted by an operator")
+			alive()
+			s.board.setTask(s.task, Restarting, nil)
+			continue
 		}
 		wait := pace.NextBackOff()
 		s.logger.Warn("task restarts", "in", wait.Round(time.Millisecond), "error", err)
 		s.board.setTask(s.task, Restarting, err)
-		if pause(ctx, wait) != nil {
+		if s.steer.hold(ctx, s.task, restarts, wait) != nil {
 			return
 		}
 	}

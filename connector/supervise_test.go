@@ -27,11 +27,21 @@ type supervised struct {
 
 // superviseIn starts a supervisor whose n-th run ends with outcome(n).
 func superviseIn(t *testing.T, outcome func(n int, ctx context.Context, alive func()) error) *supervised {
+	s, _ := superviseSteered(t, outcome)
+	return s
+}
+
+// superviseSteered is superviseIn with an operator, who is shown to known first.
+func superviseSteered(t *testing.T, outcome func(n int, ctx context.Context, alive func()) error, known ...func(*steering)) (*supervised, *steering) {
+	steer := newSteering()
+	for _, f := range known {
+		f(steer)
+	}
 	s := &supervised{t: t, board: newStatusBoard(), done: make(chan struct{})}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	s.cancel = cancel
 	sup := &supervisor{
-		task: 3, delayMax: time.Minute, board: s.board, logger: hclog.NewNullLogger(),
+		task: 3, delayMax: time.Minute, board: s.board, logger: hclog.NewNullLogger(), steer: steer,
 		confirm: func(context.Context, func(error)) error { return nil },
 		run: func(ctx context.Context, alive func(), _ *waits) error {
 			s.runs = append(s.runs, time.Now())
@@ -42,7 +52,7 @@ func superviseIn(t *testing.T, outcome func(n int, ctx context.Context, alive fu
 		defer close(s.done)
 		sup.supervise(ctx)
 	}()
-	return s
+	return s, steer
 }
 
 func (s *supervised) stop() {

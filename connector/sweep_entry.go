@@ -10,7 +10,6 @@ import (
 
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
-	"github.com/kudu2kafka/kudu2kafka/serde"
 )
 
 // sweepEntry is a journal on its way to be finished.
@@ -34,7 +33,7 @@ type entryRow struct {
 func newEntry(key offsets.JournalKey, j offsets.Journal, o *order) (*sweepEntry, error) {
 	e := &sweepEntry{key: key, journal: j, restored: true}
 	for _, r := range j.Rows {
-		values, err := serde.UnmarshalValues(o.primary, renamed(r.PrimaryKey, o.primary))
+		values, err := restoreValues(o.primary, r.PrimaryKey)
 		if err != nil {
 			return nil, &FatalError{fmt.Errorf("journal %s of tablet %s: its primary_key %s doesn't fit the table: %w", key.ID, key.Tablet, r.PrimaryKey, err)}
 		}

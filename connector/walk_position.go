@@ -43,7 +43,7 @@ func (o *order) restoreWalk(pos offsets.Position, base []byte) (*walk, error) {
 		return nil, &FatalError{fmt.Errorf("its phase is %q, but it doesn't say which row was walked last", pos.Phase)}
 	}
 	w := &walk{base: base, snapshot: kudu.Timestamp(pos.Snapshot), closed: pos.Walk.Closed}
-	primary, err := serde.UnmarshalValues(o.primary, renamed(pos.Walk.After, o.primary))
+	primary, err := restoreValues(o.primary, pos.Walk.After)
 	if err != nil {
 		return nil, &FatalError{fmt.Errorf("its walk's last row doesn't fit the table: %w", err)}
 	}
@@ -99,7 +99,7 @@ func (o *order) restoreBound(stored json.RawMessage) ([]byte, error) {
 		return nil, &FatalError{fmt.Errorf("the bound %s of its walk doesn't fit the streaming key", stored)}
 	}
 	cols := o.streaming[:len(members)]
-	values, err := serde.UnmarshalValues(cols, renamed(stored, cols))
+	values, err := restoreValues(cols, stored)
 	if err != nil {
 		return nil, &FatalError{fmt.Errorf("a bound of its walk doesn't fit the streaming key: %w", err)}
 	}

@@ -4,24 +4,33 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
-
-	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
-	"github.com/kudu2kafka/kudu2kafka/kudu"
 )
 
-// Worker is one process's share of the work of its connectors.
+// Worker is one process's share of the work of its connectors. Connectors can be
+// added, changed, steered and removed while others go on; all methods are safe for
+// concurrent use. What a method asks for is carried out by the connector's own
+// goroutine, in the order of the calls, and shows in Status.
 type Worker struct {
-	cfg       WorkerConfig
-	instances []*instance
-	logger    hclog.Logger
-	observer  Observer
+	cfg      WorkerConfig
+	logger   hclog.Logger
+	observer Observer
+
+	mu       sync.Mutex
+	hosts    map[string]*host
+	names    []string // of hosts, in the order they were added
+	running  bool
+	stopping bool
+	stay     bool
+
+	// notify is told of changed states; not under mu, since it is called under it.
+	notify atomic.Pointer[func()]
+
+	hosting sync.WaitGroup
+	failed  chan struct{} // a connector has failed as a whole
 }
 
 // WorkerOption is a choice that a worker can do without.
@@ -30,175 +39,259 @@ type WorkerOption func(*Worker)
 // WithObserver has an observer told of what the worker does.
 func WithObserver(o Observer) WorkerOption { return func(w *Worker) { w.observer = o } }
 
-// NewWorker checks the configurations together and makes the clients; nothing
-// is connected yet. Run must be called, which also frees them.
+// NewWorker checks the configurations together; nothing is connected yet. Run must
+// be called, which also frees what the observer has.
 func NewWorker(cfg WorkerConfig, connectors []Config, logger hclog.Logger, opts ...WorkerOption) (*Worker, error) {
-	w := &Worker{cfg: cfg, logger: logger, observer: nobody{}}
+	w := &Worker{cfg: cfg, logger: logger, observer: nobody{}, hosts: make(map[string]*host), failed: make(chan struct{}, 1)}
 	for _, o := range opts {
 		o(w)
 	}
 	for _, c := range connectors {
-		i, err := newInstance(c, cfg, logger, w.observer)
+		i, err := newInstance(c, cfg, logger, nobody{})
 		if err != nil {
-			w.close()
 			return nil, fmt.Errorf("connector %q: %w", c.Name, err)
 		}
-		w.instances = append(w.instances, i)
+		i.close()
+		w.Put(c, TargetRunning)
 	}
 	return w, nil
 }
 
-func (w *Worker) close() {
-	for _, i := range w.instances {
-		i.close()
+// Run works until ctx ends and everything has been finished or given up in
+// order. A connector that can't start is logged and shown in its status; the
+// others go on. Run also ends when there is no connector, and when none could
+// start, which is an error; unless the worker is kept running.
+func (w *Worker) Run(ctx context.Context) error {
+	w.mu.Lock()
+	w.running = true
+	stay := w.stay
+	for _, name := range w.names {
+		w.host(w.hosts[name])
+	}
+	none := len(w.names) == 0
+	w.mu.Unlock()
+
+	var err error
+	for over := none && !stay; !over; {
+		select {
+		case <-ctx.Done():
+			over = true
+		case <-w.failed:
+			if !stay {
+				err = w.allFailed()
+				over = err != nil
+			}
+		}
+	}
+
+	w.mu.Lock()
+	w.stopping = true
+	for _, h := range w.hosts {
+		h.ask(func(want *wanted) { want.quit = true })
+	}
+	w.mu.Unlock()
+	w.hosting.Wait()
+	return err
+}
+
+// host starts the goroutine of a connector. The caller holds the lock.
+func (w *Worker) host(h *host) {
+	w.hosting.Go(func() {
+		for {
+			h.run()
+			if w.gone(h) {
+				return
+			}
+		}
+	})
+}
+
+// gone takes a connector off that was removed, unless it is wanted again by now.
+func (w *Worker) gone(h *host) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	want := h.look()
+	switch {
+	case want.quit:
+	case want.removed:
+		w.forget(h.name)
+	default:
+		return false
+	}
+	h.seen.Close() // before another of that name can come
+	return true
+}
+
+// forget takes a connector off the list. The caller holds the lock.
+func (w *Worker) forget(name string) {
+	delete(w.hosts, name)
+	for n, other := range w.names {
+		if other == name {
+			w.names = append(w.names[:n:n], w.names[n+1:]...)
+		}
 	}
 }
 
-// Run works until ctx ends and everything has been finished or given up in
-// order. A connector that can't start is logged and shown in its status; the
-// others go on. The error is not nil when no connector could start.
-func (w *Worker) Run(ctx context.Context) error {
-	defer w.close()
-	errs := make([]error, len(w.instances))
-	var running sync.WaitGroup
-	for n, i := range w.instances {
-		running.Go(func() {
-			if err := i.run(ctx); err != nil && ctx.Err() == nil {
-				i.board.set(Failed, err)
-				i.logger.Error("connector failed", "error", err)
-				errs[n] = fmt.Errorf("connector %q: %w", i.cfg.Name, err)
-			}
-		})
-	}
-	running.Wait()
-	for _, err := range errs {
+// allFailed joins the failures, and is nil if a connector has none.
+func (w *Worker) allFailed() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var errs []error
+	for _, name := range w.names {
+		err := w.hosts[name].failure()
 		if err == nil {
 			return nil
 		}
+		errs = append(errs, fmt.Errorf("connector %q: %w", name, err))
 	}
 	return errors.Join(errs...)
 }
 
+// KeepRunning lets Run go on without a connector that runs, for others may come.
+// It must be called before Run.
+func (w *Worker) KeepRunning() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stay = true
+}
+
+// OnChange has f called after a state of a connector or a task has changed. It
+// must not block nor call the worker, and may be called at any time.
+func (w *Worker) OnChange(f func()) { w.notify.Store(&f) }
+
+func (w *Worker) changed() {
+	if f := w.notify.Load(); f != nil {
+		(*f)()
+	}
+}
+
+// ask has a connector's host take something up, after adding the host if add is
+// set. It reports whether there is such a connector.
+func (w *Worker) ask(name string, add bool, change func(*wanted)) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := w.hosts[name]
+	switch {
+	case w.stopping:
+		return h != nil
+	case h == nil && !add:
+		return false
+	case h == nil:
+		h = newHost(name, w.cfg, w.logger, w.observer)
+		h.board.changed, h.failed = w.changed, w.noteFailure
+		w.hosts[name] = h
+		w.names = append(w.names, name)
+		h.ask(change)
+		if w.running {
+			w.host(h)
+		}
+		return true
+	}
+	h.ask(change)
+	return true
+}
+
+func (w *Worker) noteFailure() {
+	select {
+	case w.failed <- struct{}{}:
+	default:
+	}
+}
+
+// Put adds a connector, or gives one that is there another configuration: it then
+// gives its tasks up in order and begins anew. The same configuration again
+// changes nothing but the target.
+func (w *Worker) Put(cfg Config, target Target) {
+	w.ask(cfg.Name, true, func(want *wanted) {
+		if want.removed || want.unfit != nil || !want.cfg.equal(cfg) {
+			want.cfg, want.unfit, want.removed = cfg, nil, false
+			want.version++
+		}
+		want.target = target
+	})
+}
+
+// PutUnfit adds a connector whose configuration can't be used on this worker, or
+// makes one so: it is FAILED, for the reason given.
+func (w *Worker) PutUnfit(name string, target Target, why error) {
+	w.ask(name, true, func(want *wanted) {
+		want.cfg, want.unfit, want.removed, want.target = Config{Name: name}, why, false, target
+		want.version++
+	})
+}
+
+// SetTarget says what a connector is to be; false if there is no such connector.
+func (w *Worker) SetTarget(name string, target Target) bool {
+	return w.ask(name, false, func(want *wanted) { want.target = target })
+}
+
+// Remove has a connector give up its tasks in order and be forgotten. What it has
+// stored in Kafka stays.
+func (w *Worker) Remove(name string) {
+	w.ask(name, false, func(want *wanted) { want.removed = true })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if h := w.hosts[name]; h != nil && !w.running {
+		w.forget(name)
+		h.seen.Close()
+	}
+}
+
+// Restart begins a connector that has failed as a whole anew. With tasks, so are
+// those of its tasks that this worker has; with onlyFailed those of them that are
+// FAILED. False if there is no such connector.
+func (w *Worker) Restart(name string, tasks, onlyFailed bool) bool {
+	w.mu.Lock()
+	h := w.hosts[name]
+	w.mu.Unlock()
+	if h == nil {
+		return false
+	}
+	if tasks {
+		for _, t := range h.board.snapshot(name).Tasks {
+			if !onlyFailed || t.State == Failed {
+				h.steer.restart(t.Task)
+			}
+		}
+	}
+	if h.failure() != nil {
+		return w.ask(name, false, func(want *wanted) { want.restarts++ })
+	}
+	return true
+}
+
+// RestartTask begins a task anew, if this worker has it; false if there is no such
+// connector.
+func (w *Worker) RestartTask(name string, task int32) bool {
+	w.mu.Lock()
+	h := w.hosts[name]
+	w.mu.Unlock()
+	if h != nil {
+		h.steer.restart(task)
+	}
+	return h != nil
+}
+
 // Status is what the connectors do on this worker.
 func (w *Worker) Status() []Status {
-	all := make([]Status, len(w.instances))
-	for n, i := range w.instances {
-		all[n] = i.board.snapshot(i.cfg.Name)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := make([]Status, len(w.names))
+	for n, name := range w.names {
+		all[n] = w.hosts[name].board.snapshot(name)
 	}
 	return all
 }
 
-// checkTimeout bounds the look at Kafka and at each Kudu cluster before the
-// start.
-const checkTimeout = 15 * time.Second
-
-// Check looks, before anything is written, whether Kafka and the tables are
-// there and fit the configuration. What doesn't is in a *ConfigError.
-func (w *Worker) Check(ctx context.Context) error {
-	var mu sync.Mutex
-	var faults []Fault
-	add := func(f ...Fault) {
-		mu.Lock()
-		defer mu.Unlock()
-		faults = append(faults, f...)
-	}
-	var checks sync.WaitGroup
-	checks.Go(func() { add(w.checkKafka(ctx)...) })
-	for _, i := range w.instances {
-		checks.Go(func() { add(i.check(ctx)...) })
-	}
-	checks.Wait()
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if len(faults) > 0 {
-		return &ConfigError{Faults: faults}
-	}
-	return nil
-}
-
-func (w *Worker) checkKafka(ctx context.Context) []Fault {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	client, err := kgo.NewClient(kafkaOptions(w.cfg, w.logger).ClientOpts()...)
-	if err == nil {
-		defer client.Close()
-		err = awaitKafka(ctx, kadm.NewClient(client))
-	}
-	if err != nil {
-		return []Fault{{
-			Key: "bootstrap.servers", What: fmt.Sprintf("no Kafka broker answers at %s: %v", strings.Join(w.cfg.BootstrapServers, ", "), err),
-			Remedy: "start Kafka, or correct the addresses",
-		}}
-	}
-	version, err := kafka.TransactionVersion(ctx, client)
-	switch {
-	case err != nil:
-		w.logger.Debug("not known whether a late EndTxn can do harm", "error", err)
-	case version < kafka.EpochPerTransaction:
-		w.logger.Warn("these brokers keep the producer's epoch from transaction to transaction, so that a repeated EndTxn which arrives late can commit part of the next one: use Kafka 4 with the feature transaction.version at 2 or above",
-			"transaction.version", version)
-	}
-	return nil
-}
-
-// brokerPatience is how long a worker that starts waits for a broker that can't
-// be reached: one that restarts is away for some seconds, and isn't a mistake in
-// the configuration.
-const brokerPatience = 8 * time.Second
-
-// awaitKafka asks for the cluster's brokers until an answer comes.
-func awaitKafka(ctx context.Context, adm *kadm.Client) error {
-	deadline := time.Now().Add(brokerPatience)
-	for {
-		_, err := adm.BrokerMetadata(ctx)
-		if err == nil || errors.Is(kafka.Classify(err), kafka.ErrPermanent) || time.Now().After(deadline) || pause(ctx, 250*time.Millisecond) != nil {
-			return err
+// configs are those of the connectors that have one.
+func (w *Worker) configs() []Config {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var all []Config
+	for _, name := range w.names {
+		if want := w.hosts[name].look(); want.unfit == nil {
+			all = append(all, want.cfg)
 		}
 	}
-}
-
-// check opens the table and compares it with the configuration.
-func (i *instance) check(ctx context.Context) []Fault {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	about := func(key string, err error, remedy string) Fault {
-		return Fault{Key: key, What: fmt.Sprintf("connector %q: %v", i.cfg.Name, err), Remedy: remedy}
-	}
-	table, err := i.kudu.OpenTable(ctx, i.cfg.KuduTable)
-	switch {
-	case errors.Is(err, kudu.ErrTableNotFound):
-		return []Fault{about("kudu.table", err, "create the table, or correct its name")}
-	case err != nil && refused(err):
-		// It answers, so the addresses are right.
-		return []Fault{about("kudu.table", err, "have the worker's user granted the right to read it, or see what Kudu says")}
-	case err != nil:
-		return []Fault{about("kudu.masters", err, "start Kudu, or correct the addresses")}
-	}
-	plan, err := planRead(i.cfg, table.Schema())
-	if err == nil && i.cfg.Mode == modeSweep {
-		_, err = planSweep(i.cfg, table.Schema(), plan)
-	}
-	if err != nil {
-		return faultsOf(i.cfg.Name, err)
-	}
-	return nil
-}
-
-// faultsOf takes the joined error of planRead apart again, whose parts begin
-// with their key.
-func faultsOf(connector string, err error) []Fault {
-	parts := []error{err}
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		parts = joined.Unwrap()
-	}
-	faults := make([]Fault, len(parts))
-	for n, part := range parts {
-		key, what, found := strings.Cut(part.Error(), ": ")
-		if !found {
-			key, what = "", part.Error()
-		}
-		faults[n] = Fault{Key: key, What: fmt.Sprintf("connector %q: %s", connector, what), Remedy: "correct the configuration, or the table"}
-	}
-	return faults
+	return all
 }

@@ -62,6 +62,7 @@
 //
 // A connection has two goroutines, which end with it; Client.Close waits for
 // them. A Scanner has one, and Scanner.Close waits for it. A Session has one
-// for each batch under way, and Session.Close waits for them. Nothing else runs
-// in the background.
+// for each batch under way, and Session.Close waits for them. A search for the
+// leader master has one and one for each master, and the last caller that needs
+// its result waits for them. Nothing else runs in the background.
 package kudu

@@ -2,8 +2,6 @@ package kudu
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"net"
 	"strconv"
 	"sync"
@@ -23,52 +21,12 @@ type masters struct {
 	addrs []string
 
 	mu       sync.Mutex
-	leader   string        // "" while unknown
-	finding  chan struct{} // closed when the running search ends
-	findErr  error         // how the last search ended
-	location string        // this client's location, as the leader told
+	leader   string  // "" while unknown
+	search   *search // the one that is running
+	location string  // this client's location, as the leader told
 }
 
 func newMasters(c *Client, addrs []string) *masters { return &masters{c: c, addrs: addrs} }
-
-// leaderAddr gives the leader's address, searching for it when unknown. One
-// caller searches, the others wait for its result.
-func (m *masters) leaderAddr(ctx context.Context) (string, error) {
-	for {
-		m.mu.Lock()
-		if m.leader != "" {
-			defer m.mu.Unlock()
-			return m.leader, nil
-		}
-		if wait := m.finding; wait != nil {
-			m.mu.Unlock()
-			select {
-			case <-wait:
-			case <-ctx.Done():
-				return "", ctx.Err()
-			}
-			m.mu.Lock()
-			leader, err := m.leader, m.findErr
-			m.mu.Unlock()
-			// A search that ended because its own caller gave up says nothing.
-			if leader == "" && err != nil && !gaveUpItself(err) {
-				return "", err
-			}
-			continue
-		}
-		done := make(chan struct{})
-		m.finding = done
-		m.mu.Unlock()
-
-		leader, location, err := m.find(ctx)
-
-		m.mu.Lock()
-		m.leader, m.location, m.findErr, m.finding = leader, location, err, nil
-		m.mu.Unlock()
-		close(done)
-		return leader, err
-	}
-}
 
 // forget drops the leader, if it still is the given one.
 func (m *masters) forget(addr string) {
@@ -77,59 +35,6 @@ func (m *masters) forget(addr string) {
 	if m.leader == addr {
 		m.leader = ""
 	}
-}
-
-// find asks all masters at once who leads.
-func (m *masters) find(ctx context.Context) (leader, location string, err error) {
-	const op = "finding the leader master"
-	type answer struct {
-		addr string
-		resp *pb.ConnectToMasterResponsePB
-		err  error
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	answers := make(chan answer, len(m.addrs))
-	var wg sync.WaitGroup
-	for _, addr := range m.addrs {
-		wg.Go(func() {
-			resp := &pb.ConnectToMasterResponsePB{}
-			payload, err := m.c.call(ctx, addr, op, &krpc.Request{
-				Service: krpc.MasterService, Method: "ConnectToMaster", Body: &pb.ConnectToMasterRequestPB{},
-			}, resp)
-			payload.Release()
-			if err == nil && resp.Error != nil {
-				err = masterError(op, addr, resp.Error)
-			}
-			answers <- answer{addr, resp, err}
-		})
-	}
-	defer wg.Wait()
-	defer cancel()
-
-	var failures []error
-	unlisted := 0
-	for range m.addrs {
-		a := <-answers
-		if a.err != nil {
-			failures = append(failures, a.err)
-			continue
-		}
-		if a.resp.GetRole() == roleLeader {
-			return a.addr, a.resp.GetClientLocation(), nil
-		}
-		unlisted = max(unlisted, len(a.resp.GetMasterAddrs())-len(m.addrs))
-	}
-	if ctx.Err() != nil {
-		return "", "", ctx.Err()
-	}
-	cause := errors.New("none of the masters leads")
-	if unlisted > 0 {
-		cause = fmt.Errorf("none of the masters leads; the cluster has %d more than are configured: list them all", unlisted)
-	}
-	if len(failures) > 0 {
-		cause = errors.Join(append([]error{cause}, failures...)...)
-	}
-	return "", "", &Error{Op: op, Addr: fmt.Sprint(m.addrs), Class: ClassRetry, Err: cause}
 }
 
 // answer is a master's response; all of them carry an error in one field.

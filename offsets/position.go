@@ -43,6 +43,10 @@ type Position struct {
 	// Covered says at which snapshots the rows up to Key were published, from
 	// the least key on; nil when late rows are not looked after.
 	Covered []Cover
+	// Repair is set in the middle of a repair by a key that Kudu can't order by: of
+	// the rows that were there at its snapshot, those up to its key are published
+	// too.
+	Repair *Cover
 	// Walk is set in phase walk, in which Key and PrimaryKey are the base of the
 	// walk: all rows published in it are above.
 	Walk *Walk
@@ -50,8 +54,8 @@ type Position struct {
 
 // Cover is a stretch of rows, from behind the one before, up to a key.
 type Cover struct {
-	// Key and PrimaryKey are as those of Position; nil in the last stretch, which
-	// reaches up to the position itself.
+	// Key and PrimaryKey are as those of Position; nil in the last stretch of
+	// Covered, which reaches up to the position itself.
 	Key, PrimaryKey json.RawMessage
 	// Snapshot is the hybrid timestamp at which the stretch was read last: of the
 	// rows that were there then, each is published.
@@ -93,6 +97,7 @@ type positionV1 struct {
 	Snapshot   uint64          `json:"snapshot,string,omitempty"`
 	Walk       *walkV1         `json:"walk,omitempty"`
 	Covered    []coverV1       `json:"covered,omitempty"`
+	Repair     *coverV1        `json:"repair,omitempty"`
 }
 
 type coverV1 struct {
@@ -137,7 +142,7 @@ func (p Position) AppendJSON(b []byte) ([]byte, error) {
 	}
 	stored := positionV1{
 		Version: positionVersion, Mode: p.Mode, Phase: p.Phase, TableID: p.TableID,
-		Key: p.Key, PrimaryKey: p.PrimaryKey, Snapshot: p.Snapshot, Walk: (*walkV1)(p.Walk),
+		Key: p.Key, PrimaryKey: p.PrimaryKey, Snapshot: p.Snapshot, Walk: (*walkV1)(p.Walk), Repair: (*coverV1)(p.Repair),
 	}
 	for _, c := range p.Covered {
 		stored.Covered = append(stored.Covered, coverV1(c))
@@ -269,6 +274,8 @@ func readV1(members map[string]json.RawMessage) (Position, error) {
 			p.Snapshot, err = readSnapshot(value)
 		case "covered":
 			p.Covered, err = readCovered(value)
+		case "repair":
+			p.Repair, err = readRepair(value)
 		case "walk":
 			p.Walk, err = readWalk(value)
 		default:
@@ -291,25 +298,9 @@ func readCovered(value json.RawMessage) ([]Cover, error) {
 	}
 	var all []Cover
 	for i, item := range items {
-		members, err := readObject(item)
+		c, err := readCover(item)
 		if err != nil {
 			return nil, fmt.Errorf("stretch %d: %w", i+1, err)
-		}
-		var c Cover
-		for name, value := range members {
-			switch name {
-			case "key":
-				c.Key, err = readRow(value)
-			case "primary_key":
-				c.PrimaryKey, err = readRow(value)
-			case "snapshot":
-				c.Snapshot, err = readSnapshot(value)
-			default:
-				err = errors.New("unknown member")
-			}
-			if err != nil {
-				return nil, fmt.Errorf("stretch %d, member %q: %w", i+1, name, err)
-			}
 		}
 		last := i == len(items)-1
 		if c.Snapshot == 0 || (c.PrimaryKey == nil) != last || (c.Key == nil) != last {
@@ -318,6 +309,43 @@ func readCovered(value json.RawMessage) ([]Cover, error) {
 		all = append(all, c)
 	}
 	return all, nil
+}
+
+func readCover(value json.RawMessage) (c Cover, err error) {
+	members, err := readObject(value)
+	if err != nil {
+		return Cover{}, err
+	}
+	for name, value := range members {
+		switch name {
+		case "key":
+			c.Key, err = readRow(value)
+		case "primary_key":
+			c.PrimaryKey, err = readRow(value)
+		case "snapshot":
+			c.Snapshot, err = readSnapshot(value)
+		default:
+			err = errors.New("unknown member")
+		}
+		if err != nil {
+			return Cover{}, fmt.Errorf("member %q: %w", name, err)
+		}
+	}
+	return c, nil
+}
+
+func readRepair(value json.RawMessage) (*Cover, error) {
+	if isNull(value) {
+		return nil, nil
+	}
+	c, err := readCover(value)
+	if err != nil {
+		return nil, err
+	}
+	if c.Snapshot == 0 || c.PrimaryKey == nil || c.Key == nil {
+		return nil, errors.New("it must have key, primary_key and snapshot")
+	}
+	return &c, nil
 }
 
 func readWalk(value json.RawMessage) (*Walk, error) {

@@ -36,6 +36,21 @@ var goldens = map[string]Position{
 			{Snapshot: 7182736455463729000},
 		},
 	},
+	"v1/repairing.json": {
+		Mode:       "offset",
+		Phase:      "streaming",
+		TableID:    "9f6e5c2b7d8a4e1f8a3b2c1d0e9f8a7b",
+		Key:        json.RawMessage(`{"due":"2026-01-02T03:04:05.000006Z"}`),
+		PrimaryKey: json.RawMessage(`{"id":12}`),
+		Snapshot:   7182736455463728999,
+		Covered: []Cover{
+			{Key: json.RawMessage(`{"due":"2026-01-01T00:00:00.000000Z"}`), PrimaryKey: json.RawMessage(`{"id":900}`), Snapshot: 7182736455463728191},
+			{Snapshot: 7182736455463728999},
+		},
+		Repair: &Cover{
+			Key: json.RawMessage(`{"due":"2025-12-31T23:59:59.000000Z"}`), PrimaryKey: json.RawMessage(`{"id":77}`), Snapshot: 7182736455463729000,
+		},
+	},
 	"v1/least.json": {Mode: "offset"},
 	"v1/walk.json": {
 		Mode:       "offset",
@@ -83,7 +98,7 @@ func TestPositionsOfEveryReleaseStayReadable(t *testing.T) {
 }
 
 func TestNoFieldIsForgottenInTheGoldenPositions(t *testing.T) {
-	walking, covered := goldens["v1/walk.json"], goldens["v1/covered.json"]
+	walking, covered := goldens["v1/walk.json"], goldens["v1/repairing.json"]
 	for _, part := range []struct {
 		goldens []any // each field is set in one of them
 		stored  reflect.Type
@@ -127,20 +142,22 @@ func TestUnreadablePositionsSayWhy(t *testing.T) {
 		`{"mode":"offset"}`:                `no member "version"`,
 		`{"version":2,"mode":"offset"}`:    "version 2, this release reads version 1: upgrade kudu2kafka",
 		`{"version":1}`:                    `no member "mode"`,
-		`{"version":1,"mode":"offset","primarykey":{}}`:                     `"primarykey": unknown member`,
-		`{"version":1,"mode":"offset","Key":{}}`:                            `"Key": unknown member`,
-		`{"version":1,"mode":"offset","mode":"sweep"}`:                      `"mode" is there twice`,
-		`{"version":1,"mode":7}`:                                            "not a string: 7",
-		`{"version":1,"mode":"offset","key":[1]}`:                           `"key": not a JSON object`,
-		`{"version":1,"mode":"offset","key":{"a":1,"a":2}}`:                 `"a" is there twice`,
-		`{"version":1,"mode":"offset","snapshot":1.5}`:                      "not a whole number",
-		`{"version":1,"mode":"offset","snapshot":"-1"}`:                     "not a whole number",
-		`{"version":1,"mode":"offset","snapshot":7e18}`:                     "not a whole number",
-		`{"version":1,"mode":"offset","walk":5}`:                            "not a JSON object",
-		`{"version":1,"mode":"offset","walk":{"behind":{}}}`:                `"behind": unknown member`,
-		`{"version":1,"mode":"offset","walk":{"after":{"a":1},"after":{}}}`: `"after" is there twice`,
-		`{"version":1,"mode":"offset","walk":{"closed":"yes"}}`:             `member "closed"`,
-		"{\"version\":1,\"mode\":\"\xff\"}":                                 "not UTF-8",
+		`{"version":1,"mode":"offset","primarykey":{}}`:                       `"primarykey": unknown member`,
+		`{"version":1,"mode":"offset","Key":{}}`:                              `"Key": unknown member`,
+		`{"version":1,"mode":"offset","mode":"sweep"}`:                        `"mode" is there twice`,
+		`{"version":1,"mode":7}`:                                              "not a string: 7",
+		`{"version":1,"mode":"offset","key":[1]}`:                             `"key": not a JSON object`,
+		`{"version":1,"mode":"offset","key":{"a":1,"a":2}}`:                   `"a" is there twice`,
+		`{"version":1,"mode":"offset","snapshot":1.5}`:                        "not a whole number",
+		`{"version":1,"mode":"offset","snapshot":"-1"}`:                       "not a whole number",
+		`{"version":1,"mode":"offset","snapshot":7e18}`:                       "not a whole number",
+		`{"version":1,"mode":"offset","walk":5}`:                              "not a JSON object",
+		`{"version":1,"mode":"offset","walk":{"behind":{}}}`:                  `"behind": unknown member`,
+		`{"version":1,"mode":"offset","walk":{"after":{"a":1},"after":{}}}`:   `"after" is there twice`,
+		`{"version":1,"mode":"offset","walk":{"closed":"yes"}}`:               `member "closed"`,
+		`{"version":1,"mode":"offset","repair":{"key":{"a":1},"snapshot":5}}`: "must have key, primary_key and snapshot",
+		`{"version":1,"mode":"offset","repair":{"upto":{"a":1}}}`:             `member "upto": unknown member`,
+		"{\"version\":1,\"mode\":\"\xff\"}":                                   "not UTF-8",
 	} {
 		if _, err := ParsePosition([]byte(text)); err == nil {
 			t.Errorf("%s was read", text)
@@ -156,6 +173,7 @@ func TestPositionThatCouldNotBeReadBackIsNotWritten(t *testing.T) {
 		{Mode: "\xff"},
 		{Mode: "offset", Key: json.RawMessage(`[]`)},
 		{Mode: "offset", Key: json.RawMessage(`{`)},
+		{Mode: "offset", Repair: &Cover{Snapshot: 5}},
 		{Mode: "offset", PrimaryKey: json.RawMessage(`{"a":1,"a":2}`)},
 	} {
 		if out, err := p.AppendJSON(nil); err == nil {

@@ -27,11 +27,12 @@ const (
 
 // Names for modules that several packages use.
 const (
-	hclog    = "github.com/hashicorp/go-hclog"
-	backoff  = "github.com/cenkalti/backoff/v4"
-	franzgo  = "github.com/twmb/franz-go" // kgo, kadm, kmsg, kerr
-	koanf    = "github.com/knadh/koanf"
-	protobuf = "google.golang.org/protobuf"
+	hclog      = "github.com/hashicorp/go-hclog"
+	prometheus = "github.com/prometheus/client_golang"
+	backoff    = "github.com/cenkalti/backoff/v4"
+	franzgo    = "github.com/twmb/franz-go" // kgo, kadm, kmsg, kerr
+	koanf      = "github.com/knadh/koanf"
+	protobuf   = "google.golang.org/protobuf"
 )
 
 // allowed is what the code of each package, tests left out, may import beside
@@ -56,6 +57,10 @@ var allowed = map[string][]string{
 
 	// What REST and the commands steer workers by.
 	"internal/herder": {"connector", "offsets", "internal/config", "internal/kafka", franzgo, hclog, backoff},
+
+	// The only importer of a metrics library: it observes connectors, and brings
+	// the hooks of their clients.
+	"internal/metrics": {"connector", "kudu", franzgo, hclog, prometheus},
 
 	// What the herder answers, over HTTP.
 	"internal/rest": {"connector", "internal/herder", hclog},
@@ -87,10 +92,12 @@ var forTests = []string{
 
 // moreForTests are further imports of the tests of single packages.
 var moreForTests = map[string][]string{
-	"connector":     {"kudu/kudufake"},
-	"kudu":          {"kudu/kudufake", "kudu/kudutest"},
-	"kudu/kudufake": {"kudu/kudutest"},
-	"test/e2e":      {"connector", "offsets", "internal/config", "kudu"},
+	"connector": {"kudu/kudufake"},
+	"kudu":      {"kudu/kudufake", "kudu/kudutest"},
+	// Rules and dashboards are YAML and JSON.
+	"internal/metrics": {"kudu/kudufake", "internal/config", "go.yaml.in/yaml/v3"},
+	"kudu/kudufake":    {"kudu/kudutest"},
+	"test/e2e":         {"connector", "offsets", "internal/config", "kudu"},
 }
 
 // productRoot is the package that is shipped.

@@ -209,6 +209,7 @@ func TestKeysOfTheOtherModeAreRefused(t *testing.T) {
 func TestEveryConnectorKeyReachesItsField(t *testing.T) {
 	got, err := loadOrders(t, `
 name: n
+connector.class: KuduSource
 tasks.max: 2
 kudu.masters: a, b:1, [::1]:2, [::1]
 kudu.table: impala::d.t
@@ -258,7 +259,7 @@ errors.retry.delay.max.ms: 10
 		t.Fatal(err)
 	}
 	sameConfig(t, got, connector.Config{
-		Name: "n", TasksMax: 2,
+		Name: "n", Class: "KuduSource", TasksMax: 2,
 		SweepAction: "delete", SweepBatchRows: 20_000, SweepJournalRows: 100_000, // see TestEverySweepKeyReachesItsField
 		KuduMasters: []string{"a:7051", "b:1", "[::1]:2", "[::1]:7051"}, KuduTable: "impala::d.t",
 		KuduOperationTimeout: 101 * time.Millisecond, KuduScanBatchBytes: 1025,

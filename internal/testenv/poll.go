@@ -48,3 +48,17 @@ func dial(ctx context.Context, addr string) error {
 	}
 	return conn.Close()
 }
+
+// Eventually reports whether f gave true within the time, asking it often.
+func Eventually(ctx context.Context, within time.Duration, f func() bool) bool {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	return poll(ctx, 10*time.Millisecond, func(context.Context) error {
+		if f() {
+			return nil
+		}
+		return errNotYet
+	}) == nil
+}
+
+var errNotYet = errors.New("not yet")

@@ -11,18 +11,27 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 )
 
 // TestMeasureRepair shows what a repair costs, for the documents: run it with
 // -tags measure -v.
 func TestMeasureRepair(t *testing.T) {
+	t.Run("primary key", func(t *testing.T) { measureRepair(t, "id") })
+	t.Run("another key", func(t *testing.T) { measureRepair(t, "at") })
+}
+
+func measureRepair(t *testing.T, streaming string) {
 	s := newStack(t)
 	j := newLateJob(t, 1)
+	j.connector["streaming.key"], j.connector["key.columns"] = streaming, "id"
 	j.worker["log.level"] = "trace"
 	j.connector["poll.interval.max.ms"] = "50"
 	j.connector["late.rows.interval.ms"] = "1000"
-	if err := s.tool.CreateTable(t.Context(), lateTable(j.table, 4, 1)); err != nil {
+	spec := lateTable(j.table, 4, 1)
+	spec.Columns = append(spec.Columns, testenv.ColumnSpec{Name: "at", Type: "INT64"})
+	if err := s.tool.CreateTable(t.Context(), spec); err != nil {
 		t.Fatal(err)
 	}
 	client, err := kudu.New(kudu.Config{Masters: s.kudu.Masters()})
@@ -40,8 +49,12 @@ func TestMeasureRepair(t *testing.T) {
 		session := table.NewSession(kudu.SessionOptions{})
 		for i := range n {
 			row := table.NewRow()
-			row.Set("id", id(i))
+			n := id(i)
+			row.Set("id", n)
 			row.Set("v", "some text of the usual length")
+			if kind != kudu.OpUpdate {
+				row.Set("at", n)
+			}
 			if err := session.Apply(t.Context(), kind, row); err != nil {
 				t.Fatal(err)
 			}
