@@ -296,7 +296,7 @@ var connectorKeys = []Key{
 	},
 	{
 		Name: "snapshot.guard", Type: TypeString, Default: guardBarrier, Values: []string{guardBarrier, guardLag, guardNone}, Importance: Low,
-		Doc: "With late.rows: repair, how a snapshot is kept from being read at a tablet's former leader, which doesn't know yet that there is another one and lacks rows. barrier: an empty write to the tablet goes before, which needs the right to write to the table. lag: followers are read, 2 seconds in the past, which also delays all rows by that. none: rows can be missed when a leader is paused or cut off.",
+		Doc: "With late.rows: repair, how a snapshot is kept from being read at a tablet's former leader, which doesn't know yet that there is another one and lacks rows. barrier: an empty write to the tablet goes before, which needs the right to write to the table. lag: followers are read, 2 seconds in the past, which also delays all rows by that. none: rows can be missed when a leader is paused or cut off. In mode sweep it keeps rows that were swept from being read and published again, lag isn't for it, and with sweep.action: none and in a dry run nothing is guarded.",
 	},
 	{
 		Name: "topic", Type: TypeString, Importance: High, legal: topicFault,

@@ -121,7 +121,7 @@ func (rd *reading) view(ctx context.Context, tablet string) (view, error) {
 	case guardBarrier:
 		at, server, err := rd.table.BarrierAt(ctx, tablet)
 		if err != nil {
-			return view{}, fmt.Errorf("guarding a snapshot (snapshot.guard: barrier needs the right to write to the table; lag and none don't): %w", err)
+			return view{}, fmt.Errorf("guarding a snapshot (snapshot.guard: barrier needs the right to write to the table): %w", err)
 		}
 		return view{at: at, server: server}, nil
 	case guardLag:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -12,7 +13,6 @@ import (
 
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
-	"github.com/kudu2kafka/kudu2kafka/serde"
 )
 
 const (
@@ -22,6 +22,11 @@ const (
 	// by one write, and about so many bytes, far below what brokers take.
 	journalChunkRows  = 2000
 	journalChunkBytes = 256 << 10
+	// journalRowBytes is what a row takes in a journal besides its primary key.
+	journalRowBytes = 64
+	// With sweep.max.rows.per.second, a journal is what one second's worth of
+	// sweeping may be, but not fewer rows than this.
+	journalLeastRows = 100
 
 	// sweepHeader marks a record whose row was changed between its publishing and
 	// its sweep: it has the last values.
@@ -52,11 +57,14 @@ type sweepTask struct {
 	restored []*sweepEntry
 	// finishing says that the journal is being finished, before anything is picked.
 	finishing bool
-	retired   []offsets.JournalKey // of tablets that are gone
+	retired   []retiredTablet
 	live      map[offsets.JournalKey]*sweepEntry
 	liveRows  int
 	done      []*sweptEntry // finished, and not yet deleted from the journal
-	serial    int           // of journals
+	// released are finished and deleted; the passes of the round that is under way
+	// must not see their rows yet.
+	released []*sweptEntry
+	turn     int // which tablets the next round begins with
 
 	// What the open transaction holds.
 	rows      map[string][]entryRow // published, by tablet
@@ -66,6 +74,13 @@ type sweepTask struct {
 	logged time.Time
 
 	trust time.Duration // replayTrust, but for tests
+}
+
+// retiredTablet is something stored of a tablet that is gone with its range
+// partition: a journal, or the position.
+type retiredTablet struct {
+	tombstone *kgo.Record
+	rows      int
 }
 
 type sweepOptions struct {
@@ -92,9 +107,16 @@ func newSweepTask(t *task, o sweepOptions) (*sweepTask, error) {
 		if pos.Mode != modeSweep {
 			return nil, &FatalError{fmt.Errorf("the position of tablet %s was stored in mode %q, but the connector runs in mode %q: reset the connector's offsets, or give the connector another name", tablet, pos.Mode, modeSweep)}
 		}
+		if o.gone(tablet) && !slices.ContainsFunc(o.tablets, func(t *kudu.Tablet) bool { return t.ID == tablet }) {
+			r, err := offsets.Tombstone(t.offsets, t.id, offsets.Key{Connector: t.name, Table: t.table, Tablet: tablet})
+			if err != nil {
+				return nil, err
+			}
+			s.retired = append(s.retired, retiredTablet{tombstone: r})
+		}
 	}
 	var err error
-	if s.picker, err = newPicker(o.reading, o.sweep); err != nil {
+	if s.picker, err = newPicker(o.reading, o.sweep, o.tablets); err != nil {
 		return nil, err
 	}
 	if s.digest, err = newDigester(digestColumns(o.table.Schema()), s.picker.schema); err != nil {
@@ -131,11 +153,17 @@ func (s *sweepTask) restore(o sweepOptions) error {
 			if !o.gone(key.Tablet) {
 				return &FatalError{fmt.Errorf("a journal of tablet %s is stored with a task that doesn't read it", key.Tablet)}
 			}
-			s.logger.Info("a tablet is gone with its range partition; its journal is retired", "tablet", key.Tablet, "rows", len(j.Rows))
-			s.retired = append(s.retired, key)
+			s.logger.Warn("a tablet is gone with its range partition, and with it published rows that had yet to be swept", "tablet", key.Tablet, "rows", len(j.Rows))
+			r, err := offsets.JournalTombstone(s.offsets, s.id, key)
+			if err != nil {
+				return err
+			}
+			s.retired = append(s.retired, retiredTablet{tombstone: r, rows: len(j.Rows)})
 			continue
 		case j.Action != o.sweep.action && !o.sweep.dry:
 			return &FatalError{fmt.Errorf("%d rows of tablet %s were published with sweep.action %q and have yet to be swept, but sweep.action is %q now: put it back until the journal is empty", len(j.Rows), key.Tablet, j.Action, o.sweep.action)}
+		case j.Action == sweepUpdate && j.Set != nil && !maps.Equal(j.Set, o.sweep.texts) && !o.sweep.dry:
+			return &FatalError{fmt.Errorf("%d rows of tablet %s were published with sweep.set %v and have yet to be swept, but sweep.set is %v now: put it back until the journal is empty", len(j.Rows), key.Tablet, j.Set, o.sweep.texts)}
 		}
 		e, err := newEntry(key, j, o.plan.order)
 		if err != nil {
@@ -149,25 +177,33 @@ func (s *sweepTask) restore(o sweepOptions) error {
 
 // hold keeps the rows of a journal out of the passes.
 func (s *sweepTask) hold(e *sweepEntry) {
-	keys := s.picker.journal[e.key.Tablet]
-	if keys == nil {
-		keys = make(map[string]struct{})
-		s.picker.journal[e.key.Tablet] = keys
-	}
+	journal := s.picker.tablets[e.key.Tablet].journal
 	for _, r := range e.rows {
-		keys[r.key] = struct{}{}
+		journal[r.key] = struct{}{}
 	}
 	s.live[e.key] = e
 	s.liveRows += len(e.rows)
 }
 
+// releaseAll releases what was finished; no pass may be under way.
+func (s *sweepTask) releaseAll() {
+	for _, e := range s.released {
+		s.release(e)
+	}
+	if len(s.released) > 0 {
+		s.tellJournal()
+	}
+	s.released = nil
+}
+
 // release lets the passes see the rows again. They are gone, or they are other
 // ones now.
 func (s *sweepTask) release(e *sweptEntry) {
+	t := s.picker.tablets[e.key.Tablet]
 	for _, r := range e.rows {
-		delete(s.picker.journal[e.key.Tablet], r.key)
+		delete(t.journal, r.key)
 	}
-	s.picker.passedAt[e.key.Tablet] = max(s.picker.passedAt[e.key.Tablet], e.written)
+	t.sweptAt = max(t.sweptAt, e.written)
 	delete(s.live, e.key)
 	s.liveRows -= len(e.rows)
 }
@@ -183,14 +219,19 @@ func (s *sweepTask) loop(ctx context.Context) error {
 	}
 	s.sweeper = startSweeper(s.reading, s.plan, s.trust)
 	defer s.sweeper.close()
+	return s.stopped(ctx, s.rounds(ctx))
+}
+
+// rounds finishes the journal, and then publishes in rounds.
+func (s *sweepTask) rounds(ctx context.Context) error {
 	if err := s.finishJournal(ctx); err != nil {
-		return s.stopped(ctx, err)
+		return err
 	}
 	idle := s.pace.interval
 	for {
 		rows, more, err := s.round(ctx)
 		if err != nil {
-			return s.stopped(ctx, err)
+			return err
 		}
 		s.report()
 		wait := time.Duration(0)
@@ -208,7 +249,7 @@ func (s *sweepTask) loop(ctx context.Context) error {
 			idle = min(2*idle, max(s.pace.max, s.pace.interval))
 		}
 		if err := s.await(ctx, wait); err != nil {
-			return s.stopped(ctx, err)
+			return err
 		}
 	}
 }
@@ -243,8 +284,7 @@ func (s *sweepTask) await(ctx context.Context, wait time.Duration) error {
 				return nil
 			}
 		case err := <-s.sweeper.failed:
-			s.counted(SweepCounts{Failed: s.sweeper.refused.Load()})
-			return err
+			return s.sweepFailed(ctx, err)
 		case <-s.changed:
 			return errChanged
 		case <-ctx.Done():
@@ -256,6 +296,17 @@ func (s *sweepTask) await(ctx context.Context, wait time.Duration) error {
 // anew reports whether rows wait to be published anew.
 func (s *sweepTask) anew() bool {
 	return slices.ContainsFunc(s.done, func(e *sweptEntry) bool { return e.again != nil })
+}
+
+// sweepFailed ends a run in which a journal can't be swept. What was finished
+// before is taken from the journal.
+func (s *sweepTask) sweepFailed(ctx context.Context, cause error) error {
+	s.counted(SweepCounts{Failed: s.sweeper.refused.Load()})
+	s.done = append(s.done, s.sweeper.take()...)
+	if len(s.done) == 0 || !fatal(cause) {
+		return cause
+	}
+	return errors.Join(cause, s.commitDone(ctx))
 }
 
 // finishJournal sweeps what an earlier run has published, before anything is
@@ -270,22 +321,30 @@ func (s *sweepTask) finishJournal(ctx context.Context) error {
 	s.restored = nil
 	s.finishing = true
 	defer func() { s.finishing = false }()
-	for len(s.done) < len(s.live) {
+	for {
+		if len(s.done) > 0 || len(s.retired) > 0 {
+			if err := s.commitDone(ctx); err != nil {
+				return err
+			}
+			s.releaseAll()
+			s.report()
+		}
+		if len(s.live) == 0 {
+			s.logger.Trace("journal finished")
+			return nil
+		}
 		if err := s.await(ctx, time.Hour); err != nil {
 			return err
 		}
 	}
-	if len(s.done) == 0 && len(s.retired) == 0 {
-		return nil
-	}
+}
+
+// commitDone deletes finished journals in a transaction of their own.
+func (s *sweepTask) commitDone(ctx context.Context) error {
 	if err := s.ensureOpen(ctx); err != nil {
 		return err
 	}
-	if err := s.close(ctx); err != nil {
-		return err
-	}
-	s.logger.Trace("journal finished")
-	return nil
+	return s.close(ctx)
 }
 
 func (s *sweepTask) ensureOpen(ctx context.Context) error {
@@ -293,266 +352,6 @@ func (s *sweepTask) ensureOpen(ctx context.Context) error {
 		return nil
 	}
 	return s.begin(ctx)
-}
-
-// round is one pass over all tablets. More says that there may be more at once.
-func (s *sweepTask) round(ctx context.Context) (rows int, more bool, err error) {
-	limit := s.plan.batchRows
-	for _, group := range s.groups {
-		if ctx.Err() != nil {
-			return rows, false, context.Cause(ctx)
-		}
-		if room := s.plan.journalRows - s.liveRows - s.unswept(); s.plan.action != sweepNone && room < limit {
-			limit = room
-		}
-		if limit <= 0 {
-			break
-		}
-		b, err := s.picker.pass(ctx, group, limit)
-		if err != nil {
-			return rows, false, err
-		}
-		if b == nil {
-			s.passed(group, false)
-			continue
-		}
-		s.picked(group, b)
-		n := b.published()
-		rows += n
-		more = more || n == limit
-		if err := s.publishPicked(ctx, b, nil); err != nil {
-			return rows, false, s.keepWhole(ctx, err)
-		}
-		s.passed(group, n == limit)
-	}
-	s.done = append(s.done, s.sweeper.take()...)
-	// An entry's end waits for the next rows, or a moment without any.
-	if s.tx.open || len(s.done) > 0 {
-		if err := s.ensureOpen(ctx); err != nil {
-			return rows, false, err
-		}
-		err = s.close(ctx)
-	}
-	return rows, more, err
-}
-
-// unswept is the number of rows of the open transaction.
-func (s *sweepTask) unswept() int {
-	n := 0
-	for _, rows := range s.rows {
-		n += len(rows)
-	}
-	return n
-}
-
-// publishPicked produces the rows, ending transactions on the way when they are
-// full.
-func (s *sweepTask) publishPicked(ctx context.Context, b *batch, mark []kgo.RecordHeader) error {
-	now := time.Now()
-	headers := s.headersFor(b, mark)
-	for row := range b.published() {
-		if row%stopCheck == 0 && ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
-		if err := s.ensureOpen(ctx); err != nil {
-			return err
-		}
-		tablet := b.tablet(row).id
-		size, err := s.produce(ctx, b, row, now, headers.of(b, row))
-		if err != nil {
-			return err
-		}
-		s.tx.rows++
-		s.tx.bytes += int64(size)
-		if mark != nil {
-			continue // close is at work
-		}
-		s.snapshots[tablet] = b.snapshot
-		if s.plan.action != sweepNone {
-			s.rows[tablet] = append(s.rows[tablet], entryRow{key: string(s.reading.plan.order.appendKey(nil, b.rows, row)), digest: s.digest.of(b.rows, row)})
-		}
-		if s.tx.rows >= s.limits.rows || s.tx.bytes >= s.limits.bytes {
-			if err := s.close(ctx); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// keepWhole commits the rows before one that was refused.
-func (s *sweepTask) keepWhole(ctx context.Context, cause error) error {
-	var refused *FatalError
-	if !errors.As(cause, &refused) || !s.tx.open || s.tx.rows == 0 {
-		return cause
-	}
-	if err := s.close(ctx); err != nil {
-		return err
-	}
-	return cause
-}
-
-// close ends the transaction with the journal of its rows (I1), deletes the
-// journals that are finished, and hands the new ones over to be swept (I8).
-func (s *sweepTask) close(ctx context.Context) error {
-	var records []*kgo.Record
-	add := func(r *kgo.Record, err error) error {
-		records = append(records, r)
-		return err
-	}
-	for _, e := range s.done {
-		if e.again != nil {
-			b := &batch{rows: e.again.Batch(), snapshot: e.snapshot, tablets: []*tabletReader{{id: e.key.Tablet}}, order: s.reading.plan.order}
-			if err := s.publishPicked(ctx, b, []kgo.RecordHeader{{Key: sweepHeader, Value: []byte(sweepChanged)}}); err != nil {
-				return err
-			}
-		}
-		if err := add(offsets.JournalTombstone(s.offsets, s.id, e.key)); err != nil {
-			return err
-		}
-	}
-	for _, key := range s.retired {
-		if err := add(offsets.JournalTombstone(s.offsets, s.id, key)); err != nil {
-			return err
-		}
-	}
-	var fresh []*sweepEntry
-	for tablet, rows := range s.rows {
-		entries, err := s.entries(tablet, rows)
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			if err := add(offsets.JournalRecord(s.offsets, s.id, e.key, e.journal)); err != nil {
-				return err
-			}
-		}
-		fresh = append(fresh, entries...)
-	}
-	for tablet, snapshot := range s.snapshots {
-		pos := offsets.Position{Mode: modeSweep, Phase: phasePass, TableID: s.reading.table.ID(), Snapshot: uint64(snapshot)}
-		if err := add(offsets.Record(s.offsets, s.id, offsets.Key{Connector: s.name, Table: s.table, Tablet: tablet}, pos)); err != nil {
-			return err
-		}
-	}
-	s.logger.Trace("sweep commits", "rows", s.tx.rows, "journals", len(fresh), "finished", len(s.done))
-	if err := s.end(ctx, records); err != nil {
-		return err
-	}
-	s.logger.Trace("sweep committed", "journals", len(fresh), "finished", len(s.done))
-	for _, e := range s.done {
-		s.release(e)
-		s.counts.add(e.counts)
-		s.counted(e.counts)
-	}
-	s.done, s.retired = nil, nil
-	clear(s.rows)
-	clear(s.snapshots)
-	for _, e := range fresh {
-		s.hold(e)
-	}
-	s.committedRound()
-	for _, e := range fresh {
-		s.sweeper.finish(e)
-	}
-	return nil
-}
-
-// entries splits a tablet's rows into journals.
-func (s *sweepTask) entries(tablet string, rows []entryRow) ([]*sweepEntry, error) {
-	slices.SortFunc(rows, func(a, b entryRow) int { return compareText(a.key, b.key) })
-	o := s.reading.plan.order
-	var all []*sweepEntry
-	var e *sweepEntry
-	size := 0
-	for _, r := range rows {
-		values, err := kudu.DecodeKey(o.primary, []byte(r.key))
-		if err != nil {
-			return nil, err
-		}
-		text, err := serde.MarshalValues(o.primary, values)
-		if err != nil {
-			return nil, err
-		}
-		if e == nil || len(e.rows) == journalChunkRows || size+len(text) > journalChunkBytes {
-			s.serial++
-			request := newRequest()
-			e = &sweepEntry{
-				key: offsets.JournalKey{Connector: s.name, Table: s.table, Tablet: tablet, ID: request.Client},
-				journal: offsets.Journal{
-					TableID: s.reading.table.ID(), Snapshot: uint64(s.snapshots[tablet]), Action: s.plan.action,
-					Request: request, Columns: s.digest.columns,
-				},
-			}
-			all = append(all, e)
-			size = 0
-		}
-		size += len(text) + 64
-		e.journal.Rows = append(e.journal.Rows, offsets.JournalRow{PrimaryKey: text, Digest: r.digest})
-		e.rows = append(e.rows, entryRow{key: r.key, values: values, digest: r.digest})
-	}
-	for _, e := range all {
-		e.arrange()
-	}
-	return all, nil
-}
-
-func compareText(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
-}
-
-// headersFor are the headers of a batch's records.
-func (s *sweepTask) headersFor(b *batch, mark []kgo.RecordHeader) batchHeaders {
-	all := make(batchHeaders, len(b.tablets))
-	for n, tablet := range b.tablets {
-		if s.headers {
-			all[n] = []kgo.RecordHeader{
-				{Key: "kudu.table", Value: []byte(s.table)},
-				{Key: "kudu.tablet", Value: []byte(tablet.id)},
-				{Key: "kudu.snapshot", Value: []byte(fmt.Sprint(uint64(b.snapshot)))},
-				{Key: "kudu.mode", Value: []byte(modeSweep)},
-			}
-		}
-		all[n] = append(all[n], mark...)
-	}
-	return all
-}
-
-// rehearse counts what passes would publish and sweep.
-func (s *sweepTask) rehearse(ctx context.Context) error {
-	if s.liveRows > 0 {
-		s.logger.Warn("dry run: rows that were published before have yet to be swept; they stay in the journal", "rows", s.liveRows)
-	}
-	last := -1
-	for {
-		n := 0
-		for _, group := range s.groups {
-			b, err := s.picker.pass(ctx, group, s.plan.batchRows)
-			if err != nil {
-				return s.stopped(ctx, err)
-			}
-			if b != nil {
-				n += b.published()
-			}
-		}
-		if n != last {
-			s.logger.Info("dry run: a pass would publish and sweep these rows", "rows", n, "action", s.plan.action)
-			last = n
-		}
-		select {
-		case <-time.After(max(s.pace.max, s.plan.interval)):
-		case <-s.changed:
-			return errChanged
-		case <-ctx.Done():
-			return nil
-		}
-	}
 }
 
 // report logs what was swept, now and then.

@@ -19,6 +19,21 @@ type digester struct {
 	buf     []byte
 }
 
+// rowDigest is 128 bits of the SHA-256 of a row's cells.
+type rowDigest [16]byte
+
+// String is the stored form.
+func (d rowDigest) String() string { return base64.RawStdEncoding.EncodeToString(d[:]) }
+
+// parseDigest reads the stored form.
+func parseDigest(text string) (d rowDigest, err error) {
+	b, err := base64.RawStdEncoding.DecodeString(text)
+	if err != nil || len(b) != len(d) {
+		return d, fmt.Errorf("%q is no digest of a row", text)
+	}
+	return rowDigest(b), nil
+}
+
 // digestColumns are the columns that digests are made of: all of the table that
 // the client can read.
 func digestColumns(schema *kudu.Schema) []string {
@@ -44,8 +59,8 @@ func newDigester(columns []string, projection *kudu.Schema) (*digester, error) {
 	return d, nil
 }
 
-// of gives the digest of a row: 128 bits of the SHA-256 of its cells.
-func (d *digester) of(rows *kudu.RowBatch, row int) string {
+// of gives the digest of a row.
+func (d *digester) of(rows *kudu.RowBatch, row int) rowDigest {
 	b := d.buf[:0]
 	for _, place := range d.places {
 		v := rows.Column(place)
@@ -79,5 +94,5 @@ func (d *digester) of(rows *kudu.RowBatch, row int) string {
 	}
 	d.buf = b
 	sum := sha256.Sum256(b)
-	return base64.RawStdEncoding.EncodeToString(sum[:16])
+	return rowDigest(sum[:])
 }

@@ -1,12 +1,13 @@
 package connector
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
+	"strings"
 
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
@@ -17,16 +18,15 @@ type sweepEntry struct {
 	key     offsets.JournalKey
 	journal offsets.Journal
 	rows    []entryRow // in the order of the primary key
-	places  map[string]int
 	// restored says that another run stored it: its write may have been sent.
 	restored bool
 }
 
-// entryRow is one row of a journal.
+// entryRow is one row of a journal. There may be many: what can be had from the
+// key isn't kept.
 type entryRow struct {
 	key    string // encoded primary key
-	values []any  // of the primary key
-	digest string
+	digest rowDigest
 }
 
 // newEntry reads a journal that is stored.
@@ -34,33 +34,56 @@ func newEntry(key offsets.JournalKey, j offsets.Journal, o *order) (*sweepEntry,
 	e := &sweepEntry{key: key, journal: j, restored: true}
 	for _, r := range j.Rows {
 		values, err := restoreValues(o.primary, r.PrimaryKey)
-		if err != nil {
-			return nil, &FatalError{fmt.Errorf("journal %s of tablet %s: its primary_key %s doesn't fit the table: %w", key.ID, key.Tablet, r.PrimaryKey, err)}
+		var encoded []byte
+		if err == nil {
+			encoded, err = kudu.EncodeKey(o.primary, values)
 		}
-		encoded, err := kudu.EncodeKey(o.primary, values)
-		if err != nil {
-			return nil, &FatalError{fmt.Errorf("journal %s of tablet %s: %w", key.ID, key.Tablet, err)}
+		var digest rowDigest
+		if err == nil {
+			digest, err = parseDigest(r.Digest)
 		}
-		e.rows = append(e.rows, entryRow{key: string(encoded), values: values, digest: r.Digest})
+		if err != nil {
+			return nil, &FatalError{fmt.Errorf("journal %s of tablet %s: its row %s doesn't fit the table: %w", key.ID, key.Tablet, r.PrimaryKey, err)}
+		}
+		e.rows = append(e.rows, entryRow{key: string(encoded), digest: digest})
 	}
-	e.arrange()
+	e.journal.Rows = nil
+	slices.SortFunc(e.rows, compareEntryRows)
 	return e, nil
 }
 
-// arrange puts the rows in order.
-func (e *sweepEntry) arrange() {
-	slices.SortFunc(e.rows, func(a, b entryRow) int { return cmp.Compare(a.key, b.key) })
-	e.places = make(map[string]int, len(e.rows))
-	for i, r := range e.rows {
-		e.places[r.key] = i
+func compareEntryRows(a, b entryRow) int { return strings.Compare(a.key, b.key) }
+
+// place finds a row by its encoded primary key.
+func (e *sweepEntry) place(key []byte) (int, bool) {
+	return slices.BinarySearchFunc(e.rows, key, func(r entryRow, key []byte) int { return -compareKey(key, r.key) })
+}
+
+// compareKey is bytes.Compare, without making bytes of text.
+func compareKey(a []byte, b string) int {
+	switch {
+	case string(a) < b: // doesn't copy
+		return -1
+	case string(a) > b:
+		return 1
 	}
+	return 0
+}
+
+// all are the places of all rows.
+func (e *sweepEntry) all() []int {
+	all := make([]int, len(e.rows))
+	for i := range all {
+		all[i] = i
+	}
+	return all
 }
 
 // rowState is what a read has found of a journal's row.
 type rowState struct {
 	there  bool
 	marked bool // it has the values of sweep.set
-	digest string
+	digest rowDigest
 }
 
 // gone reports whether the row is as its sweep leaves it.
@@ -72,15 +95,27 @@ type keyReader struct {
 	set []setCell
 }
 
-// read looks at some of an entry's rows, given by their places, at a snapshot;
-// zero is the tablet's present, which it returns. each, if not nil, is given
-// the rows that are there.
-func (k *keyReader) read(ctx context.Context, e *sweepEntry, rows []int, snapshot kudu.Timestamp, each func(place int, b *kudu.RowBatch, row int)) ([]rowState, kudu.Timestamp, error) {
+// look is a view of the present to read an entry's rows in.
+func (k *keyReader) look(ctx context.Context, e *sweepEntry) (view, error) {
+	if k.late.guard == guardNone {
+		return view{}, nil // the read itself tells the time
+	}
+	return k.view(ctx, e.key.Tablet)
+}
+
+// read looks at some of an entry's rows, given by their places, in a view; one
+// without a time is of the tablet's present, which it returns. each, if not nil,
+// is given the rows that are there.
+func (k *keyReader) read(ctx context.Context, e *sweepEntry, rows []int, v view, each func(place int, b *kudu.RowBatch, row int)) ([]rowState, kudu.Timestamp, error) {
 	states := make([]rowState, len(e.rows))
 	if len(rows) == 0 {
-		return states, 0, nil
+		return states, v.at, nil
 	}
-	opts := k.options(e, rows, snapshot)
+	opts, err := k.options(e, rows)
+	if err != nil {
+		return nil, 0, err
+	}
+	opts = v.in(opts)
 	sc, err := k.table.Scan(e.key.Tablet, opts)
 	if err != nil {
 		return nil, 0, err
@@ -107,7 +142,7 @@ func (k *keyReader) read(ctx context.Context, e *sweepEntry, rows []int, snapsho
 		}
 		for row := range b.NumRows() {
 			key = k.plan.order.appendKey(key[:0], b, row)
-			i, ours := e.places[string(key)]
+			i, ours := e.place(key)
 			if !ours || !wanted[i] {
 				continue
 			}
@@ -121,37 +156,43 @@ func (k *keyReader) read(ctx context.Context, e *sweepEntry, rows []int, snapsho
 
 // options narrow a scan to the rows: by the range of the primary key, and by
 // the values of the key column that tells most of them apart.
-func (k *keyReader) options(e *sweepEntry, rows []int, snapshot kudu.Timestamp) kudu.ScanOptions {
-	opts := kudu.ScanOptions{Columns: k.plan.columns, Ordered: true, Snapshot: snapshot, BatchBytes: k.batchBytes}
-	first, last := rows[0], rows[0]
-	for _, i := range rows {
-		first, last = min(first, i), max(last, i)
-	}
+func (k *keyReader) options(e *sweepEntry, rows []int) (kudu.ScanOptions, error) {
+	opts := kudu.ScanOptions{Columns: k.plan.columns, Ordered: true, Mode: kudu.ReadAtSnapshot, BatchBytes: k.batchBytes}
+	first, last := slices.Min(rows), slices.Max(rows)
 	opts.From = []byte(e.rows[first].key)
 	keys := k.plan.order.primary
-	best, values := 0, []any(nil)
-	for c := range keys {
-		distinct := make(map[any]any)
-		for _, i := range rows {
-			v := e.rows[i].values[c]
+	distinct := make([]map[any]any, len(keys))
+	for c := range distinct {
+		distinct[c] = make(map[any]any)
+	}
+	var greatest any // of the first column
+	for _, i := range rows {
+		values, err := kudu.DecodeKey(keys, []byte(e.rows[i].key))
+		if err != nil {
+			return opts, err // our own bytes: can't happen
+		}
+		for c, v := range values {
 			id := v
 			if b, is := v.([]byte); is {
 				id = string(b)
 			}
-			distinct[id] = v
+			distinct[c][id] = v
 		}
-		if len(distinct) > len(values) {
-			best, values = c, make([]any, 0, len(distinct))
-			for _, v := range distinct {
-				values = append(values, v)
-			}
+		if i == last {
+			greatest = values[0]
 		}
 	}
-	opts.Predicates = append(opts.Predicates, kudu.In(keys[best].Name, values...))
+	best := 0
+	for c := range keys {
+		if len(distinct[c]) > len(distinct[best]) {
+			best = c
+		}
+	}
+	opts.Predicates = append(opts.Predicates, kudu.In(keys[best].Name, slices.Collect(maps.Values(distinct[best]))...))
 	if best > 0 {
-		opts.Predicates = append(opts.Predicates, kudu.LessEqual(keys[0].Name, e.rows[last].values[0]))
+		opts.Predicates = append(opts.Predicates, kudu.LessEqual(keys[0].Name, greatest))
 	}
-	return opts
+	return opts, nil
 }
 
 // marked reports whether the row has the values of sweep.set.

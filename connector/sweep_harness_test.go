@@ -56,12 +56,17 @@ func queueSpec() kudufake.TableSpec {
 
 func newSweepBench(t *testing.T, seed uint64) *sweepBench {
 	t.Helper()
-	c, err := kudufake.New(kudufake.Options{})
+	return newSweepBenchOn(t, seed, kudufake.Options{}, queueSpec())
+}
+
+func newSweepBenchOn(t *testing.T, seed uint64, opts kudufake.Options, spec kudufake.TableSpec) *sweepBench {
+	t.Helper()
+	c, err := kudufake.New(opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	table, err := c.CreateTable(queueSpec())
+	table, err := c.CreateTable(spec)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -209,7 +214,7 @@ func (b *sweepBench) run(ctx context.Context, counted func(SweepCounts)) error {
 	for key, pos := range stored.Positions {
 		byTablet[key.Tablet] = pos
 	}
-	rd := reading{table: table, client: client, plan: plan, batchBytes: 1 << 10, logger: hclog.NewNullLogger()}
+	rd := reading{table: table, client: client, plan: plan, batchBytes: 1 << 10, logger: hclog.NewNullLogger(), late: lateRows{guard: sweep.guard(b.cfg.SnapshotGuard)}}
 	if counted == nil {
 		counted = func(SweepCounts) {}
 	}
@@ -300,14 +305,7 @@ func (b *sweepBench) consumeAll(topic string) []*kgo.Record {
 }
 
 // journals are what is stored of the journal.
-func (b *sweepBench) journals() int {
-	b.t.Helper()
-	stored, err := offsets.Load(b.t.Context(), kafka.Options{BootstrapServers: b.cluster.ListenAddrs()}.ClientOpts(), offsetsTopic, 1, "orders")
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	return len(stored.Journals)
-}
+func (b *sweepBench) journals() int { return len(b.stored()) }
 
 // rowsLeft are the payloads that the table has.
 func (b *sweepBench) rowsLeft(where string) map[string]bool {
@@ -363,6 +361,62 @@ func (b *sweepBench) eachRow(fn func(tablet string, rows *kudu.RowBatch, i int))
 			}
 		}
 		_ = sc.Close()
+	}
+}
+
+// stored are the journals in the offsets topic.
+func (b *sweepBench) stored() map[offsets.JournalKey]offsets.Journal {
+	b.t.Helper()
+	loaded, err := offsets.Load(b.t.Context(), kafka.Options{BootstrapServers: b.cluster.ListenAddrs()}.ClientOpts(), offsetsTopic, 1, "orders")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return loaded.Journals
+}
+
+func (b *sweepBench) positions() map[offsets.Key]offsets.Position {
+	b.t.Helper()
+	loaded, err := offsets.Load(b.t.Context(), kafka.Options{BootstrapServers: b.cluster.ListenAddrs()}.ClientOpts(), offsetsTopic, 1, "orders")
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return loaded.Positions
+}
+
+// crashBeforeSweep leaves what is due published, and journals that nobody has
+// begun to sweep.
+func (b *sweepBench) crashBeforeSweep() {
+	b.t.Helper()
+	if err := b.crash(func(kill func()) func() {
+		return b.kudu.Control("Write", func(c *kudufake.Call) kudufake.Decision {
+			if c.Barrier() {
+				return kudufake.Decision{}
+			}
+			defer kill()
+			return kudufake.Decision{CutBefore: true}
+		})
+	}, 10*time.Second); err != nil {
+		b.t.Fatal(err)
+	}
+	if len(b.stored()) == 0 {
+		b.t.Fatal("nothing is journalled")
+	}
+}
+
+// alter changes the table through the client.
+func (b *sweepBench) alter(steps ...kudu.AlterStep) {
+	b.t.Helper()
+	client, err := kudu.New(b.kudu.Config())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	defer client.Close()
+	table, err := client.OpenTable(b.t.Context(), "shop.queue")
+	if err == nil {
+		_, err = table.Alter(b.t.Context(), steps...)
+	}
+	if err != nil {
+		b.t.Fatal(err)
 	}
 }
 

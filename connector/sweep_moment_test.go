@@ -16,8 +16,10 @@ import (
 // handled, the first time.
 func (b *sweepBench) atWrite(fn func() kudufake.Decision) {
 	var once sync.Once
-	b.kudu.Control("Write", func(*kudufake.Call) (d kudufake.Decision) {
-		once.Do(func() { d = fn() })
+	b.kudu.Control("Write", func(c *kudufake.Call) (d kudufake.Decision) {
+		if !c.Barrier() {
+			once.Do(func() { d = fn() })
+		}
 		return d
 	})
 }
@@ -59,7 +61,7 @@ func TestRowChangedBeforeTheWorkerDiedBetweenSweepAndAuditIsPublishedAnew(t *tes
 			err := b.crash(func(kill func()) func() {
 				return b.kudu.Control("Write", func(c *kudufake.Call) kudufake.Decision {
 					for _, tablet := range b.table.Tablets() {
-						if tablet.ID == c.Tablet() && b.update(l) {
+						if !c.Barrier() && tablet.ID == c.Tablet() && b.update(l) {
 							defer kill()
 							return kudufake.Decision{Drop: true} // carried out, and never answered
 						}
@@ -123,8 +125,11 @@ func TestRowInsertedAnewWhileItsFirstLifeIsInTheJournalIsNeitherLostNorSweptUnpu
 func TestJournalThatCannotBeSweptFailsTheTaskAndStays(t *testing.T) {
 	b := newSweepBench(t, 1)
 	b.add(10, past())
-	remove := b.kudu.Control("Write", func(*kudufake.Call) kudufake.Decision {
-		return kudufake.Decision{AppError: 21, AppStatus: 10, Text: "Not authorized"}
+	remove := b.kudu.Control("Write", func(c *kudufake.Call) (d kudufake.Decision) {
+		if !c.Barrier() {
+			d = notAuthorized
+		}
+		return d
 	})
 	var counts SweepCounts
 	err := b.run(t.Context(), func(c SweepCounts) { counts.add(c) })
@@ -145,11 +150,28 @@ func TestJournalThatCannotBeSweptFailsTheTaskAndStays(t *testing.T) {
 	b.verify()
 }
 
+var notAuthorized = kudufake.Decision{AppError: 21, AppStatus: 10, Text: "Not authorized"}
+
+func TestNothingIsPublishedWithoutTheRightToSweep(t *testing.T) {
+	b := newSweepBench(t, 1)
+	b.add(10, past())
+	b.kudu.Control("Write", func(*kudufake.Call) kudufake.Decision { return notAuthorized })
+	if err := b.run(t.Context(), nil); !fatal(err) || !strings.Contains(err.Error(), "grant") {
+		t.Errorf("the task ends with %v, want a fatal error that says what to do", err)
+	}
+	if got := len(b.published()); got != 0 {
+		t.Errorf("%d records", got)
+	}
+}
+
 func TestJournalOfATableThatIsGoneFailsTheTask(t *testing.T) {
 	b := newSweepBench(t, 1)
 	b.add(4, past())
 	if err := b.crash(func(kill func()) func() {
-		return b.kudu.Control("Write", func(*kudufake.Call) kudufake.Decision {
+		return b.kudu.Control("Write", func(c *kudufake.Call) kudufake.Decision {
+			if c.Barrier() {
+				return kudufake.Decision{}
+			}
 			defer kill()
 			return kudufake.Decision{CutBefore: true}
 		})
@@ -179,7 +201,7 @@ func TestSweptRowsCanBeMarkedInsteadOfDeleted(t *testing.T) {
 	tablet := b.tabletOf(l)
 	var once sync.Once
 	b.kudu.Control("Write", func(c *kudufake.Call) kudufake.Decision {
-		if c.Tablet() == tablet {
+		if c.Tablet() == tablet && !c.Barrier() {
 			once.Do(func() { b.update(l) })
 		}
 		return kudufake.Decision{}

@@ -2,11 +2,14 @@ package connector
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/predicate"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
@@ -17,23 +20,25 @@ import (
 // sweep.order.by. Rows that are equal in it are in the order of the primary key.
 type picker struct {
 	reading
-	sweep    *sweepPlan
-	compare  *predicate.Comparer // nil: the primary key alone
-	schema   *kudu.Schema        // of the projection
-	journal  journalled
-	passedAt map[string]kudu.Timestamp // newest sweep of each tablet
+	sweep   *sweepPlan
+	compare *predicate.Comparer // nil: the primary key alone
+	schema  *kudu.Schema        // of the projection
+	tablets map[string]*queueTablet
 }
 
-// journalled are the encoded primary keys of the rows in the journal, by tablet.
-type journalled map[string]map[string]struct{}
-
-func (j journalled) has(tablet string, key []byte) bool {
-	_, is := j[tablet][string(key)]
-	return is
+// queueTablet is what passes over a tablet have to know of it. It isn't changed
+// while one is under way.
+type queueTablet struct {
+	journal map[string]struct{} // encoded primary keys of the rows in the journal
+	sweptAt kudu.Timestamp      // newest sweep
+	idle    bool                // the last pass has found nothing
 }
 
-func newPicker(rd reading, sweep *sweepPlan) (*picker, error) {
-	p := &picker{reading: rd, sweep: sweep, journal: make(journalled), passedAt: make(map[string]kudu.Timestamp)}
+func newPicker(rd reading, sweep *sweepPlan, tablets []*kudu.Tablet) (*picker, error) {
+	p := &picker{reading: rd, sweep: sweep, tablets: make(map[string]*queueTablet)}
+	for _, t := range tablets {
+		p.tablets[t.ID] = &queueTablet{journal: make(map[string]struct{})}
+	}
 	var err error
 	if p.schema, err = rd.table.Schema().Project(rd.plan.columns...); err != nil {
 		return nil, err
@@ -47,29 +52,35 @@ func newPicker(rd reading, sweep *sweepPlan) (*picker, error) {
 }
 
 // pass picks from the tablets, at most limit rows. The batch's rows are in
-// order, and belong to the caller; nil when there are none.
+// order, and belong to the caller; nil when there are none. Passes over other
+// tablets may run at the same time.
+//
+// A former leader that doesn't know yet that there is another would show rows
+// that were swept, and they would be published again. So the passes read behind a
+// barrier (guard.go), unless snapshot.guard says none. To spare idle tablets
+// that write, a tablet where nothing was found is first looked at without.
 func (p *picker) pass(ctx context.Context, tablets []*tabletReader, limit int) (*batch, error) {
-	snapshot, err := p.present(ctx, tablets[0].id)
+	guarded := p.late.guard == guardBarrier
+	if guarded && p.idle(tablets) {
+		s, _, err := p.pick(ctx, tablets, make([]view, len(tablets)), 1, true)
+		if err != nil || s.best.NumRows() == 0 {
+			return nil, err
+		}
+	}
+	views := make([]view, len(tablets))
+	if guarded {
+		if err := p.guard(ctx, tablets, views); err != nil {
+			return nil, err
+		}
+	}
+	s, snapshot, err := p.pick(ctx, tablets, views, limit, false)
 	if err != nil {
 		return nil, err
 	}
-	where := p.plan.filter.At(snapshot.Time())
-	if where.Never() {
-		return nil, nil
-	}
-	for _, r := range tablets {
-		r.shown = snapshot
-	}
-	s := &selection{picker: p, limit: limit, best: kudu.NewBatchBuilder(p.schema), spare: kudu.NewBatchBuilder(p.schema)}
-	for n, r := range tablets {
-		if swept := p.passedAt[r.id]; snapshot <= swept {
-			return nil, fmt.Errorf("tablet %s: the snapshot %s doesn't show the sweep at %s", r.id, snapshot, swept)
-		}
-		if err := p.scan(ctx, r.id, uint16(n), snapshot, where, s); err != nil {
-			return nil, fmt.Errorf("picking rows of tablet %s: %w", r.id, err)
-		}
-	}
 	rows, from := s.result()
+	for _, r := range tablets {
+		p.tablets[r.id].idle = rows == nil
+	}
 	if rows == nil {
 		return nil, nil
 	}
@@ -78,6 +89,67 @@ func (p *picker) pass(ctx context.Context, tablets []*tabletReader, limit int) (
 		b.from = from
 	}
 	return b, nil
+}
+
+func (p *picker) idle(tablets []*tabletReader) bool {
+	return !slices.ContainsFunc(tablets, func(r *tabletReader) bool { return !p.tablets[r.id].idle })
+}
+
+// barriersAtOnce is how many barriers a pass over several tablets sets at a time.
+const barriersAtOnce = 8
+
+// guard takes views of the tablets, all at one snapshot: what is final at the
+// least of their barriers is so at all.
+func (p *picker) guard(ctx context.Context, tablets []*tabletReader, views []view) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(barriersAtOnce)
+	for n, r := range tablets {
+		g.Go(func() (err error) {
+			views[n], err = p.view(ctx, r.id)
+			return forGood(err)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	least := slices.MinFunc(views, func(a, b view) int { return cmp.Compare(a.at, b.at) }).at
+	for n := range views {
+		views[n].at = least
+	}
+	return nil
+}
+
+// pick scans the tablets in their views. If the first one has no time, all are
+// read at the present of the first tablet's leader. With first the first row will
+// do, whatever its order.
+func (p *picker) pick(ctx context.Context, tablets []*tabletReader, views []view, limit int, first bool) (*selection, kudu.Timestamp, error) {
+	snapshot := views[0].at
+	if snapshot == 0 {
+		var err error
+		if snapshot, err = p.present(ctx, tablets[0].id); err != nil {
+			return nil, 0, err
+		}
+	}
+	s := &selection{picker: p, limit: limit, best: kudu.NewBatchBuilder(p.schema), spare: kudu.NewBatchBuilder(p.schema)}
+	where := p.plan.filter.At(snapshot.Time())
+	if where.Never() {
+		return s, snapshot, nil
+	}
+	for n, r := range tablets {
+		r.shown = snapshot
+		if swept := p.tablets[r.id].sweptAt; snapshot <= swept {
+			return nil, 0, fmt.Errorf("tablet %s: the snapshot %s doesn't show the sweep at %s", r.id, snapshot, swept)
+		}
+		v := views[n]
+		v.at = snapshot
+		if err := p.scan(ctx, r.id, uint16(n), v, where, s, first); err != nil {
+			return nil, 0, fmt.Errorf("picking rows of tablet %s: %w", r.id, err)
+		}
+		if first && s.best.NumRows() > 0 {
+			break
+		}
+	}
+	return s, snapshot, nil
 }
 
 // present is the tablet's leader's present time, which is the pass's snapshot
@@ -94,15 +166,16 @@ func (rd *reading) present(ctx context.Context, tablet string) (kudu.Timestamp, 
 	return sc.Snapshot(), nil
 }
 
-func (p *picker) scan(ctx context.Context, tablet string, n uint16, snapshot kudu.Timestamp, where *predicate.Bound, s *selection) error {
-	sc, err := p.table.Scan(tablet, kudu.ScanOptions{
-		Columns: p.plan.columns, Ordered: p.sweep.streams, Mode: kudu.ReadAtSnapshot, Snapshot: snapshot,
+func (p *picker) scan(ctx context.Context, tablet string, n uint16, v view, where *predicate.Bound, s *selection, first bool) error {
+	sc, err := p.table.Scan(tablet, v.in(kudu.ScanOptions{
+		Columns: p.plan.columns, Ordered: p.sweep.streams, Mode: kudu.ReadAtSnapshot,
 		Predicates: where.ScanPredicates(), BatchBytes: p.batchBytes,
-	})
+	}))
 	if err != nil {
 		return err
 	}
 	defer sc.Close()
+	journal := p.tablets[tablet].journal
 	var sel []int32
 	taken := 0
 	for {
@@ -114,15 +187,17 @@ func (p *picker) scan(ctx context.Context, tablet string, n uint16, snapshot kud
 			return err
 		}
 		sel = where.Select(rows, sel)
-		p.seen.task().Filtered(rows.NumRows() - len(sel))
+		if !first {
+			p.seen.task().Filtered(rows.NumRows() - len(sel))
+		}
 		for _, i := range sel {
 			s.key = p.plan.order.appendKey(s.key[:0], rows, int(i))
-			if p.journal.has(tablet, s.key) {
+			if _, held := journal[string(s.key)]; held {
 				continue
 			}
 			s.offer(rows, int(i), n)
 			// In this order no later row of the tablet can come before.
-			if taken++; p.sweep.streams && taken == s.limit {
+			if taken++; first || p.sweep.streams && taken == s.limit {
 				return nil
 			}
 		}

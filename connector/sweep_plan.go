@@ -26,12 +26,22 @@ type sweepPlan struct {
 	order   *predicate.Order // sweep.order.by; nil without
 	streams bool             // the order is that of the primary key
 	action  string
-	set     []setCell // what sweep.action=update writes
+	set     []setCell         // what sweep.action=update writes
+	texts   map[string]string // the same as configured
 
 	batchRows, journalRows int
 	interval               time.Duration
 	rate                   int64 // rows per second; 0: no limit
 	dry                    bool
+}
+
+// guard is snapshot.guard as it serves the mode. A barrier takes the right to
+// write, which who only looks may not have.
+func (p *sweepPlan) guard(configured string) string {
+	if p.dry || p.action == sweepNone {
+		return guardNone
+	}
+	return configured
 }
 
 // setCell is one column of sweep.set.
@@ -46,7 +56,7 @@ type setCell struct {
 func planSweep(cfg Config, schema *kudu.Schema, read *readPlan) (*sweepPlan, error) {
 	p := &sweepPlan{
 		action: cfg.SweepAction, batchRows: int(cfg.SweepBatchRows), journalRows: int(cfg.SweepJournalRows),
-		interval: cfg.SweepInterval, rate: cfg.SweepRate, dry: cfg.SweepDryRun,
+		interval: cfg.SweepInterval, rate: cfg.SweepRate, dry: cfg.SweepDryRun, texts: cfg.SweepSet,
 	}
 	var faults []error
 	fault := func(key string, err error) {
@@ -135,6 +145,9 @@ func (c Config) sweepFaults() []Fault {
 	foreign("settle.delay.ms", c.SettleDelay > 0)
 	foreign("late.rows", c.LateRows == lateRepair)
 	foreign("order", c.Order == orderNone)
+	if c.SnapshotGuard == guardLag {
+		faults = addFault(faults, Fault{Key: "snapshot.guard", What: "lag isn't for mode sweep, which looks for what has just been swept", Remedy: "write barrier or none"})
+	}
 	switch {
 	case c.SweepAction == sweepUpdate && len(c.SweepSet) == 0:
 		faults = addFault(faults, Fault{Key: "sweep.set.*", What: "is required with sweep.action: update", Remedy: "say what marks a row as done, such as sweep.set.status: DONE"})

@@ -36,7 +36,7 @@ func (i *instance) runSweep(ctx context.Context, id int32, p *producer, stored *
 		}
 		byTablet[key.Tablet] = pos
 	}
-	rd := reading{table: state.table, client: i.kudu, plan: plan, batchBytes: int(i.cfg.KuduScanBatchBytes), logger: logger, waits: w, seen: seen}
+	rd := reading{table: state.table, client: i.kudu, plan: plan, batchBytes: int(i.cfg.KuduScanBatchBytes), logger: logger, waits: w, seen: seen, late: lateRows{guard: sweep.guard(i.cfg.SnapshotGuard)}}
 	tablets := state.tabletsOf(id, i.cfg)
 	t, err := newSweepTask(&task{
 		id: id, name: i.cfg.Name, table: i.cfg.KuduTable, topic: i.cfg.TopicName(),

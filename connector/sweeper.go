@@ -40,6 +40,9 @@ const (
 	// ten minutes (--remember_responses_ttl_ms in kudu-1.18.1
 	// src/kudu/rpc/result_tracker.cc).
 	replayTrust = 5 * time.Minute
+	// lookTrust is for how long after the look a write may be sent. It is far less
+	// than replayTrust, after which a successor no longer relies on the request id.
+	lookTrust = 30 * time.Second
 )
 
 // sweptEntry is a journal that is finished: its rows are swept and audited.
@@ -51,6 +54,9 @@ type sweptEntry struct {
 	again    *kudu.BatchBuilder
 	snapshot kudu.Timestamp // of again
 	written  kudu.Timestamp // the sweep's; 0 without
+	// refused are rows that Kudu won't sweep, for the reason that failure tells.
+	refused []entryRow
+	failure error
 }
 
 // sweeper finishes journals: it sweeps their rows, and reads what they were just
@@ -150,7 +156,7 @@ func (s *sweeper) run(ctx context.Context) {
 				if ctx.Err() == nil {
 					err = fmt.Errorf("sweeping %d published rows of tablet %s: %w", len(e.rows), e.key.Tablet, forGood(err))
 					if fatal(err) {
-						s.refused.Add(int64(len(e.rows)))
+						s.refused.Add(int64(len(e.rows))) // none of them was written
 					}
 					select {
 					case s.failed <- err:
@@ -177,7 +183,7 @@ func (s *sweeper) run(ctx context.Context) {
 func forGood(err error) error {
 	var e *kudu.Error
 	if errors.As(err, &e) && (e.Code == "NOT_AUTHORIZED" || e.Code == "FATAL_UNAUTHORIZED") {
-		return &FatalError{fmt.Errorf("%w: grant the worker's user the right to write to the table; the journal keeps the rows until then", err)}
+		return &FatalError{fmt.Errorf("%w: grant the worker's user the right to write to the table; what was published and not swept stays in the journal until then", err)}
 	}
 	return err
 }
@@ -189,67 +195,120 @@ func forGood(err error) error {
 // server chooses; then the audit: a read at W, which shows each row as it was
 // just before. So a change between the look and the write isn't lost either.
 //
-// If the write may have been sent by an earlier run, a row of the journal that
-// is there and unchanged says that it wasn't carried out: it would have swept
-// that row. Without such a row the same request id tells, as long as servers
-// remember it: they answer with the first W. After that, W is searched for in
-// the history of the rows.
+// If another run has stored the journal, its write may have been sent, see
+// resume.
 func (s *sweeper) sweep(ctx context.Context, e *sweepEntry) (*sweptEntry, error) {
+	if err := s.pace.wait(ctx, len(e.rows)); err != nil {
+		return nil, err
+	}
 	out := &sweptEntry{sweepEntry: e}
 	if err := s.refresh(ctx, e); err != nil {
 		return nil, err
 	}
-	all := make([]int, len(e.rows))
-	for i := range all {
-		all[i] = i
-	}
-	now, present, err := s.keys.read(ctx, e, all, 0, nil)
+	p, err := s.look(ctx, e)
 	if err != nil {
 		return nil, err
 	}
-	var unchanged, gone []int
+	if e.restored {
+		return out, s.resume(ctx, out, p)
+	}
+	out.counts.Changed += int64(len(p.changed))
+	out.counts.Gone += int64(len(p.gone))
+	return out, s.writeAndAudit(ctx, out, e.journal.Request, p.unchanged, p.deadline)
+}
+
+// presence is what has become of a journal's rows by now, by their places.
+type presence struct {
+	view                     view
+	unchanged, changed, gone []int
+	// deadline is until when a write may rely on it.
+	deadline time.Time
+}
+
+// look reads all rows of a journal.
+func (s *sweeper) look(ctx context.Context, e *sweepEntry) (*presence, error) {
+	p := &presence{deadline: time.Now().Add(lookTrust)}
+	var err error
+	if p.view, err = s.keys.look(ctx, e); err != nil {
+		return nil, err
+	}
+	now, at, err := s.keys.read(ctx, e, e.all(), p.view, nil)
+	if err != nil {
+		return nil, err
+	}
+	p.view.at = at
 	for i, st := range now {
 		switch {
 		case st.gone(s.action):
-			gone = append(gone, i)
+			p.gone = append(p.gone, i)
 		case st.digest == e.rows[i].digest:
-			unchanged = append(unchanged, i)
+			p.unchanged = append(p.unchanged, i)
 		default:
-			out.counts.Changed++
+			p.changed = append(p.changed, i)
 		}
 	}
-	trusted := !e.restored || present.Time().Sub(kudu.Timestamp(e.journal.Snapshot).Time()) < s.trust
-	switch {
-	case len(unchanged) == 0 && !e.restored:
-		out.counts.Gone += int64(len(gone))
-		return out, nil
-	case len(unchanged) == 0 && !trusted:
-		return out, s.reconstruct(ctx, out, gone, present)
-	}
-	id := kudu.RequestID{Client: e.journal.Request.Client, Seq: e.journal.Request.Seq}
-	if !trusted {
-		id = kudu.RequestID(newRequest())
-	}
-	s.keys.logger.Trace("sweep begins", "rows", len(unchanged), "restored", e.restored)
-	w, err := s.write(ctx, e, id, unchanged)
-	if err != nil {
-		return nil, err
-	}
-	s.keys.logger.Trace("sweep written", "rows", len(unchanged))
-	out.written = w
-	if w < present {
-		// It was carried out before the look.
-		out.counts = SweepCounts{}
-		return out, s.explain(ctx, out, all, w)
-	}
-	if e.restored && len(unchanged) == 0 {
-		// An empty write now. Either none was carried out before, or its server
-		// has forgotten it.
-		return out, s.reconstruct(ctx, out, gone, present)
-	}
-	out.counts.Gone += int64(len(gone))
-	return out, s.audit(ctx, out, unchanged, w)
+	return p, nil
 }
+
+// writeAndAudit sweeps rows that were found unchanged.
+func (s *sweeper) writeAndAudit(ctx context.Context, out *sweptEntry, id offsets.Request, rows []int, deadline time.Time) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	w, err := s.write(ctx, out.sweepEntry, id, rows, deadline)
+	if err != nil {
+		return err
+	}
+	return s.settle(ctx, out, rows, w)
+}
+
+// settle audits the rows of a write, but for those that Kudu refused: they stay
+// in a journal of their own.
+func (s *sweeper) settle(ctx context.Context, out *sweptEntry, rows []int, w kudu.Written) error {
+	out.written = max(out.written, w.Timestamp)
+	if len(w.Refused) > 0 {
+		refused := make(map[int]bool)
+		for _, r := range w.Refused {
+			key, err := kudu.EncodeKey(s.keys.plan.order.primary, r.Key)
+			if err != nil {
+				return fmt.Errorf("sweeping %d rows: %w", len(rows), r)
+			}
+			i, ours := out.place(key)
+			if !ours {
+				return fmt.Errorf("sweeping %d rows: Kudu refuses another one: %w", len(rows), r)
+			}
+			refused[i] = true
+			out.refused = append(out.refused, out.rows[i])
+		}
+		out.counts.Failed += int64(len(out.refused))
+		out.failure = &FatalError{fmt.Errorf("sweeping %d published rows of tablet %s: Kudu refuses %d of them, which stay in the journal; the first: %w", len(rows), out.key.Tablet, len(w.Refused), w.Refused[0])}
+		rows = slices.DeleteFunc(slices.Clone(rows), func(i int) bool { return refused[i] })
+	}
+	before, err := s.before(ctx, out, rows, viewOf(w), nil)
+	if err != nil {
+		return err
+	}
+	for _, i := range rows {
+		out.count(i, before[i], s.action)
+	}
+	return nil
+}
+
+// count notes what a write that swept a row has met.
+func (o *sweptEntry) count(row int, before rowState, action string) {
+	switch {
+	case before.gone(action):
+		o.counts.Gone++
+	case before.digest != o.rows[row].digest:
+		o.counts.Again++
+	default:
+		o.counts.Swept++
+	}
+}
+
+// viewOf is what a write has met: the rows just before it, at a server that has
+// all of what came before.
+func viewOf(w kudu.Written) view { return view{at: w.Timestamp, server: w.Server} }
 
 // newRequest makes an id that no write has had.
 func newRequest() offsets.Request {
@@ -258,38 +317,22 @@ func newRequest() offsets.Request {
 	return offsets.Request{Client: hex.EncodeToString(id[:]), Seq: 1}
 }
 
-// refresh makes the digests anew, from the rows as they were published, when
-// columns that they were made of have been dropped or renamed.
-func (s *sweeper) refresh(ctx context.Context, e *sweepEntry) error {
-	schema := s.keys.table.Schema()
-	if !slices.ContainsFunc(e.journal.Columns, func(c string) bool { return schema.Index(c) < 0 }) {
-		return nil
-	}
-	e.journal.Columns = digestColumns(schema)
-	all := make([]int, len(e.rows))
-	for i := range all {
-		all[i] = i
-	}
-	then, _, err := s.keys.read(ctx, e, all, kudu.Timestamp(e.journal.Snapshot), nil)
-	if err != nil {
-		return fmt.Errorf("reading the rows as they were published, since the table's columns have changed: %w", err)
-	}
-	for i := range e.rows {
-		e.rows[i].digest = then[i].digest
-	}
-	return nil
-}
-
-// write sweeps the rows, all in one operation of their tablet.
-func (s *sweeper) write(ctx context.Context, e *sweepEntry, id kudu.RequestID, rows []int) (kudu.Timestamp, error) {
-	if err := s.pace.wait(ctx, len(rows)); err != nil {
-		return 0, err
-	}
+// write sweeps the rows, all in one operation of their tablet. It isn't sent
+// after the deadline: a process that was asleep must not act on what it saw
+// before.
+func (s *sweeper) write(ctx context.Context, e *sweepEntry, id offsets.Request, rows []int, deadline time.Time) (kudu.Written, error) {
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	s.keys.logger.Trace("sweep begins", "rows", len(rows), "restored", e.restored)
 	row := s.keys.table.NewRow()
-	w, err := s.keys.table.WriteBatch(ctx, e.key.Tablet, id, func(yield func(kudu.OpKind, *kudu.Row) bool) {
+	w, err := s.keys.table.WriteBatch(ctx, e.key.Tablet, kudu.RequestID(id), func(yield func(kudu.OpKind, *kudu.Row) bool) {
 		for _, i := range rows {
 			row.Reset()
-			row.SetAll(e.rows[i].values...)
+			values, err := kudu.DecodeKey(s.keys.plan.order.primary, []byte(e.rows[i].key))
+			if err != nil {
+				panic(err) // our own bytes
+			}
+			row.SetAll(values...)
 			kind := kudu.OpDeleteIgnore
 			if s.action == sweepUpdate {
 				kind = kudu.OpUpdateIgnore
@@ -302,45 +345,17 @@ func (s *sweeper) write(ctx context.Context, e *sweepEntry, id kudu.RequestID, r
 			}
 		}
 	})
-	if err != nil {
-		return 0, err
+	if err == nil {
+		s.keys.logger.Trace("sweep written", "rows", len(rows))
 	}
-	if len(w.Refused) > 0 {
-		return 0, &FatalError{fmt.Errorf("sweeping %d rows is refused by Kudu, the first: %w", len(w.Refused), w.Refused[0])}
-	}
-	return w.Timestamp, nil
+	return w, err
 }
 
-// audit looks at the rows of a write just before it.
-func (s *sweeper) audit(ctx context.Context, out *sweptEntry, rows []int, w kudu.Timestamp) error {
-	before, err := s.before(ctx, out, rows, w, nil)
-	if err != nil {
-		return err
-	}
-	s.judge(out, rows, before, nil)
-	return nil
-}
-
-// explain finds out what a write did that another run has sent, and so which
-// rows it was about: those that it changed.
-func (s *sweeper) explain(ctx context.Context, out *sweptEntry, rows []int, w kudu.Timestamp) error {
-	after, _, err := s.keys.read(ctx, out.sweepEntry, rows, w+1, nil)
-	if err != nil {
-		return err
-	}
-	before, err := s.before(ctx, out, rows, w, func(i int) bool { return after[i].gone(s.action) })
-	if err != nil {
-		return err
-	}
-	s.judge(out, rows, before, after)
-	return nil
-}
-
-// before reads the rows just before w, and keeps those for publishing anew that
-// differ from what was published and were swept, as counts tells.
-func (s *sweeper) before(ctx context.Context, out *sweptEntry, rows []int, w kudu.Timestamp, counts func(i int) bool) ([]rowState, error) {
+// before reads the rows just before a write, and keeps those for publishing anew
+// that differ from what was published and were swept, as counts tells.
+func (s *sweeper) before(ctx context.Context, out *sweptEntry, rows []int, v view, counts func(i int) bool) ([]rowState, error) {
 	var d *digester
-	states, _, err := s.keys.read(ctx, out.sweepEntry, rows, w, func(i int, b *kudu.RowBatch, row int) {
+	states, _, err := s.keys.read(ctx, out.sweepEntry, rows, v, func(i int, b *kudu.RowBatch, row int) {
 		if counts != nil && !counts(i) {
 			return
 		}
@@ -354,78 +369,9 @@ func (s *sweeper) before(ctx context.Context, out *sweptEntry, rows []int, w kud
 			out.again = kudu.NewBatchBuilder(b.Schema())
 		}
 		out.again.AppendFrom(b, row)
-		out.snapshot = w
+		out.snapshot = v.at
 	})
 	return states, err
-}
-
-// judge counts the rows. Without after, all were in the write.
-func (s *sweeper) judge(out *sweptEntry, rows []int, before, after []rowState) {
-	for _, i := range rows {
-		switch {
-		case before[i].gone(s.action):
-			out.counts.Gone++
-		case after != nil && !after[i].gone(s.action):
-			out.counts.Changed++ // the write left it alone
-		case before[i].digest != out.rows[i].digest:
-			out.counts.Again++
-		default:
-			out.counts.Swept++
-		}
-	}
-}
-
-// reconstruct finds out when rows went that a forgotten write may have swept,
-// and what they were just before. Rows that go at one timestamp were in one
-// write. Whose write it was can't be told: the last values of a row that
-// somebody else changed and deleted meanwhile are published too.
-func (s *sweeper) reconstruct(ctx context.Context, out *sweptEntry, gone []int, present kudu.Timestamp) error {
-	e := out.sweepEntry
-	for len(gone) > 0 {
-		lo, hi := kudu.Timestamp(e.journal.Snapshot), present
-		for hi-lo > 1 {
-			mid := lo + (hi-lo)/2
-			states, _, err := s.keys.read(ctx, e, gone[:1], mid, nil)
-			if errors.Is(err, kudu.ErrSnapshotTooOld) {
-				s.keys.logger.Warn("published rows went before the history that Kudu keeps: they can't be audited", "tablet", e.key.Tablet, "rows", len(gone))
-				out.counts.Gone += int64(len(gone))
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			if states[gone[0]].gone(s.action) {
-				hi = mid
-			} else {
-				lo = mid
-			}
-		}
-		after, _, err := s.keys.read(ctx, e, gone, lo+1, nil)
-		if err != nil {
-			return err
-		}
-		then, _, err := s.keys.read(ctx, e, gone, lo, nil)
-		if err != nil {
-			return err
-		}
-		went := func(i int) bool { return !then[i].gone(s.action) && after[i].gone(s.action) }
-		var together, rest []int
-		for n, i := range gone {
-			if n == 0 || went(i) {
-				together = append(together, i)
-			} else {
-				rest = append(rest, i)
-			}
-		}
-		before, err := s.before(ctx, out, together, lo, went)
-		if err != nil {
-			return err
-		}
-		s.judge(out, together, before, after)
-		out.written = max(out.written, lo)
-		gone = rest
-	}
-	return nil
 }
 
 // throttle spreads rows over time.

@@ -23,14 +23,17 @@ type RequestID struct {
 // Written is the answer to a batch.
 type Written struct {
 	Timestamp Timestamp // of the batch, also when all of its rows were refused
-	Ignored   int       // rows that the Ignore operations passed over
-	Refused   []*RowError
+	// Server led the tablet when it answered: it has all operations up to
+	// Timestamp, whoever leads later. See ScanOptions.Server.
+	Server  string
+	Ignored int // rows that the Ignore operations passed over
+	Refused []*RowError
 }
 
 // WriteBatch writes the operations to a tablet, in their order and at one
 // timestamp, under a request id of the caller's. All rows have to be of that
-// tablet; one Row may be used for all, it is copied. A batch without operations goes through Raft too and brings a
-// timestamp. After an error that wraps ErrOutcomeUnknown, the same id may be
+// tablet; one Row may be used for all, it is copied. A batch without operations
+// goes through Raft too and brings a timestamp. After an error that wraps ErrOutcomeUnknown, the same id may be
 // sent again within the time that servers remember; what the operations are is
 // then of no account if the first attempt was carried out.
 func (t *Table) WriteBatch(ctx context.Context, tablet string, id RequestID, ops iter.Seq2[OpKind, *Row]) (Written, error) {
@@ -49,7 +52,7 @@ func (t *Table) WriteBatch(ctx context.Context, tablet string, id RequestID, ops
 		b.starts = append(b.starts, len(b.rows))
 		b.rows, b.indirect = appendOp(b.rows, b.indirect, kind, row)
 	}
-	resp, _, err := t.writeAs(ctx, op, tablet, &pb.RowOperationsPB{Rows: b.rows, IndirectData: b.indirect}, func(attempt int64) *pb.RequestIdPB {
+	resp, server, err := t.writeAs(ctx, op, tablet, &pb.RowOperationsPB{Rows: b.rows, IndirectData: b.indirect}, func(attempt int64) *pb.RequestIdPB {
 		return &pb.RequestIdPB{ClientId: &id.Client, SeqNo: &id.Seq, FirstIncompleteSeqNo: &id.Seq, AttemptNo: &attempt}
 	})
 	if err != nil {
@@ -57,8 +60,8 @@ func (t *Table) WriteBatch(ctx context.Context, tablet string, id RequestID, ops
 	}
 	m := resp.GetResourceMetrics()
 	out := Written{
-		Timestamp: Timestamp(resp.GetTimestamp()),
-		Ignored:   int(m.GetInsertIgnoreErrors() + m.GetUpdateIgnoreErrors() + m.GetDeleteIgnoreErrors() + m.GetUpsertIgnoreErrors()),
+		Timestamp: Timestamp(resp.GetTimestamp()), Server: server,
+		Ignored: int(m.GetInsertIgnoreErrors() + m.GetUpdateIgnoreErrors() + m.GetDeleteIgnoreErrors() + m.GetUpsertIgnoreErrors()),
 	}
 	for _, e := range resp.GetPerRowErrors() {
 		out.Refused = append(out.Refused, t.rowError(tablet, b, e))

@@ -20,6 +20,8 @@ type Journal struct {
 	Snapshot uint64
 	// Action is sweep.action: delete or update.
 	Action string
+	// Set is sweep.set, of Action update; nil in the records of version 1.
+	Set map[string]string
 	// Request is the id of the write that sweeps the rows. Sent again, it tells
 	// how the first attempt ended.
 	Request Request
@@ -49,17 +51,19 @@ type JournalKey struct {
 	ID string
 }
 
-// journalVersion is the layout that Journal is written in (I7).
-const journalVersion = 1
+// journalVersion is the layout that Journal is written in (I7). Version 1 had no
+// set.
+const journalVersion = 2
 
-type journalV1 struct {
-	Version  int       `json:"version"`
-	TableID  string    `json:"table_id"`
-	Snapshot uint64    `json:"snapshot,string"`
-	Action   string    `json:"action"`
-	Request  requestV1 `json:"request"`
-	Columns  []string  `json:"columns"`
-	Rows     []rowV1   `json:"rows"`
+type journalV2 struct {
+	Version  int               `json:"version"`
+	TableID  string            `json:"table_id"`
+	Snapshot uint64            `json:"snapshot,string"`
+	Action   string            `json:"action"`
+	Set      map[string]string `json:"set,omitempty"`
+	Request  requestV1         `json:"request"`
+	Columns  []string          `json:"columns"`
+	Rows     []rowV1           `json:"rows"`
 }
 
 type requestV1 struct {
@@ -88,8 +92,8 @@ func (k JournalKey) AppendJSON(b []byte) ([]byte, error) {
 
 // AppendJSON appends the stored form of j.
 func (j Journal) AppendJSON(b []byte) ([]byte, error) {
-	v := journalV1{
-		Version: journalVersion, TableID: j.TableID, Snapshot: j.Snapshot, Action: j.Action,
+	v := journalV2{
+		Version: journalVersion, TableID: j.TableID, Snapshot: j.Snapshot, Action: j.Action, Set: j.Set,
 		Request: requestV1(j.Request), Columns: j.Columns, Rows: make([]rowV1, len(j.Rows)),
 	}
 	for i, r := range j.Rows {
@@ -147,10 +151,11 @@ func ParseJournal(b []byte) (Journal, error) {
 	if err != nil {
 		return Journal{}, fmt.Errorf("the journal: %w", err)
 	}
-	if version := members["version"]; string(version) != strconv.Itoa(journalVersion) {
-		return Journal{}, fmt.Errorf("the journal has version %s, this release reads version %d: upgrade kudu2kafka", version, journalVersion)
+	version, err := strconv.Atoi(string(members["version"]))
+	if err != nil || version < 1 || version > journalVersion {
+		return Journal{}, fmt.Errorf("the journal has version %s, this release reads up to version %d: upgrade kudu2kafka", members["version"], journalVersion)
 	}
-	var v journalV1
+	var v journalV2
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&v); err != nil {
@@ -161,9 +166,11 @@ func ParseJournal(b []byte) (Journal, error) {
 		return Journal{}, errors.New("the journal lacks a table_id, snapshot, request or columns")
 	case v.Action != "delete" && v.Action != "update":
 		return Journal{}, fmt.Errorf("the journal's action %q is neither delete nor update", v.Action)
+	case version == 1 && v.Set != nil, version > 1 && (v.Action == "update") != (len(v.Set) > 0):
+		return Journal{}, fmt.Errorf("the journal of version %d and action %q has the set %v", version, v.Action, v.Set)
 	}
 	j := Journal{
-		TableID: v.TableID, Snapshot: v.Snapshot, Action: v.Action, Request: Request(v.Request), Columns: v.Columns,
+		TableID: v.TableID, Snapshot: v.Snapshot, Action: v.Action, Set: v.Set, Request: Request(v.Request), Columns: v.Columns,
 		Rows: make([]JournalRow, len(v.Rows)),
 	}
 	for i, r := range v.Rows {

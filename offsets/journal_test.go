@@ -2,9 +2,11 @@ package offsets
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -23,6 +25,15 @@ var journalGoldens = map[string]Journal{
 	},
 	"journal-v1/update.json": {
 		TableID: "t", Snapshot: 7, Action: "update", Request: Request{Client: "c", Seq: 3}, Columns: []string{"id"}, Rows: []JournalRow{},
+	},
+	"journal-v2/delete.json": {
+		TableID: "9f6e5c2b7d8a4e1f8a3b2c1d0e9f8a7b", Snapshot: 7182736455463728191, Action: "delete",
+		Request: Request{Client: "0123456789abcdef0123456789abcdef", Seq: 1}, Columns: []string{"due", "id", "payload"},
+		Rows: []JournalRow{{json.RawMessage(`{"due":"2026-01-02T03:04:05.000006Z","id":-1}`), "AAECAwQFBgcICQoLDA0ODw"}},
+	},
+	"journal-v2/update.json": {
+		TableID: "t", Snapshot: 7, Action: "update", Set: map[string]string{"status": "DONE", "by": "\"us\""},
+		Request: Request{Client: "c", Seq: 3}, Columns: []string{"id"}, Rows: []JournalRow{{json.RawMessage(`{"id":7}`), "Dw4NDAsKCQgHBgUEAwIBAA"}},
 	},
 }
 
@@ -45,6 +56,9 @@ func TestJournalsOfEveryReleaseStayReadable(t *testing.T) {
 		} else if !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: got %+v\nwant %+v", name, got, want)
 		}
+		if !strings.HasPrefix(name, fmt.Sprintf("journal-v%d/", journalVersion)) {
+			continue // nobody writes it any more
+		}
 		back, err := want.AppendJSON(nil)
 		if err != nil || string(back) != string(text) {
 			t.Errorf("%s is written as %s (%v)", name, back, err)
@@ -59,6 +73,10 @@ func TestUnreadableJournalIsAnError(t *testing.T) {
 		`{"version":1,"table_id":"t","snapshot":"7","action":"delete","request":{"client":"c","seq":3},"columns":["id"],"rows":[{"digest":"x"}]}`,
 		`{"version":1,"table_id":"t","snapshot":"7","action":"delete","request":{"client":"c","seq":3},"columns":["id"],"rows":[],"more":1}`,
 		`{"version":1,"table_id":"","snapshot":"7","action":"delete","request":{"client":"c","seq":3},"columns":["id"],"rows":[]}`,
+		`{"version":3,"table_id":"t","snapshot":"7","action":"delete","request":{"client":"c","seq":3},"columns":["id"],"rows":[]}`,
+		`{"version":2,"table_id":"t","snapshot":"7","action":"update","request":{"client":"c","seq":3},"columns":["id"],"rows":[]}`,
+		`{"version":2,"table_id":"t","snapshot":"7","action":"delete","set":{"a":"b"},"request":{"client":"c","seq":3},"columns":["id"],"rows":[]}`,
+		`{"version":1,"table_id":"t","snapshot":"7","action":"update","set":{"a":"b"},"request":{"client":"c","seq":3},"columns":["id"],"rows":[]}`,
 	} {
 		if j, err := ParseJournal([]byte(text)); err == nil {
 			t.Errorf("%s is read as %+v", text, j)
@@ -68,7 +86,7 @@ func TestUnreadableJournalIsAnError(t *testing.T) {
 
 func TestJournalsAreLoadedUntilTheirTombstone(t *testing.T) {
 	l := newLog("t", 0, "orders")
-	want := journalGoldens["journal-v1/complete.json"]
+	want := journalGoldens["journal-v2/update.json"]
 	first := JournalKey{Connector: "orders", Table: "shop.queue", Tablet: "5e1c", ID: "a"}
 	second := JournalKey{Connector: "orders", Table: "shop.queue", Tablet: "5e1c", ID: "b"}
 	other := JournalKey{Connector: "others", Table: "shop.queue", Tablet: "5e1c", ID: "a"}

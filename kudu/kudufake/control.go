@@ -27,6 +27,7 @@ type Call struct {
 
 	request   proto.Message
 	requestID *pb.RequestIdPB
+	refuseRow func(row int) bool
 	features  []uint32
 }
 
@@ -45,6 +46,12 @@ func (c *Call) Tablet() string {
 func (c *Call) Opens() bool {
 	r, ok := c.request.(*pb.ScanRequestPB)
 	return ok && r.NewScanRequest != nil
+}
+
+// Barrier tells whether the call is a Write without rows.
+func (c *Call) Barrier() bool {
+	r, ok := c.request.(*pb.WriteRequestPB)
+	return ok && len(r.GetRowOperations().GetRows()) == 0
 }
 
 // Continues tells whether the call is a Scan that asks an open scanner for
@@ -76,6 +83,10 @@ type Decision struct {
 	// CutBefore cuts the connection instead of handling, CutAfter instead of
 	// answering.
 	CutBefore, CutAfter bool
+
+	// RefuseRow says which rows of a Write are refused, by their numbers, while
+	// the others are written.
+	RefuseRow func(row int) bool
 
 	// Edit may change the answer: a *pb message, to those who can name it.
 	Edit func(answer proto.Message)
@@ -223,6 +234,7 @@ func (s *Server) answer(ctx context.Context, rpc *krpc.ServerCall, m method, cal
 	if d.AppError != 0 || d.AppStatus != 0 {
 		f = appFailure(max(d.AppError, 1), d.AppStatus, "%s", d.Text)
 	} else {
+		call.refuseRow = d.RefuseRow
 		resp, sidecars, f = m.handle(ctx, s, call)
 	}
 	if f != nil && f.rpc == 0 && (f.code == tsUnknownError || f.code == tsThrottled) && f.status == stServiceUnavailable && !s.master {

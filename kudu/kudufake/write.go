@@ -80,6 +80,11 @@ func write(ctx context.Context, s *Server, call *Call, req *pb.WriteRequestPB) (
 	if f := t.checkRows(ops); f != nil {
 		return nil, nil, f
 	}
+	for i, op := range ops {
+		if call.refuseRow != nil && call.refuseRow(i) {
+			op.failed = appFailure(tsUnknownError, stInvalidArgument, "Refused, as the test wants")
+		}
+	}
 	if t.stalled {
 		if f := t.waitMajority(ctx, s, r); f != nil {
 			return nil, nil, f

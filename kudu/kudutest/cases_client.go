@@ -23,6 +23,117 @@ var clientCases = []namedCase{
 	}},
 }
 
+// batchCases are those of Table.WriteBatch.
+var batchCases = []namedCase{
+	{"ReplayAnswersAsTheFirstTimeAndDoesNotWrite", func(s *suite) {
+		t := s.batchTable()
+		id := newBatchID()
+		t.apply(kudu.OpInsert, []any{int64(1), int64(10)}, []any{int64(2), int64(20)})
+		first := t.batch(id, kudu.OpDeleteIgnore, []any{int64(1)}, []any{int64(7)})
+		s.equal("the first answer", fmt.Sprint(first.Ignored, len(first.Refused), first.Server != ""), "1 0 true")
+		t.apply(kudu.OpInsert, []any{int64(1), int64(11)})
+		again := t.batch(id, kudu.OpDeleteIgnore, []any{int64(1)}, []any{int64(2)})
+		s.equal("the timestamp of the replay", again.Timestamp, first.Timestamp)
+		s.equal("the rows", t.rows(kudu.ScanOptions{}), []string{"[1 11]", "[2 20]"})
+		// What is sent again can be shorter, and empty.
+		s.equal("the timestamp of an empty replay", t.batch(id, kudu.OpDeleteIgnore).Timestamp, first.Timestamp)
+		s.equal("before the write", t.rows(kudu.ScanOptions{Snapshot: first.Timestamp, Server: first.Server}), []string{"[1 10]", "[2 20]"})
+		s.equal("after the write", t.rows(kudu.ScanOptions{Snapshot: first.Timestamp + 1, Server: first.Server}), []string{"[2 20]"})
+	}},
+	{"EmptyBatchUsesItsIDUp", func(s *suite) {
+		t := s.batchTable()
+		id := newBatchID()
+		t.apply(kudu.OpInsert, []any{int64(1), int64(10)})
+		first := t.batch(id, kudu.OpDeleteIgnore)
+		late := t.batch(id, kudu.OpDeleteIgnore, []any{int64(1)})
+		s.equal("the timestamp of a late write", late.Timestamp, first.Timestamp)
+		s.equal("the rows", t.rows(kudu.ScanOptions{}), []string{"[1 10]"})
+		other := t.batch(newBatchID(), kudu.OpDeleteIgnore, []any{int64(1)})
+		if other.Timestamp <= first.Timestamp {
+			s.Errorf("a later batch has the timestamp %s, not above %s", other.Timestamp, first.Timestamp)
+		}
+		s.equal("the rows", t.rows(kudu.ScanOptions{}), []string(nil))
+	}},
+	{"RefusedRowsAreNamedAndTheOthersWritten", func(s *suite) {
+		t := s.batchTable()
+		t.apply(kudu.OpInsert, []any{int64(1), int64(10)})
+		w := t.batch(newBatchID(), kudu.OpInsert, []any{int64(1), int64(11)}, []any{int64(2), int64(20)})
+		if len(w.Refused) != 1 || !errors.Is(w.Refused[0], kudu.ErrAlreadyPresent) || fmt.Sprint(w.Refused[0].Key) != "[1]" {
+			s.Errorf("refused %v", w.Refused)
+		}
+		s.equal("the rows", t.rows(kudu.ScanOptions{}), []string{"[1 10]", "[2 20]"})
+		w = t.batch(newBatchID(), kudu.OpUpdateIgnore, []any{int64(2), int64(21)}, []any{int64(3), int64(30)})
+		s.equal("ignored", fmt.Sprint(w.Ignored, len(w.Refused)), "1 0")
+		s.equal("the rows", t.rows(kudu.ScanOptions{}), []string{"[1 10]", "[2 21]"})
+	}},
+	{"OperationsOfABatchTakeEffectInOrderAtOneTimestamp", func(s *suite) {
+		t := s.batchTable()
+		before := t.apply(kudu.OpInsert, []any{int64(9), int64(0)})
+		row := t.table.NewRow()
+		w, err := t.table.WriteBatch(s.Context(), t.tablet(), newBatchID(), func(yield func(kudu.OpKind, *kudu.Row) bool) {
+			for _, op := range []struct {
+				kind kudu.OpKind
+				row  []any
+			}{{kudu.OpInsert, []any{int64(1), int64(1)}}, {kudu.OpUpdate, []any{int64(1), int64(2)}}, {kudu.OpDelete, []any{int64(9)}}} {
+				row.Reset()
+				row.SetAll(op.row...)
+				if !yield(op.kind, row) {
+					return
+				}
+			}
+		})
+		if err != nil || len(w.Refused) > 0 {
+			s.Fatal(err, w.Refused)
+		}
+		s.equal("before", t.rows(kudu.ScanOptions{Snapshot: before}), []string{"[9 0]"})
+		s.equal("at the timestamp", t.rows(kudu.ScanOptions{Snapshot: w.Timestamp}), []string{"[9 0]"})
+		s.equal("after", t.rows(kudu.ScanOptions{Snapshot: w.Timestamp + 1}), []string{"[1 2]"})
+	}},
+}
+
+func newBatchID() kudu.RequestID {
+	return kudu.RequestID{Client: fmt.Sprintf("%016x%016x", rand.Uint64(), rand.Uint64()), Seq: 1}
+}
+
+func (s *suite) batchTable() *typedTable {
+	return s.typedTable(s.newClient(), []kudu.Column{{Name: "k", Type: kudu.Int64, Key: true}, {Name: "v", Type: kudu.Int64, Nullable: true}})
+}
+
+// tablet is the only one of the table.
+func (t *typedTable) tablet() string {
+	t.Helper()
+	tablets, err := t.table.Tablets(t.Context())
+	if err != nil || len(tablets) != 1 {
+		t.Fatalf("%d tablets: %v", len(tablets), err)
+	}
+	return tablets[0].ID
+}
+
+func (t *typedTable) batch(id kudu.RequestID, kind kudu.OpKind, rows ...[]any) kudu.Written {
+	t.Helper()
+	row := t.table.NewRow()
+	w, err := t.table.WriteBatch(t.Context(), t.tablet(), id, func(yield func(kudu.OpKind, *kudu.Row) bool) {
+		for _, values := range rows {
+			row.Reset()
+			row.SetAll(values...)
+			if !yield(kind, row) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (t *typedTable) rows(opts kudu.ScanOptions) (rows []string) {
+	t.Helper()
+	opts.Ordered = true
+	t.each(opts, func(values []any, _ bool) { rows = append(rows, fmt.Sprint(values)) })
+	return rows
+}
+
 // clientSeeds is how many random tables a run makes.
 const clientSeeds = 6
 

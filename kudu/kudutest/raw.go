@@ -38,7 +38,7 @@ func Run(t *testing.T, c Cluster) {
 	}{
 		{"Master", masterCases}, {"Table", tableCases}, {"Partition", partitionCases}, {"Layout", layoutCases}, {"Scan", scanCases},
 		{"Predicate", predicateCases}, {"Snapshot", snapshotCases}, {"Diff", diffCases}, {"Write", writeCases}, {"Alter", alterCases},
-		{"Client", clientCases}, {"Types", typeCasesOfClient}, {"Authz", authzCases},
+		{"Client", clientCases}, {"Batch", batchCases}, {"Types", typeCasesOfClient}, {"Authz", authzCases},
 	} {
 		if group.name == "Authz" && !c.Authz {
 			continue

@@ -1,0 +1,135 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu"
+	"github.com/kudu2kafka/kudu2kafka/offsets"
+	"github.com/kudu2kafka/kudu2kafka/serde"
+)
+
+// close ends the transaction with the journal of its rows (I1), deletes the
+// journals that are finished, and hands the new ones over to be swept (I8).
+func (s *sweepTask) close(ctx context.Context) error {
+	var records []*kgo.Record
+	add := func(r *kgo.Record, err error) error {
+		records = append(records, r)
+		return err
+	}
+	for _, e := range s.done {
+		if e.again != nil {
+			b := &batch{rows: e.again.Batch(), snapshot: e.snapshot, tablets: []*tabletReader{{id: e.key.Tablet}}, order: s.reading.plan.order}
+			if err := s.publishPicked(ctx, b, []kgo.RecordHeader{{Key: sweepHeader, Value: []byte(sweepChanged)}}); err != nil {
+				return err
+			}
+		}
+		if err := add(offsets.JournalTombstone(s.offsets, s.id, e.key)); err != nil {
+			return err
+		}
+		if len(e.refused) == 0 {
+			continue
+		}
+		left, err := s.entries(e.key.Tablet, e.refused, e.journal)
+		if err != nil {
+			return err
+		}
+		for _, e := range left {
+			if err := add(offsets.JournalRecord(s.offsets, s.id, e.key, e.journal)); err != nil {
+				return err
+			}
+		}
+	}
+	gone := SweepCounts{}
+	for _, r := range s.retired {
+		records = append(records, r.tombstone)
+		gone.Gone += int64(r.rows)
+	}
+	var fresh []*sweepEntry
+	for tablet, rows := range s.rows {
+		entries, err := s.entries(tablet, rows, offsets.Journal{Snapshot: uint64(s.snapshots[tablet]), Columns: s.digest.columns})
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			if err := add(offsets.JournalRecord(s.offsets, s.id, e.key, e.journal)); err != nil {
+				return err
+			}
+		}
+		fresh = append(fresh, entries...)
+	}
+	for tablet, snapshot := range s.snapshots {
+		pos := offsets.Position{Mode: modeSweep, Phase: phasePass, TableID: s.reading.table.ID(), Snapshot: uint64(snapshot)}
+		if err := add(offsets.Record(s.offsets, s.id, offsets.Key{Connector: s.name, Table: s.table, Tablet: tablet}, pos)); err != nil {
+			return err
+		}
+	}
+	s.logger.Trace("sweep commits", "rows", s.tx.rows, "journals", len(fresh), "finished", len(s.done))
+	if err := s.end(ctx, records); err != nil {
+		return err
+	}
+	s.logger.Trace("sweep committed", "journals", len(fresh), "finished", len(s.done))
+	var failed []error
+	for _, e := range s.done {
+		gone.add(e.counts)
+		failed = append(failed, e.failure)
+	}
+	s.counts.add(gone)
+	s.counted(gone)
+	s.released = append(s.released, s.done...)
+	s.done, s.retired = nil, nil
+	clear(s.rows)
+	clear(s.snapshots)
+	for _, e := range fresh {
+		e.journal.Rows = nil // they are stored
+		s.hold(e)
+	}
+	s.committedRound()
+	for _, e := range fresh {
+		s.sweeper.finish(e)
+	}
+	return errors.Join(failed...)
+}
+
+// entries splits a tablet's rows into journals, which are like the one that is
+// given.
+func (s *sweepTask) entries(tablet string, rows []entryRow, like offsets.Journal) ([]*sweepEntry, error) {
+	slices.SortFunc(rows, compareEntryRows)
+	o := s.reading.plan.order
+	most := journalChunkRows
+	if rate := s.plan.rate; rate > 0 {
+		most = int(min(int64(most), max(rate, journalLeastRows)))
+	}
+	var all []*sweepEntry
+	var e *sweepEntry
+	size := 0
+	for _, r := range rows {
+		values, err := kudu.DecodeKey(o.primary, []byte(r.key))
+		if err != nil {
+			return nil, err
+		}
+		text, err := serde.MarshalValues(o.primary, values)
+		if err != nil {
+			return nil, err
+		}
+		if e == nil || len(e.rows) == most || size+len(text) > journalChunkBytes {
+			request := newRequest()
+			e = &sweepEntry{
+				key: offsets.JournalKey{Connector: s.name, Table: s.table, Tablet: tablet, ID: request.Client},
+				journal: offsets.Journal{
+					TableID: s.reading.table.ID(), Snapshot: like.Snapshot, Columns: like.Columns,
+					Action: s.plan.action, Set: s.plan.texts, Request: request,
+				},
+			}
+			all = append(all, e)
+			size = 0
+		}
+		size += len(text) + journalRowBytes
+		e.journal.Rows = append(e.journal.Rows, offsets.JournalRow{PrimaryKey: text, Digest: r.digest.String()})
+		e.rows = append(e.rows, r)
+	}
+	return all, nil
+}

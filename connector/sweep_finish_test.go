@@ -1,0 +1,436 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu"
+	"github.com/kudu2kafka/kudu2kafka/kudu/kudufake"
+	"github.com/kudu2kafka/kudu2kafka/offsets"
+)
+
+func TestRowsThatKuduRefusesStayInTheJournalAloneAndAreNotPublishedAgain(t *testing.T) {
+	b := newSweepBench(t, 1)
+	b.add(30, past())
+	l := b.insert(past().Add(-time.Minute), 1000) // the first of its tablet's journal
+	its := b.tabletOf(l)
+	refuse := func(c *kudufake.Call) kudufake.Decision {
+		if !c.Barrier() && c.Tablet() == its {
+			return kudufake.Decision{RefuseRow: func(row int) bool { return row == 0 }}
+		}
+		return kudufake.Decision{}
+	}
+	remove := b.kudu.Control("Write", refuse)
+	var counts SweepCounts
+	for run := range 3 {
+		err := b.run(t.Context(), func(c SweepCounts) { counts.add(c) })
+		if !fatal(err) || !strings.Contains(err.Error(), "Kudu refuses 1 of them") {
+			t.Errorf("run %d ends with %v", run, err)
+		}
+	}
+	if counts.Failed != 3 {
+		t.Errorf("counts %+v, want one failed row in each run", counts)
+	}
+	left := 0
+	for key, j := range b.stored() {
+		if left += len(j.Rows); key.Tablet == its && len(j.Rows) != 1 {
+			t.Errorf("the journal has %d rows, want the refused one", len(j.Rows))
+		}
+	}
+	if got := len(b.published()); left == 0 || got != 31 {
+		t.Errorf("%d journalled rows and %d records, want 31", left, got)
+	}
+	remove()
+	b.drain()
+	b.verify()
+	if got := len(b.published()); got != 31 {
+		t.Errorf("%d records, want 31", got)
+	}
+}
+
+func TestSweepingKeepsToItsRate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		pace := &throttle{rate: 1000}
+		var writers sync.WaitGroup
+		for range 4 { // as many as sweep at once
+			writers.Go(func() {
+				for range 5 {
+					if err := pace.wait(t.Context(), 200); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		writers.Wait()
+		// The first need not wait, the last waits for all before it.
+		if took := time.Since(began); took != 3800*time.Millisecond {
+			t.Errorf("4000 rows took %v at 1000 rows per second", took)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if pace.wait(ctx, 1) == nil {
+			t.Error("a cancelled wait went on")
+		}
+	})
+}
+
+func TestSweepsAreAsSmallAsTheRateAsks(t *testing.T) {
+	b := newSweepBench(t, 1)
+	b.cfg.SweepRate, b.cfg.SweepBatchRows = 5000, 1000
+	b.add(600, past())
+	b.crashBeforeSweep()
+	b.cfg.SweepRate = 150
+	b.drain()
+	b.add(600, past())
+	b.crashBeforeSweep()
+	for _, j := range b.stored() {
+		if len(j.Rows) > 150 {
+			t.Errorf("a journal of %d rows at 150 rows per second", len(j.Rows))
+		}
+	}
+}
+
+func TestColumnsChangeWhileRowsAreJournalled(t *testing.T) {
+	b := newSweepBench(t, 1)
+	changed := b.insert(past(), 1)
+	b.add(30, past())
+	b.crashBeforeSweep()
+	b.alter(kudu.DropColumn("priority"), kudu.AddColumn(kudu.Column{Name: "note", Type: kudu.String, Nullable: true}))
+	// Only the new column tells that this row isn't the one that was published.
+	if _, err := b.table.Apply(0, kudufake.Update(kudufake.Row{"due": changed.due.UnixMicro(), "id": changed.id, "note": "new"})); err != nil {
+		t.Fatal(err)
+	}
+	b.drain()
+	times := make(map[string]int)
+	for _, r := range b.published() {
+		times[r.Payload]++
+	}
+	for _, l := range b.lives {
+		want := 1
+		if l == changed {
+			want = 2
+		}
+		if got := times[l.versions[0]]; got != want {
+			t.Errorf("row %s was published %d times, want %d", l.key(), got, want)
+		}
+	}
+}
+
+func TestRangePartitionIsDroppedWhileItsRowsAreJournalled(t *testing.T) {
+	spec := queueSpec()
+	edge := time.Now().Truncate(time.Hour)
+	spec.Range, spec.Ranges = []string{"due"}, []kudufake.RangeSpec{
+		{Upper: []any{edge.Add(-24 * time.Hour)}}, {Lower: []any{edge.Add(-24 * time.Hour)}},
+	}
+	b := newSweepBenchOn(t, 1, kudufake.Options{}, spec)
+	b.add(10, edge.Add(-48*time.Hour))
+	b.crashBeforeSweep()
+	rows := 0
+	for _, j := range b.stored() {
+		rows += len(j.Rows)
+	}
+	b.alter(kudu.DropRange(kudu.RangePartition{Upper: []any{edge.Add(-24 * time.Hour)}}))
+	b.lives = nil
+	b.add(5, past())
+	var mu sync.Mutex
+	var counts SweepCounts
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- b.run(ctx, func(c SweepCounts) {
+			mu.Lock()
+			defer mu.Unlock()
+			if counts.add(c); counts.Swept == 5 {
+				cancel(errRevoked)
+			}
+		})
+	}()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if counts.Gone != int64(rows) || b.journals() != 0 {
+		t.Errorf("counts %+v and %d journals, want %d rows gone and none", counts, b.journals(), rows)
+	}
+	tablets := make(map[string]bool)
+	for _, tablet := range b.table.Tablets() {
+		tablets[tablet.ID] = true
+	}
+	for key := range b.positions() {
+		if !tablets[key.Tablet] {
+			t.Errorf("the position of tablet %s is still there", key.Tablet)
+		}
+	}
+}
+
+func TestJournalOfAnEarlierFormatIsFinished(t *testing.T) {
+	for action, set := range map[string]map[string]string{sweepDelete: nil, sweepUpdate: {"status": "DONE"}} {
+		t.Run(action, func(t *testing.T) {
+			b := newSweepBench(t, 1)
+			b.cfg.SweepAction, b.cfg.SweepSet = action, set
+			b.add(12, past())
+			b.crashBeforeSweep()
+			client, err := kgo.NewClient(kgo.SeedBrokers(b.cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			for key, j := range b.stored() {
+				r, err := offsets.JournalRecord(offsetsTopic, 1, key, j)
+				if err != nil {
+					t.Fatal(err)
+				}
+				old := strings.Replace(string(r.Value), `{"version":2,`, `{"version":1,`, 1)
+				old = strings.Replace(old, `"set":{"status":"DONE"},`, "", 1)
+				if old == string(r.Value) {
+					t.Fatalf("the journal %s isn't of the version that is written now", old)
+				}
+				r.Value = []byte(old)
+				if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b.drain()
+			if got := len(b.published()); got != 12 {
+				t.Errorf("%d records, want 12", got)
+			}
+		})
+	}
+}
+
+func TestChangedSettingsOfASweepWaitForTheJournal(t *testing.T) {
+	b := newSweepBench(t, 1)
+	b.cfg.SweepAction, b.cfg.SweepSet = sweepUpdate, map[string]string{"status": "DONE"}
+	b.add(3, past())
+	b.crashBeforeSweep()
+	b.cfg.SweepSet = map[string]string{"status": "DONE", "payload": "gone"}
+	if err := b.run(t.Context(), nil); !fatal(err) || !strings.Contains(err.Error(), "put it back") {
+		t.Errorf("with another sweep.set the task ends with %v", err)
+	}
+	b.cfg.SweepAction, b.cfg.SweepSet = sweepDelete, nil
+	if err := b.run(t.Context(), nil); !fatal(err) || !strings.Contains(err.Error(), "put it back") {
+		t.Errorf("with another sweep.action the task ends with %v", err)
+	}
+}
+
+// A process that slept between its look and its write sends it when its
+// successor has long been done.
+func TestLateWriteOfAZombieSweepsNothing(t *testing.T) {
+	for name, trust := range map[string]time.Duration{"soon": 0, "when ids aren't trusted any more": time.Nanosecond} {
+		t.Run(name, func(t *testing.T) {
+			b := newSweepBench(t, 1)
+			b.trust = trust
+			l := b.insert(past(), 1)
+			b.crashBeforeSweep()
+			late := b.stored()
+			b.drain()
+			b.insert(l.due, 1)
+			client, err := kudu.New(b.kudu.Config())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer client.Close()
+			table, err := client.OpenTable(t.Context(), "shop.queue")
+			if err != nil {
+				t.Fatal(err)
+			}
+			for key, j := range late {
+				if _, err := table.WriteBatch(t.Context(), key.Tablet, kudu.RequestID(j.Request), func(yield func(kudu.OpKind, *kudu.Row) bool) {
+					row := table.NewRow()
+					row.SetAll(l.due.UnixMicro(), l.id)
+					yield(kudu.OpDeleteIgnore, row)
+				}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if !b.there(b.lives[1]) {
+				t.Error("the new row was swept, and nobody has published it")
+			}
+		})
+	}
+}
+
+func TestSweptRowsAreNotPublishedAgainFromADeposedLeader(t *testing.T) {
+	spec := queueSpec()
+	spec.Hash, spec.Replicas = nil, 3
+	b := newSweepBenchOn(t, 1, kudufake.Options{TabletServers: 3}, spec)
+	b.add(20, past())
+	tablet := b.table.Tablets()[0]
+	old := tablet.Leader.Addr()
+	// Before the rows are swept, their leader is deposed, and doesn't notice. It
+	// goes on to show them.
+	b.atWrite(func() kudufake.Decision {
+		for i := range b.kudu.NumTabletServers() {
+			if s := b.kudu.TabletServer(i); s.Addr() != old {
+				if err := b.kudu.DeposeLeader(tablet.ID, s); err != nil {
+					t.Error(err)
+				}
+				break
+			}
+		}
+		return kudufake.Decision{}
+	})
+	b.drain()
+	// The others can't be read for a while, so that scans turn to the old one.
+	remove := b.kudu.Control("Scan", func(c *kudufake.Call) kudufake.Decision {
+		if c.Server.Addr() != old {
+			return kudufake.Decision{CutBefore: true}
+		}
+		return kudufake.Decision{}
+	})
+	if err := b.crash(func(func()) func() { return func() {} }, time.Second); err != nil {
+		t.Error(err)
+	}
+	remove()
+	b.add(5, past())
+	b.drain()
+	b.verify()
+	if got := len(b.published()); got != 25 {
+		t.Errorf("%d records, want 25", got)
+	}
+}
+
+func TestPassesOfATaskRunAtOnceWithinTheirBound(t *testing.T) {
+	spec := queueSpec()
+	spec.Hash[0].Buckets = 6
+	b := newSweepBenchOn(t, 1, kudufake.Options{}, spec)
+	b.cfg.SnapshotGuard, b.cfg.SweepAction = guardNone, sweepNone
+	b.cfg.SweepInterval = time.Hour
+	b.add(60, past())
+	var waiting, most atomic.Int32
+	full := make(chan struct{})
+	var once sync.Once
+	b.kudu.Control("Scan", func(c *kudufake.Call) kudufake.Decision {
+		if c.Opens() {
+			n := waiting.Add(1)
+			defer waiting.Add(-1)
+			if n > most.Load() {
+				most.Store(n)
+			}
+			if n == scansAtOnce {
+				once.Do(func() { close(full) })
+			}
+			select {
+			case <-full:
+			case <-time.After(10 * time.Second):
+				t.Error("a pass waits for another")
+			}
+		}
+		return kudufake.Decision{}
+	})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- b.run(ctx, nil) }()
+	for len(b.published()) < 60 {
+		select {
+		case err := <-ended:
+			t.Fatal(err)
+		case <-time.After(time.Millisecond):
+		}
+	}
+	cancel(errRevoked)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if got := most.Load(); got != scansAtOnce {
+		t.Errorf("%d scans at once, want %d", got, scansAtOnce)
+	}
+}
+
+func TestJournalsMoveWithAChangeOfTasksMax(t *testing.T) {
+	s := newStack(t)
+	s.insert(200)
+	sweeping := func(tasks int) *instance {
+		i := s.instance(tasks)
+		i.cfg.Mode, i.cfg.Where, i.cfg.SweepBatchRows = modeSweep, "id >= 0", 30
+		return i
+	}
+	var held atomic.Bool
+	held.Store(true)
+	s.kudu.Control("Write", func(c *kudufake.Call) kudufake.Decision {
+		if held.Load() && !c.Barrier() {
+			return kudufake.Decision{AppStatus: kudufake.StatusUnavailable, Text: "not now"}
+		}
+		return kudufake.Decision{}
+	})
+	first := sweeping(2)
+	stop := s.run(first)
+	s.await(first)
+	stop()
+	second := sweeping(3)
+	if err := second.prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	state, err := second.catalog.get(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := make(map[string]int32)
+	for task := range int32(3) {
+		for _, tablet := range state.tabletsOf(task, second.cfg) {
+			owner[tablet.ID] = task
+		}
+	}
+	rows := 0
+	for task := range int32(3) {
+		loaded, err := offsets.Load(t.Context(), second.kafka.ClientOpts(), second.cfg.OffsetsTopic("g"), task, second.cfg.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for key, j := range loaded.Journals {
+			if rows += len(j.Rows); owner[key.Tablet] != task {
+				t.Errorf("a journal of tablet %s is with task %d, not %d", key.Tablet, task, owner[key.Tablet])
+			}
+		}
+	}
+	if rows != 200 {
+		t.Errorf("%d rows are journalled, want 200", rows)
+	}
+	held.Store(false)
+	stop = s.run(second)
+	deadline := time.Now().Add(20 * time.Second)
+	for swept := int64(0); swept < 200; {
+		swept = 0
+		for _, task := range second.board.snapshot("").Tasks {
+			swept += task.Swept.Swept
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d rows were swept: %+v", swept, second.board.snapshot("").Tasks)
+		}
+	}
+	stop()
+	if n := s.visible(); n != 200 {
+		t.Errorf("%d rows are visible, want 200", n)
+	}
+}
+
+// visible counts the committed records.
+func (s *stack) visible() (n int) {
+	s.t.Helper()
+	client := s.consumer()
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Second)
+	defer cancel()
+	for ctx.Err() == nil {
+		n += client.PollFetches(ctx).NumRecords()
+	}
+	return n
+}
+
+func TestStatusCountsRowsThatAreNotSwept(t *testing.T) {
+	board := newStatusBoard()
+	board.setTask(1, Running, nil)
+	board.addSwept(1, SweepCounts{Swept: 5, Failed: 2})
+	board.addSwept(1, SweepCounts{Gone: 1, Failed: 1})
+	if got, want := fmt.Sprintf("%+v", board.snapshot("").Tasks[0].Swept), "{Swept:5 Gone:1 Changed:0 Again:0 Failed:3}"; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

@@ -1,0 +1,156 @@
+package connector
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu"
+)
+
+// How a sweeper finishes what another run of the task has begun.
+
+// resume finishes a journal that another run has stored. The request id of its
+// write is used up first, so that this run learns of the write, and a process
+// that wakes up can't send it later: servers answer an id that they know with
+// the first W.
+//
+// Is that W from before the look, the write was carried out then, and its rows
+// are audited at it. Else it was not carried out, or its server has forgotten
+// it. As long as servers can be trusted to remember, a row of the journal that is
+// there and unchanged settles that: the write would have swept it. Otherwise the
+// time at which rows went is searched for in their history.
+func (s *sweeper) resume(ctx context.Context, out *sweptEntry, p *presence) error {
+	e := out.sweepEntry
+	trusted := p.view.at.Time().Sub(kudu.Timestamp(e.journal.Snapshot).Time()) < s.trust
+	var first []int
+	if trusted {
+		first = p.unchanged
+	}
+	w, err := s.write(ctx, e, e.journal.Request, first, p.deadline)
+	if err != nil {
+		return err
+	}
+	switch {
+	case w.Timestamp < p.view.at:
+		if err := s.explain(ctx, out, p, w); err != nil {
+			return err
+		}
+	case trusted && len(p.unchanged) > 0:
+		out.counts.Changed += int64(len(p.changed))
+		out.counts.Gone += int64(len(p.gone))
+		return s.settle(ctx, out, p.unchanged, w)
+	default:
+		if err := s.reconstruct(ctx, out, p, kudu.Timestamp(e.journal.Snapshot)); err != nil {
+			return err
+		}
+	}
+	out.counts.Changed += int64(len(p.changed))
+	return s.writeAndAudit(ctx, out, newRequest(), p.unchanged, p.deadline)
+}
+
+// auditAt audits the rows that went at a write of another run, whichever they
+// are, and takes them from what is to be done: one that is there again is a new
+// row. It gives all rows as they were after the write.
+func (s *sweeper) auditAt(ctx context.Context, out *sweptEntry, p *presence, at view) (after []rowState, err error) {
+	next := at
+	next.at++
+	if after, _, err = s.keys.read(ctx, out.sweepEntry, out.all(), next, nil); err != nil {
+		return nil, err
+	}
+	before, err := s.before(ctx, out, out.all(), at, func(i int) bool { return after[i].gone(s.action) })
+	if err != nil {
+		return nil, err
+	}
+	went := func(i int) bool { return !before[i].gone(s.action) && after[i].gone(s.action) }
+	for _, rows := range []*[]int{&p.unchanged, &p.changed, &p.gone} {
+		for _, i := range *rows {
+			if went(i) {
+				out.count(i, before[i], s.action)
+			}
+		}
+		*rows = slices.DeleteFunc(*rows, went)
+	}
+	out.written = max(out.written, at.at)
+	return after, nil
+}
+
+// explain finds out what a write did that another run has sent. Rows that were
+// there after it and are gone may have been swept later, by a write whose id is
+// not known.
+func (s *sweeper) explain(ctx context.Context, out *sweptEntry, p *presence, w kudu.Written) error {
+	after, err := s.auditAt(ctx, out, p, viewOf(w))
+	if err != nil {
+		return err
+	}
+	p.gone = slices.DeleteFunc(p.gone, func(i int) bool {
+		gone := after[i].gone(s.action)
+		if gone {
+			out.counts.Gone++ // before the write
+		}
+		return gone
+	})
+	return s.reconstruct(ctx, out, p, w.Timestamp)
+}
+
+// reconstruct finds out when rows went since then that a write may have swept
+// which nobody remembers, and what they were just before. Rows that go at one
+// timestamp were in one write. Whose write it was can't be told: the last values
+// of a row that somebody else changed and deleted meanwhile are published too.
+func (s *sweeper) reconstruct(ctx context.Context, out *sweptEntry, p *presence, since kudu.Timestamp) error {
+	at := func(ts kudu.Timestamp) view { return view{at: ts, server: p.view.server} }
+	for len(p.gone) > 0 {
+		row := p.gone[0]
+		lo, hi := since, p.view.at
+		for hi-lo > 1 {
+			mid := lo + (hi-lo)/2
+			states, _, err := s.keys.read(ctx, out.sweepEntry, p.gone[:1], at(mid), nil)
+			if errors.Is(err, kudu.ErrSnapshotTooOld) {
+				s.keys.logger.Warn("published rows went before the history that Kudu keeps: they can't be audited", "tablet", out.key.Tablet, "rows", len(p.gone))
+				out.counts.Gone += int64(len(p.gone))
+				p.gone = nil
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			if states[row].gone(s.action) {
+				hi = mid
+			} else {
+				lo = mid
+			}
+		}
+		if _, err := s.auditAt(ctx, out, p, at(lo)); err != nil {
+			return err
+		}
+		if len(p.gone) > 0 && p.gone[0] == row { // it has been gone all the time
+			out.counts.Gone++
+			p.gone = p.gone[1:]
+		}
+	}
+	return nil
+}
+
+// refresh makes the digests anew, from the rows as they were published, when the
+// table's columns are no longer those that they were made of: what was dropped
+// can't be compared, and changes of what was added must not be missed.
+func (s *sweeper) refresh(ctx context.Context, e *sweepEntry) error {
+	columns := digestColumns(s.keys.table.Schema())
+	if !e.restored || slices.Equal(columns, e.journal.Columns) {
+		return nil
+	}
+	e.journal.Columns = columns
+	then, _, err := s.keys.read(ctx, e, e.all(), view{at: kudu.Timestamp(e.journal.Snapshot)}, nil)
+	if err != nil {
+		err = fmt.Errorf("reading %d journalled rows of tablet %s as they were published, since the table's columns have changed: %w", len(e.rows), e.key.Tablet, err)
+		if errors.Is(err, kudu.ErrSnapshotTooOld) {
+			return &FatalError{fmt.Errorf("%w: whether they were changed since can't be told any more; once you have decided about them, delete the journal %s from the offsets topic", err, e.key.ID)}
+		}
+		return err
+	}
+	for i := range e.rows {
+		e.rows[i].digest = then[i].digest
+	}
+	return nil
+}
