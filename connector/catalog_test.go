@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/kudu2kafka/kudu2kafka/kudu"
@@ -14,6 +15,19 @@ import (
 // newTestCatalog looks at the stack's table.
 func newTestCatalog(s *stack) *catalog {
 	return newCatalog(newKuduClient(s.t, s.kudu.Config()), testKey.Table)
+}
+
+// newKuduStack is a fake Kudu alone, with a network in memory.
+func newKuduStack(t *testing.T) *stack {
+	t.Helper()
+	s := &stack{t: t}
+	var err error
+	if s.kudu, err = kudufake.New(kudufake.Options{TabletServers: 3}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.kudu.Close)
+	s.makeTable(4)
+	return s
 }
 
 // outdate has the next get look again.
@@ -59,38 +73,42 @@ func together(s *stack, c *catalog, n int, d kudufake.Decision) []error {
 	for i := 1; i < n; i++ {
 		ask(i)
 	}
-	time.Sleep(20 * time.Millisecond) // they have nothing to show that they wait
+	synctest.Wait() // the others have joined the look
 	close(hold)
 	tasks.Wait()
 	return errs
 }
 
 func TestTasksThatStartTogetherShareOneLook(t *testing.T) {
-	s := newStack(t)
-	c := newTestCatalog(s)
-	for _, err := range together(s, c, 5, kudufake.Decision{}) {
-		if err != nil {
-			t.Error(err)
+	synctest.Test(t, func(t *testing.T) {
+		s := newKuduStack(t)
+		c := newTestCatalog(s)
+		for _, err := range together(s, c, 5, kudufake.Decision{}) {
+			if err != nil {
+				t.Error(err)
+			}
 		}
-	}
-	if n := s.kudu.Calls("GetTableSchema"); n != 1 {
-		t.Errorf("the master was asked %d times", n)
-	}
+		if n := s.kudu.Calls("GetTableSchema"); n != 1 {
+			t.Errorf("the master was asked %d times", n)
+		}
+	})
 }
 
 func TestTasksThatStartTogetherShareAFailure(t *testing.T) {
-	s := newStack(t)
-	c := newTestCatalog(s)
-	failed := 0
-	for _, err := range together(s, c, 5, kudufake.Decision{AppError: kudufake.MasterTableNotFound}) {
-		if errors.Is(err, kudu.ErrTableNotFound) {
-			failed++
+	synctest.Test(t, func(t *testing.T) {
+		s := newKuduStack(t)
+		c := newTestCatalog(s)
+		failed := 0
+		for _, err := range together(s, c, 5, kudufake.Decision{AppError: kudufake.MasterTableNotFound}) {
+			if errors.Is(err, kudu.ErrTableNotFound) {
+				failed++
+			}
 		}
-	}
-	if failed != 5 {
-		t.Errorf("%d of 5 have failed", failed)
-	}
-	mustGet(t, c) // a failure isn't kept
+		if failed != 5 {
+			t.Errorf("%d of 5 have failed", failed)
+		}
+		mustGet(t, c) // a failure isn't kept
+	})
 }
 
 func TestTasksAreToldOfAnotherTableOnly(t *testing.T) {

@@ -4,16 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 )
+
+// This file looks, before anything is written, for what keeps a configuration
+// from ever running: a worker that starts refuses it, and so does the command
+// that only checks.
 
 // checkTimeout bounds the look at Kafka and at each Kudu cluster before the
 // start.
@@ -29,9 +35,10 @@ func (w *Worker) Check(ctx context.Context) error {
 		defer mu.Unlock()
 		faults = append(faults, f...)
 	}
+	configs := w.configs()
 	var checks sync.WaitGroup
-	checks.Go(func() { add(w.checkKafka(ctx)...) })
-	for _, cfg := range w.configs() {
+	checks.Go(func() { add(w.checkKafka(ctx, configs)...) })
+	for _, cfg := range configs {
 		checks.Go(func() { add(w.checkConnector(ctx, cfg)...) })
 	}
 	checks.Wait()
@@ -44,19 +51,23 @@ func (w *Worker) Check(ctx context.Context) error {
 	return nil
 }
 
-func (w *Worker) checkKafka(ctx context.Context) []Fault {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	client, err := kgo.NewClient(kafkaOptions(w.cfg, w.logger).ClientOpts()...)
-	if err == nil {
-		defer client.Close()
-		err = awaitKafka(ctx, kadm.NewClient(client))
-	}
+func (w *Worker) checkKafka(ctx context.Context, connectors []Config) []Fault {
+	client, err := kgo.NewClient(KafkaOptions(w.cfg, w.logger)...)
 	if err != nil {
-		return []Fault{{
-			Key: "bootstrap.servers", What: fmt.Sprintf("no Kafka broker answers at %s: %v", strings.Join(w.cfg.BootstrapServers, ", "), err),
-			Remedy: "start Kafka, or correct the addresses",
-		}}
+		return []Fault{{Key: "bootstrap.servers", What: err.Error(), Remedy: "correct the worker's file"}}
+	}
+	defer client.Close()
+	if faults := CheckBrokers(ctx, client, w.cfg); len(faults) > 0 {
+		return faults
+	}
+	limits, err := ReadBrokerLimits(ctx, client)
+	if err != nil {
+		// Brokers refuse what is beyond their limits by themselves, only later.
+		w.logger.Debug("the brokers' limits are not known", "error", err)
+	}
+	faults := limits.CheckWorker(w.cfg)
+	for _, c := range connectors {
+		faults = append(faults, limits.CheckConnector(c)...)
 	}
 	version, err := kafka.TransactionVersion(ctx, client)
 	switch {
@@ -65,6 +76,40 @@ func (w *Worker) checkKafka(ctx context.Context) []Fault {
 	case version < kafka.EpochPerTransaction:
 		w.logger.Warn("these brokers keep the producer's epoch from transaction to transaction, so that a repeated EndTxn which arrives late can commit part of the next one: use Kafka 4 with the feature transaction.version at 2 or above",
 			"transaction.version", version)
+	}
+	return faults
+}
+
+// checkConnector looks at one connector's table.
+func (w *Worker) checkConnector(ctx context.Context, cfg Config) []Fault {
+	client, err := kudu.New(KuduConfig(cfg, w.logger.With("connector", cfg.Name)))
+	if err != nil {
+		return faultsOf(cfg.Name, err)
+	}
+	defer func() { _ = client.Close() }()
+	_, faults := CheckTable(ctx, client, cfg)
+	return faults
+}
+
+// KafkaOptions are the options of every Kafka client of a worker.
+func KafkaOptions(worker WorkerConfig, logger hclog.Logger) []kgo.Opt {
+	return kafkaOptions(worker, logger).ClientOpts()
+}
+
+// KuduConfig is how a connector reaches its Kudu cluster.
+func KuduConfig(cfg Config, logger hclog.Logger) kudu.Config {
+	return kudu.Config{Masters: cfg.KuduMasters, OperationTimeout: cfg.KuduOperationTimeout, Logger: logger.Named("kudu")}
+}
+
+// CheckBrokers looks whether a broker answers, for some seconds.
+func CheckBrokers(ctx context.Context, client *kgo.Client, worker WorkerConfig) []Fault {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	if err := awaitKafka(ctx, kadm.NewClient(client)); err != nil {
+		return []Fault{{
+			Key: "bootstrap.servers", What: fmt.Sprintf("no Kafka broker answers at %s: %v", strings.Join(worker.BootstrapServers, ", "), err),
+			Remedy: "start Kafka, or correct the addresses",
+		}}
 	}
 	return nil
 }
@@ -85,41 +130,110 @@ func awaitKafka(ctx context.Context, adm *kadm.Client) error {
 	}
 }
 
-// checkConnector looks at one connector's table.
-func (w *Worker) checkConnector(ctx context.Context, cfg Config) []Fault {
-	i, err := newInstance(cfg, w.cfg, w.logger, nobody{})
-	if err != nil {
-		return faultsOf(cfg.Name, err)
-	}
-	defer i.close()
-	return i.check(ctx)
-}
+// The brokers' settings that bound ours.
+const (
+	transactionMax  = "transaction.max.timeout.ms"
+	sessionLeast    = "group.min.session.timeout.ms"
+	sessionGreatest = "group.max.session.timeout.ms"
+)
 
-// check opens the table and compares it with the configuration.
-func (i *instance) check(ctx context.Context) []Fault {
+// BrokerLimits are the brokers' settings that bound ours, each as the narrowest
+// broker has it, by Kafka's name. What couldn't be read is missing.
+type BrokerLimits map[string]time.Duration
+
+// ReadBrokerLimits asks all brokers, which need the right DESCRIBE_CONFIGS on the
+// cluster for it.
+func ReadBrokerLimits(ctx context.Context, client *kgo.Client) (BrokerLimits, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	about := func(key string, err error, remedy string) Fault {
-		return Fault{Key: key, What: fmt.Sprintf("connector %q: %v", i.cfg.Name, err), Remedy: remedy}
-	}
-	table, err := i.kudu.OpenTable(ctx, i.cfg.KuduTable)
-	switch {
-	case errors.Is(err, kudu.ErrTableNotFound):
-		return []Fault{about("kudu.table", err, "create the table, or correct its name")}
-	case err != nil && refused(err):
-		// It answers, so the addresses are right.
-		return []Fault{about("kudu.table", err, "have the worker's user granted the right to read it, or see what Kudu says")}
-	case err != nil:
-		return []Fault{about("kudu.masters", err, "start Kudu, or correct the addresses")}
-	}
-	plan, err := planRead(i.cfg, table.Schema())
-	if err == nil && i.cfg.Mode == modeSweep {
-		_, err = planSweep(i.cfg, table.Schema(), plan)
-	}
+	adm := kadm.NewClient(client)
+	brokers, err := adm.ListBrokers(ctx)
 	if err != nil {
-		return faultsOf(i.cfg.Name, err)
+		return nil, fmt.Errorf("listing the brokers: %w", err)
+	}
+	configs, err := adm.DescribeBrokerConfigs(ctx, brokers.NodeIDs()...)
+	if err != nil {
+		return nil, fmt.Errorf("reading the brokers' settings: %w", err)
+	}
+	limits := make(BrokerLimits)
+	for _, broker := range configs {
+		if broker.Err != nil {
+			return nil, fmt.Errorf("reading the settings of broker %s: %w", broker.Name, broker.Err)
+		}
+		for _, c := range broker.Configs {
+			limits.note(c.Key, c.MaybeValue())
+		}
+	}
+	return limits, nil
+}
+
+// note takes a broker's setting, if it is a limit and narrower than others'.
+func (l BrokerLimits) note(key, value string) {
+	ms, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || key != transactionMax && key != sessionLeast && key != sessionGreatest {
+		return
+	}
+	limit := time.Duration(ms) * time.Millisecond
+	if had, seen := l[key]; !seen || (key == sessionLeast) == (limit > had) {
+		l[key] = limit
+	}
+}
+
+// CheckWorker compares the worker's times with the limits.
+func (l BrokerLimits) CheckWorker(w WorkerConfig) []Fault {
+	const key = "session.timeout.ms"
+	got := w.SessionTimeout
+	if least, known := l[sessionLeast]; known && got < least {
+		return []Fault{{
+			Key: key, What: fmt.Sprintf("%d is less than the brokers take (%s is %d)", got.Milliseconds(), sessionLeast, least.Milliseconds()),
+			Remedy: fmt.Sprintf("write at least %d", least.Milliseconds()),
+		}}
+	}
+	if greatest, known := l[sessionGreatest]; known && got > greatest {
+		return []Fault{{
+			Key: key, What: fmt.Sprintf("%d is more than the brokers take (%s is %d)", got.Milliseconds(), sessionGreatest, greatest.Milliseconds()),
+			Remedy: fmt.Sprintf("write at most %d", greatest.Milliseconds()),
+		}}
 	}
 	return nil
+}
+
+// CheckConnector compares the connector's times with the limits.
+func (l BrokerLimits) CheckConnector(c Config) []Fault {
+	greatest, known := l[transactionMax]
+	if !known || c.TransactionTimeout <= greatest {
+		return nil
+	}
+	return []Fault{{
+		Key:    "transaction.timeout.ms",
+		What:   fmt.Sprintf("connector %q: %d is more than the brokers take (%s is %d)", c.Name, c.TransactionTimeout.Milliseconds(), transactionMax, greatest.Milliseconds()),
+		Remedy: fmt.Sprintf("write at most %d, or raise the brokers' %s", greatest.Milliseconds(), transactionMax),
+	}}
+}
+
+// CheckTable opens the connector's table and compares it with the configuration.
+// Without a fault it gives what the connector would do.
+func CheckTable(ctx context.Context, client *kudu.Client, cfg Config) (*Outlook, []Fault) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	about := func(key string, err error, remedy string) []Fault {
+		return []Fault{{Key: key, What: fmt.Sprintf("connector %q: %v", cfg.Name, err), Remedy: remedy}}
+	}
+	table, err := client.OpenTable(ctx, cfg.KuduTable)
+	switch {
+	case errors.Is(err, kudu.ErrTableNotFound):
+		return nil, about("kudu.table", err, "create the table, or correct its name")
+	case err != nil && refused(err):
+		// It answers, so the addresses are right.
+		return nil, about("kudu.table", err, "have the worker's user granted the right to read it, or see what Kudu says")
+	case err != nil:
+		return nil, about("kudu.masters", err, "start Kudu, or correct the addresses")
+	}
+	o, err := newOutlook(cfg, table)
+	if err != nil {
+		return nil, faultsOf(cfg.Name, err)
+	}
+	return o, nil
 }
 
 // faultsOf takes the joined error of planRead apart again, whose parts begin

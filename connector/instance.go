@@ -53,9 +53,9 @@ func newInstance(cfg Config, worker WorkerConfig, logger hclog.Logger, observer 
 
 func newInstanceOn(board *statusBoard, seen ConnectorObserver, cfg Config, worker WorkerConfig, logger hclog.Logger) (*instance, error) {
 	logger = logger.With("connector", cfg.Name)
-	client, err := kudu.New(kudu.Config{
-		Masters: cfg.KuduMasters, OperationTimeout: cfg.KuduOperationTimeout, Logger: logger.Named("kudu"), Hook: seen.KuduHook(),
-	})
+	kuduConfig := KuduConfig(cfg, logger)
+	kuduConfig.Hook = seen.KuduHook()
+	client, err := kudu.New(kuduConfig)
 	if err != nil {
 		return nil, err
 	}
@@ -288,7 +288,7 @@ func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored ma
 	src, err := startOffsetSource(ctx, offsetOptions{
 		reading: reading{
 			table: table, client: i.kudu, plan: plan, batchBytes: int(i.cfg.KuduScanBatchBytes),
-			settle: i.cfg.SettleDelay, logger: logger, waits: w, seen: seen,
+			settle: i.cfg.SettleDelay, leftOutRows: leftOutRows, logger: logger, waits: w, seen: seen,
 			late: lateRows{repair: i.cfg.LateRows == lateRepair, interval: i.cfg.LateRowsInterval, guard: i.cfg.SnapshotGuard},
 		},
 		tablets: tablets, stored: byTablet, gone: state.gone, scope: i.cfg.OrderScope, order: i.cfg.Order,

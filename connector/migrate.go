@@ -146,7 +146,7 @@ func (i *instance) checkNames(others []string) error {
 // planProducer is for the transactional id that one migration has at a time.
 func (i *instance) planProducer() producerOptions {
 	opts := i.producerOptions(0)
-	opts.TransactionalID = i.cfg.GroupID(i.worker.GroupID) + "-plan"
+	opts.TransactionalID = i.cfg.PlanTransactionalID(i.worker.GroupID)
 	return opts
 }
 

@@ -48,9 +48,12 @@ type reading struct {
 	batchBytes int
 	settle     time.Duration
 	late       lateRows
-	logger     hclog.Logger
-	waits      *waits
-	seen       observed
+	// leftOutRows is what its constant says, or 0: a position is stored with rows
+	// only.
+	leftOutRows int
+	logger      hclog.Logger
+	waits       *waits
+	seen        observed
 }
 
 // next is the scanner's next batch, with the wait for it noted.

@@ -39,6 +39,9 @@ type TabletProgress struct {
 	// the history that Kudu keeps: all of the history when nothing is. Below zero
 	// it is gone.
 	Headroom time.Duration
+	// History is how long Kudu keeps history: by the table's setting, or without
+	// one what is the servers' by default.
+	History time.Duration
 }
 
 const (
@@ -240,7 +243,7 @@ func (p *progress) look(now time.Time, each func(TabletProgress)) {
 
 // tell is where one tablet stands. The caller holds the lock.
 func (p *progress) tell(m *tabletMark, now time.Time) TabletProgress {
-	t := TabletProgress{Tablet: m.id, Headroom: p.history}
+	t := TabletProgress{Tablet: m.id, Headroom: p.history, History: p.history}
 	t.Behind = m.open || !m.drained || now.Sub(m.due) > overdueAfter
 	hwm, hasTime := p.timeOf(m.hwm)
 	t.HasKey = hasTime

@@ -57,7 +57,7 @@ func (m *markBench) key(seconds int) []byte {
 // want looks at tablet A at 100 seconds after 1970.
 func (m *markBench) want(when string, want TabletProgress) {
 	m.t.Helper()
-	want.Tablet = tabletA
+	want.Tablet, want.History = tabletA, time.Hour
 	var got TabletProgress
 	m.p.look(time.Unix(100, 0), func(p TabletProgress) {
 		if p.Tablet == tabletA {

@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"bytes"
 	"container/heap"
 	"context"
 	"errors"
@@ -49,6 +50,9 @@ type stream struct {
 	next   int     // place in keep, or in rows without
 	row    int     // the present one
 	key    []byte  // its order key
+
+	last    []byte // order key of the last row that was read
+	leftOut int    // rows behind the last one to publish
 }
 
 // advance goes to the next row; it reports whether there is one.
@@ -76,6 +80,15 @@ func (s *stream) advance(ctx context.Context, o *order) (bool, error) {
 func (s *stream) take(rows *kudu.RowBatch) {
 	s.rows, s.next = rows, 0
 	s.keep = s.read.keep(s.where, rows, s.keep)
+	s.last = s.read.plan.order.appendKey(s.last[:0], rows, rows.NumRows()-1)
+	switch {
+	case s.keep == nil:
+		s.leftOut = 0
+	case len(s.keep) == 0:
+		s.leftOut += rows.NumRows()
+	default:
+		s.leftOut = rows.NumRows() - 1 - int(s.keep[len(s.keep)-1])
+	}
 }
 
 // left is how many rows of the batch are to be published.
@@ -142,6 +155,9 @@ func (p *mergePoller) round(ctx context.Context, r *tabletReader, emit func(*bat
 		return false, ignoreNothing(err)
 	}
 	if err := m.run(ctx, emit); err != nil {
+		return false, err
+	}
+	if err := m.leaveOut(ctx, emit); err != nil {
 		return false, err
 	}
 	r.shown = m.snapshot
@@ -231,6 +247,21 @@ func (m *merge) close() {
 	}
 }
 
+// leaveOut puts the readers behind the rows that where has left out, once all
+// others have been handed out.
+func (m *merge) leaveOut(ctx context.Context, emit func(*batch) bool) error {
+	for _, s := range m.streams {
+		if s.leftOut == 0 {
+			continue
+		}
+		m.reading.advance(s.reader, bytes.Clone(s.last), m.snapshot)
+		if err := m.reading.leaveOut(ctx, s.reader, s.leftOut, 0, m.snapshot, emit); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // run emits all rows in order.
 func (m *merge) run(ctx context.Context, emit func(*batch) bool) error {
 	if len(m.heap) == 0 {
@@ -250,6 +281,7 @@ func (m *merge) run(ctx context.Context, emit func(*batch) bool) error {
 		// I4: the next poll begins behind what was handed out.
 		b.last(b.rows.NumRows()-1, func(r *tabletReader, row int) {
 			m.reading.advance(r, order.appendKey(nil, b.rows, row), m.snapshot)
+			r.publishes()
 		})
 		builder.Reset()
 		b.from = b.from[:0]

@@ -98,6 +98,9 @@ func (p *prefixPoller) scan(ctx context.Context, r *tabletReader, opts kudu.Scan
 		// I4: the next scan begins behind what was handed out, whatever becomes
 		// of this one.
 		p.advance(r, after, b.snapshot)
+		if err := p.leaveOut(ctx, r, rows.NumRows(), b.published(), b.snapshot, emit); err != nil {
+			return 0, false, err
+		}
 		if time.Since(began) > scanTurn {
 			return sc.Snapshot(), true, nil
 		}
@@ -108,8 +111,35 @@ func (p *prefixPoller) scan(ctx context.Context, r *tabletReader, opts kudu.Scan
 func (rd *reading) advance(r *tabletReader, key []byte, at kudu.Timestamp) {
 	r.hwm = key
 	if rd.late.repair {
-		r.covered, r.unsaved = r.covered.extend(key, at), time.Time{}
+		r.covered = r.covered.extend(key, at)
 	}
+}
+
+// leftOutRows is how many rows of a tablet where may leave out, one after the
+// other, before the position behind them is stored without a row. About so many,
+// a scan of a second, are read again after a restart. Whoever is idle has none,
+// and opens no transaction.
+const leftOutRows = 200_000
+
+// leaveOut notes how many of the rows up to the high-water mark were published,
+// and has that mark stored when too many were not.
+func (rd *reading) leaveOut(ctx context.Context, r *tabletReader, rows, published int, at kudu.Timestamp, emit func(*batch) bool) error {
+	if published > 0 {
+		r.publishes()
+		return nil
+	}
+	if r.leftOut += rows; rd.leftOutRows == 0 || r.leftOut < rd.leftOutRows {
+		return nil
+	}
+	r.leftOut = 0
+	if rd.late.repair {
+		return rd.saveCovered(ctx, r, emit)
+	}
+	end := &batch{order: rd.plan.order, tablets: []*tabletReader{r}, end: &point{key: r.hwm, snapshot: at}, taken: make(chan struct{})}
+	if !emit(end) {
+		return ctx.Err()
+	}
+	return nil
 }
 
 // upperBound is the order key that this poll must stay below, nil without; and

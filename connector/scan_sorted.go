@@ -142,6 +142,7 @@ func (p *sortedPoller) sorted(ctx context.Context, r *tabletReader, readers []*t
 		// I4: the next poll begins behind what was handed out.
 		b.last(b.rows.NumRows()-1, func(r *tabletReader, row int) {
 			p.advance(r, p.plan.order.appendKey(nil, b.rows, row), snapshot)
+			r.publishes()
 		})
 	})
 }

@@ -162,6 +162,8 @@ type tabletReader struct {
 	// repairAt is when the next repair of the whole tablet is due, and unsaved
 	// since when the progress of repairs isn't stored; zero when it is.
 	repairAt, unsaved time.Time
+	// leftOut is how many rows where has left out since the position that is stored.
+	leftOut int
 	// failures counts polls that failed, one after the other, and were begun anew.
 	failures int
 	// backlog says that the last poll left rows for the next.
@@ -176,6 +178,10 @@ type tabletReader struct {
 	// that the reader stands for.
 	marks []*tabletMark
 }
+
+// publishes notes that rows of the tablet are on their way, and its position and
+// coverage with them.
+func (r *tabletReader) publishes() { r.leftOut, r.unsaved = 0, time.Time{} }
 
 // poller reads what a tablet has beyond its high-water mark, once. It hands
 // batches to emit, which reports false when the source is being closed. More

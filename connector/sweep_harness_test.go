@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/kudu/kudufake"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
@@ -423,21 +424,17 @@ func (b *sweepBench) alter(steps ...kudu.AlterStep) {
 // drain runs the task until nothing is due and the journal is empty.
 func (b *sweepBench) drain() {
 	b.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
 	ctx, cancel := context.WithCancelCause(b.t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- b.run(ctx, nil) }()
-	for len(b.rowsLeft("due")) > 0 || b.journals() > 0 {
+	testenv.Await(b.t, 30*time.Second, "nothing is due, and the journal is empty", func() bool {
 		select {
 		case err := <-ended:
 			b.t.Fatalf("the task ended: %v", err)
 		default:
 		}
-		if time.Now().After(deadline) {
-			b.t.Fatalf("%d rows are left, %d journals", len(b.rowsLeft("due")), b.journals())
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+		return len(b.rowsLeft("due")) == 0 && b.journals() == 0
+	})
 	cancel(errRevoked)
 	// With nothing to do, the task may be stopped while it still opens its producer
 	// and reads positions.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 	"github.com/kudu2kafka/kudu2kafka/kudu/kudufake"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
 )
@@ -230,9 +231,7 @@ func TestWithoutSweepingEachPassPublishesAnew(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- b.run(ctx, nil) }()
-	for len(b.published()) < 18 {
-		time.Sleep(time.Millisecond)
-	}
+	testenv.Await(t, 20*time.Second, "three passes are published", func() bool { return len(b.published()) >= 18 })
 	cancel(errRevoked)
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -309,12 +308,7 @@ func TestOutcomesOfASweepAreCounted(t *testing.T) {
 			}
 		})
 	}()
-	for b.journals() == 0 {
-		time.Sleep(time.Millisecond)
-	}
-	for len(b.published()) < 52 {
-		time.Sleep(time.Millisecond)
-	}
+	testenv.Await(t, 20*time.Second, "rows are journalled and published", func() bool { return b.journals() > 0 && len(b.published()) >= 52 })
 	b.update(changed)
 	b.remove(gone)
 	select {

@@ -3,7 +3,6 @@ package connector
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -191,12 +190,7 @@ func (s *sweepTask) headersFor(b *batch, mark []kgo.RecordHeader) batchHeaders {
 	all := make(batchHeaders, len(b.tablets))
 	for n, tablet := range b.tablets {
 		if s.headers {
-			all[n] = []kgo.RecordHeader{
-				{Key: "kudu.table", Value: []byte(s.table)},
-				{Key: "kudu.tablet", Value: []byte(tablet.id)},
-				{Key: "kudu.snapshot", Value: []byte(fmt.Sprint(uint64(b.snapshot)))},
-				{Key: "kudu.mode", Value: []byte(modeSweep)},
-			}
+			all[n] = rowHeaders(s.table, tablet.id, b.snapshot, modeSweep)
 		}
 		all[n] = append(all[n], mark...)
 	}

@@ -57,7 +57,7 @@ func TestNoRowIsLostOrPublishedTwiceWhereverTheTaskDies(t *testing.T) {
 						return
 					default:
 						b.disturb()
-						time.Sleep(300 * time.Microsecond)
+						time.Sleep(300 * time.Microsecond) // the writer's pace
 					}
 				}
 			})

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
 	"github.com/kudu2kafka/kudu2kafka/serde"
 )
@@ -275,17 +276,23 @@ func (t *task) produce(ctx context.Context, b *batch, row int, now time.Time, he
 	s.bytes = buf
 	r := s.add()
 	*r = kgo.Record{
-		Key: buf[start:mid:mid], Value: buf[mid:end:end], Headers: headers, Timestamp: now, Topic: t.topic,
-	}
-	if t.tsColumn >= 0 {
-		if cell := b.rows.Column(t.tsColumn); !cell.IsNull(row) {
-			r.Timestamp = time.UnixMicro(cell.Int64(row))
-		}
+		Key: buf[start:mid:mid], Value: buf[mid:end:end], Headers: headers, Timestamp: timestampOf(b, row, t.tsColumn, now), Topic: t.topic,
 	}
 	if err := t.producer.produce(ctx, r, s.promise); err != nil {
 		return 0, err
 	}
 	return end - start, nil
+}
+
+// timestampOf is a record's timestamp: that of the column, if there is one and it
+// has a value.
+func timestampOf(b *batch, row, column int, now time.Time) time.Time {
+	if column >= 0 {
+		if cell := b.rows.Column(column); !cell.IsNull(row) {
+			return time.UnixMicro(cell.Int64(row))
+		}
+	}
+	return now
 }
 
 // refuse names the row that can't be encoded (I5).
@@ -415,15 +422,20 @@ func (t *task) headersOf(b *batch) batchHeaders {
 	}
 	all := make(batchHeaders, len(b.tablets))
 	for n, tablet := range b.tablets {
-		all[n] = []kgo.RecordHeader{
-			{Key: "kudu.table", Value: []byte(t.table)},
-			{Key: "kudu.tablet", Value: []byte(tablet.id)},
-			{Key: "kudu.snapshot", Value: []byte(fmt.Sprint(uint64(b.snapshot)))},
-			{Key: "kudu.mode", Value: []byte(modeOffset)},
-		}
+		all[n] = rowHeaders(t.table, tablet.id, b.snapshot, modeOffset)
 		if b.late {
 			all[n] = append(all[n], lateHeader)
 		}
 	}
 	return all
+}
+
+// rowHeaders are what headers.enable adds to the records of a tablet's rows.
+func rowHeaders(table, tablet string, at kudu.Timestamp, mode string) []kgo.RecordHeader {
+	return []kgo.RecordHeader{
+		{Key: "kudu.table", Value: []byte(table)},
+		{Key: "kudu.tablet", Value: []byte(tablet)},
+		{Key: "kudu.snapshot", Value: []byte(fmt.Sprint(uint64(at)))},
+		{Key: "kudu.mode", Value: []byte(mode)},
+	}
 }

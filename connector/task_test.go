@@ -434,7 +434,7 @@ func TestSlabsAreNotUsedAgainWhileARecordIsInFlight(t *testing.T) {
 	// are filled; the race detector sees a slab that is used too early.
 	b.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
 		b.cluster.KeepControl()
-		b.cluster.SleepControl(func() { time.Sleep(2 * time.Millisecond) })
+		b.cluster.SleepControl(func() { time.Sleep(2 * time.Millisecond) }) // the broker's pace
 		return nil, nil, false
 	})
 	b.start()

@@ -71,6 +71,13 @@ func (p Predicate) String() string {
 	return fmt.Sprintf("%s %s %v", p.Column, predicateSigns[p.op], p.values[0])
 }
 
+// Sign is the comparison, as SQL writes it.
+func (p Predicate) Sign() string { return predicateSigns[p.op] }
+
+// Values are what the column is compared with; none with IS NULL and IS NOT NULL.
+// They are to be read only.
+func (p Predicate) Values() []any { return p.values }
+
 // condition is what all predicates on one column come to. Values are sort keys:
 // byte strings that order as the column's values do; for the types of key
 // columns they are the encoded key.

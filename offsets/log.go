@@ -52,6 +52,10 @@ func Tombstone(topic string, partition int32, key Key) (*kgo.Record, error) {
 //
 // Memory: one fetch of about a MiB, and two forms of one position per tablet.
 func Load(ctx context.Context, opts []kgo.Opt, topic string, partition int32, connector string) (*Loaded, error) {
+	return load(ctx, opts, topic, partition, connector, false)
+}
+
+func load(ctx context.Context, opts []kgo.Opt, topic string, partition int32, connector string, noWait bool) (*Loaded, error) {
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("reading positions from %s-%d: %w", topic, partition, err)
@@ -59,6 +63,7 @@ func Load(ctx context.Context, opts []kgo.Opt, topic string, partition int32, co
 	defer client.Close()
 	l := newLog(topic, partition, connector)
 	r := newReader(client, topic, partition)
+	r.noWait = noWait
 	err = r.readToEnd(ctx, l.note)
 	if err == nil {
 		err = l.settle()
@@ -70,6 +75,13 @@ func Load(ctx context.Context, opts []kgo.Opt, topic string, partition int32, co
 		return nil, err
 	}
 	return &Loaded{Positions: l.positions, Journals: l.journals, Plan: l.plan, Others: l.owners()}, nil
+}
+
+// Peek is Load for those who only look: it fences nobody, needn't be called by the
+// owner, and doesn't wait for open transactions. So what it returns was committed
+// when it was called, and may be out of date when it comes back.
+func Peek(ctx context.Context, opts []kgo.Opt, topic string, partition int32, connector string) (*Loaded, error) {
+	return load(ctx, opts, topic, partition, connector, true)
 }
 
 // maxBroken bounds what is remembered of records that cannot be read.

@@ -112,13 +112,25 @@ func PeekPlan(ctx context.Context, opts []kgo.Opt, topic string, partition int32
 // reads as Load does, and doesn't look into values, so that whatever is stored
 // there can be moved.
 func LoadRecords(ctx context.Context, opts []kgo.Opt, topic string, partition int32, connector string) ([]*kgo.Record, error) {
+	return loadRecords(ctx, opts, topic, partition, connector, false)
+}
+
+// PeekRecords is LoadRecords without a wait for open transactions, so that what it
+// returns may be out of date: it is for people to look at.
+func PeekRecords(ctx context.Context, opts []kgo.Opt, topic string, partition int32, connector string) ([]*kgo.Record, error) {
+	return loadRecords(ctx, opts, topic, partition, connector, true)
+}
+
+func loadRecords(ctx context.Context, opts []kgo.Opt, topic string, partition int32, connector string, noWait bool) ([]*kgo.Record, error) {
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, fmt.Errorf("reading %s-%d: %w", topic, partition, err)
 	}
 	defer client.Close()
 	last := make(map[string]*kgo.Record)
-	err = newReader(client, topic, partition).readToEnd(ctx, func(r *kgo.Record) error {
+	from := newReader(client, topic, partition)
+	from.noWait = noWait
+	err = from.readToEnd(ctx, func(r *kgo.Record) error {
 		if last[string(r.Key)] == nil {
 			owner, _, err := keyOwner(r.Key)
 			if err != nil || owner != connector {
@@ -152,6 +164,16 @@ func TabletOf(key []byte) (table, tablet string, ok bool) {
 		return "", "", false
 	}
 	return members.Table, members.Tablet, true
+}
+
+// PlanOf returns the plan that a stored record is; ok is false for others.
+func PlanOf(r *kgo.Record) (p Plan, ok bool) {
+	_, rest, err := keyOwner(r.Key)
+	if err != nil || !isPlanKey(rest) || r.Value == nil {
+		return Plan{}, false
+	}
+	p, err = ParsePlan(r.Value)
+	return p, err == nil
 }
 
 // isPlanKey reports whether the second element of a key is a plan's.

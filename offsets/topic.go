@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -43,6 +44,9 @@ var topicConfigs = map[string]string{
 	// tombstone.
 	"delete.retention.ms": "60000",
 }
+
+// TopicSettings are the settings that an offsets topic is made with.
+func TopicSettings() map[string]string { return maps.Clone(topicConfigs) }
 
 // topicVisible is how long a topic just made may take to show up in the
 // metadata of the broker that is asked.

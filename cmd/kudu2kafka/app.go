@@ -15,6 +15,7 @@ type app struct {
 	stdout, stderr io.Writer
 	env            func(name string) (value string, set bool)
 	newWorker      workerFactory
+	look           looker
 	// notify begins to deliver the signals that stop the process, until the
 	// function it returns is called.
 	notify func() (signals <-chan os.Signal, stop func())
@@ -57,8 +58,12 @@ func (a *app) execute(args []string) int {
 
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "kudu2kafka",
-		Short:         "Streams Apache Kudu tables into Kafka topics, each row exactly once",
+		Use:   "kudu2kafka",
+		Short: "Streams Apache Kudu tables into Kafka topics, each row exactly once",
+		Long: `Streams Apache Kudu tables into Kafka topics, each row exactly once.
+
+To begin: write a worker's file and a connector's ("kudu2kafka help files"),
+look at them with check and plan, and start run.`,
 		SilenceErrors: true, // told by execute
 		SilenceUsage:  true,
 		Args:          cobra.NoArgs,
@@ -66,9 +71,9 @@ func (a *app) rootCommand() *cobra.Command {
 			return errors.New("which command?")
 		},
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.AddCommand(a.runCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.checkCommand(), a.planCommand(), a.configCommand(), a.versionCommand())
+	root.AddCommand(helpTopics()...)
 	return root
 }

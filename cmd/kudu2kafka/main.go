@@ -2,6 +2,10 @@
 // exactly once.
 //
 //	kudu2kafka run WORKER.yaml [CONNECTOR.yaml ...]
+//	kudu2kafka check WORKER.yaml [CONNECTOR.yaml ...] [--json]
+//	kudu2kafka plan WORKER.yaml CONNECTOR.yaml [CONNECTOR.yaml ...] [--json]
+//	kudu2kafka config validate|print|reference
+//	kudu2kafka completion bash|zsh|fish|powershell
 //	kudu2kafka version [--json]
 //
 // This package only wires: it reads the configuration, starts the worker, and
@@ -17,6 +21,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/kudu2kafka/kudu2kafka/connector"
+	"github.com/kudu2kafka/kudu2kafka/internal/preflight"
 )
 
 // The exit codes. Scripts and service managers rely on them: 2 will not get
@@ -26,7 +31,7 @@ import (
 const (
 	exitOK     = 0 // done, or stopped by a signal with everything in order
 	exitFailed = 1 // failed while running, or not stopped in time
-	exitUsage  = 2 // wrong arguments or configuration; nothing was written
+	exitUsage  = 2 // wrong arguments or configuration, or check found an error; nothing was written
 )
 
 func main() {
@@ -37,6 +42,7 @@ func main() {
 		newWorker: func(cfg connector.WorkerConfig, connectors []connector.Config, logger hclog.Logger) (worker, error) {
 			return connector.NewWorker(cfg, connectors, logger)
 		},
+		look: looker{check: preflight.Check, plan: preflight.MakePlans},
 		notify: func() (<-chan os.Signal, func()) {
 			signals := make(chan os.Signal, 2)
 			signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)

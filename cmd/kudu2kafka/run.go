@@ -40,12 +40,7 @@ ends it at once.
 
 Exit codes: 0 stopped in order, 1 failed while running, 2 wrong arguments or
 configuration (nothing was written).`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				return errors.New("the worker's file is missing")
-			}
-			return nil
-		},
+		Args: workerArgs,
 		RunE: func(_ *cobra.Command, args []string) error { return a.run(args[0], args[1:]) },
 	}
 }

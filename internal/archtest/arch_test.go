@@ -40,7 +40,7 @@ const (
 // down only, see ARCHITECTURE.md. A new edge is a new word here, and a reason
 // for it in the change that brings it.
 var allowed = map[string][]string{
-	"cmd/kudu2kafka": {"connector", "internal/config", hclog, "github.com/spf13/cobra"},
+	"cmd/kudu2kafka": {"connector", "internal/config", "internal/preflight", hclog, "github.com/spf13/cobra"},
 
 	// x/sync: a migration does what it does for all partitions several at a time.
 	"connector":        {"kudu", "offsets", "serde", "internal/extsort", "internal/kafka", "internal/predicate", franzgo, hclog, backoff, "golang.org/x/sync"},
@@ -54,6 +54,9 @@ var allowed = map[string][]string{
 	// The only importer of koanf. Mapstructure is koanf's own decoder, and the
 	// YAML parser tells lines, which koanf doesn't.
 	"internal/config": {"connector", koanf, "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v3"},
+
+	// What the commands check and plan, reading only.
+	"internal/preflight": {"connector", "kudu", "offsets", "internal/kafka", "internal/predicate", franzgo, hclog},
 
 	// What REST and the commands steer workers by.
 	"internal/herder": {"connector", "offsets", "internal/config", "internal/kafka", franzgo, hclog, backoff},
@@ -92,12 +95,15 @@ var forTests = []string{
 
 // moreForTests are further imports of the tests of single packages.
 var moreForTests = map[string][]string{
-	"connector": {"kudu/kudufake"},
-	"kudu":      {"kudu/kudufake", "kudu/kudutest"},
+	// Whole workers, to be steered.
+	"internal/herder":    {"kudu", "kudu/kudufake"},
+	"connector":          {"kudu/kudufake"},
+	"internal/preflight": {"kudu/kudufake"},
+	"kudu":               {"kudu/kudufake", "kudu/kudutest"},
 	// Rules and dashboards are YAML and JSON.
 	"internal/metrics": {"kudu/kudufake", "internal/config", "go.yaml.in/yaml/v3"},
 	"kudu/kudufake":    {"kudu/kudutest"},
-	"test/e2e":         {"connector", "offsets", "internal/config", "kudu"},
+	"test/e2e":         {"connector", "offsets", "internal/config", "internal/preflight", "kudu"},
 }
 
 // productRoot is the package that is shipped.

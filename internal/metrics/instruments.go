@@ -42,7 +42,7 @@ type instruments struct {
 	read, filtered, readWait     *prometheus.CounterVec
 
 	taskTablets, taskBehind                             *prometheus.Desc
-	taskLag, taskKeyLag, taskHeadroom                   *prometheus.Desc
+	taskLag, taskKeyLag, taskHeadroom, history          *prometheus.Desc
 	tabletBehind, tabletLag, tabletKeyLag, tabletMargin *prometheus.Desc
 
 	swept   *prometheus.CounterVec
@@ -102,6 +102,7 @@ func newInstruments() *instruments {
 	i.taskLag = i.ask("task_lag_seconds", "Age of the time up to which everything is committed in Kafka, of the task's tablet that is furthest behind; 0 when none is.", task...)
 	i.taskKeyLag = i.ask("task_key_lag_seconds", "Age of the time in the streaming key of the last row committed, of the task's tablet that is furthest behind; 0 when none is. Only when the streaming key begins with a time.", task...)
 	i.taskHeadroom = i.ask("task_history_headroom_seconds", "How long what is still to be read of the past remains in Kudu's history, of the task's tablet for which that is shortest. All of the history when nothing is.", task...)
+	i.history = i.ask("task_history_seconds", "How long Kudu keeps the history of the task's table: by the table's setting, else 7 days.", task...)
 
 	i.tabletBehind = i.ask("tablet_behind", "1 when the tablet is behind, else 0. Tablets have series of their own as metrics.tablets.max allows: those furthest behind.", tablet...)
 	i.tabletLag = i.ask("tablet_lag_seconds", "Like kudu2kafka_task_lag_seconds, of one tablet.", tablet...)

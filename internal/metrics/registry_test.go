@@ -155,9 +155,9 @@ func TestLagOfATaskIsThatOfItsWorstTablet(t *testing.T) {
 	r := New(Options{TabletsMax: 10})
 	c := r.Connector("orders", running(0, 1))
 	c.Task(0, standing(
-		connector.TabletProgress{Tablet: "a", Headroom: time.Hour},
-		connector.TabletProgress{Tablet: "b", Behind: true, Lag: 5 * time.Second, KeyLag: 7 * time.Second, HasKey: true, Headroom: time.Minute},
-		connector.TabletProgress{Tablet: "c", Behind: true, Lag: 6 * time.Second, Headroom: time.Hour},
+		connector.TabletProgress{Tablet: "a", Headroom: time.Hour, History: time.Hour},
+		connector.TabletProgress{Tablet: "b", Behind: true, Lag: 5 * time.Second, KeyLag: 7 * time.Second, HasKey: true, Headroom: time.Minute, History: time.Hour},
+		connector.TabletProgress{Tablet: "c", Behind: true, Lag: 6 * time.Second, Headroom: time.Hour, History: time.Hour},
 	))
 	c.Task(1, standing(connector.TabletProgress{Tablet: "d", Headroom: -time.Second}))
 	want(t, r, map[string]float64{
@@ -166,6 +166,7 @@ func TestLagOfATaskIsThatOfItsWorstTablet(t *testing.T) {
 		`task_lag_seconds{connector="orders",task="0"}`:                           6,
 		`task_key_lag_seconds{connector="orders",task="0"}`:                       7,
 		`task_history_headroom_seconds{connector="orders",task="0"}`:              60,
+		`task_history_seconds{connector="orders",task="0"}`:                       3600,
 		`task_lag_seconds{connector="orders",task="1"}`:                           0,
 		`task_history_headroom_seconds{connector="orders",task="1"}`:              -1,
 		`tablet_behind{connector="orders",tablet="b",task="0"}`:                   1,

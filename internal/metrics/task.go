@@ -148,11 +148,11 @@ func (t *taskMetrics) close() {
 // shown.
 func (t *taskMetrics) collect(now time.Time, gauge func(d *prometheus.Desc, value float64, labels ...string), tablets []shownTablet) []shownTablet {
 	var n, behind int
-	var lag, keyLag, headroom time.Duration
+	var lag, keyLag, headroom, history time.Duration
 	hasKey := false
 	t.look(now, func(p connector.TabletProgress) {
 		if n++; n == 1 || p.Headroom < headroom {
-			headroom = p.Headroom
+			headroom, history = p.Headroom, p.History
 		}
 		if p.Behind {
 			behind++
@@ -169,6 +169,7 @@ func (t *taskMetrics) collect(now time.Time, gauge func(d *prometheus.Desc, valu
 	}
 	gauge(i.taskLag, lag.Seconds(), name, t.label)
 	gauge(i.taskHeadroom, headroom.Seconds(), name, t.label)
+	gauge(i.history, history.Seconds(), name, t.label)
 	if hasKey {
 		gauge(i.taskKeyLag, keyLag.Seconds(), name, t.label)
 	}

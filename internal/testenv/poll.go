@@ -39,6 +39,26 @@ func poll(ctx context.Context, interval time.Duration, try func(context.Context)
 	}
 }
 
+// Await looks until ok reports true, more and more seldom; the test fails when it
+// doesn't within that time. It is for what no signal announces.
+func Await(tb TB, within time.Duration, what string, ok func() bool) {
+	tb.Helper()
+	const most = 100 * time.Millisecond
+	deadline := time.Now().Add(within)
+	for wait := time.Millisecond; !ok(); wait = min(2*wait, most) {
+		if time.Now().After(deadline) {
+			tb.Fatalf("not within %v: %s", within, what)
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-tb.Context().Done():
+			timer.Stop()
+			tb.Fatalf("the test ended before: %s", what)
+		}
+	}
+}
+
 // dial checks that someone accepts connections at the address.
 func dial(ctx context.Context, addr string) error {
 	var d net.Dialer

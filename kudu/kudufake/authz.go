@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/kudu/internal/pb"
 )
 
@@ -22,16 +23,49 @@ const (
 	privilegeInsert   protowire.Number = 3
 	privilegeUpdate   protowire.Number = 4
 	privilegeDelete   protowire.Number = 5
+	privilegeColumns  protowire.Number = 6
+	columnScan        protowire.Number = 1 // ColumnPrivilegePB.scan_privilege
 	tokenMessageBytes                  = protowire.BytesType
 )
 
-func authzBody(user, tableID string) []byte {
+// Grant says what tokens let all users do with the rows of tables from now on, nil
+// that they may do everything. It binds where tablet servers ask for tokens.
+func (c *Cluster) Grant(p *kudu.Privileges) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.privileges = p
+}
+
+// authzBody is the token's content for a user and a table. The caller holds mu.
+func (c *Cluster) authzBody(user string, t *table) []byte {
+	rights := kudu.Privileges{Scan: true, Insert: true, Update: true, Delete: true}
+	if c.privileges != nil {
+		rights = *c.privileges
+	}
 	var privilege []byte
 	privilege = protowire.AppendTag(privilege, privilegeTable, tokenMessageBytes)
-	privilege = protowire.AppendString(privilege, tableID)
-	for _, right := range []protowire.Number{privilegeScan, privilegeInsert, privilegeUpdate, privilegeDelete} {
-		privilege = protowire.AppendTag(privilege, right, protowire.VarintType)
-		privilege = protowire.AppendVarint(privilege, 1)
+	privilege = protowire.AppendString(privilege, t.id)
+	for _, right := range []struct {
+		field protowire.Number
+		has   bool
+	}{{privilegeScan, rights.Scan}, {privilegeInsert, rights.Insert}, {privilegeUpdate, rights.Update}, {privilegeDelete, rights.Delete}} {
+		if right.has {
+			privilege = protowire.AppendTag(privilege, right.field, protowire.VarintType)
+			privilege = protowire.AppendVarint(privilege, 1)
+		}
+	}
+	for _, name := range rights.Columns {
+		i := t.schema.index(name)
+		if i < 0 {
+			continue
+		}
+		var entry []byte
+		entry = protowire.AppendTag(entry, 1, protowire.VarintType)
+		entry = protowire.AppendVarint(entry, uint64(t.schema.cols[i].id))
+		entry = protowire.AppendTag(entry, 2, tokenMessageBytes)
+		entry = protowire.AppendBytes(entry, protowire.AppendVarint(protowire.AppendTag(nil, columnScan, protowire.VarintType), 1))
+		privilege = protowire.AppendTag(privilege, privilegeColumns, tokenMessageBytes)
+		privilege = protowire.AppendBytes(privilege, entry)
 	}
 	var authz []byte
 	authz = protowire.AppendTag(authz, authzUser, tokenMessageBytes)
@@ -40,15 +74,15 @@ func authzBody(user, tableID string) []byte {
 	return protowire.AppendBytes(authz, privilege)
 }
 
-// newAuthzToken lets a user do everything with a table, for a while. The
-// caller holds mu.
-func (c *Cluster) newAuthzToken(user, tableID string) *pb.SignedTokenPB {
+// newAuthzToken says what a user may do with a table, for a while. The caller
+// holds mu.
+func (c *Cluster) newAuthzToken(user string, t *table) *pb.SignedTokenPB {
 	data, err := proto.Marshal(&pb.TokenPB{ExpireUnixEpochSeconds: new(c.wall.time().Add(c.opts.AuthzLife).Unix())})
 	if err != nil {
 		return nil // the message has no field that could fail
 	}
 	data = protowire.AppendTag(data, tokenAuthz, tokenMessageBytes)
-	data = protowire.AppendBytes(data, authzBody(user, tableID))
+	data = protowire.AppendBytes(data, c.authzBody(user, t))
 	return &pb.SignedTokenPB{TokenData: data, Signature: sign(c.tokenKey, data), SigningKeySeqNum: new(int64(c.tokenKey))}
 }
 
@@ -59,7 +93,7 @@ func sign(key uint64, data []byte) []byte {
 
 // authorize checks the token of a Scan or Write, if the cluster asks for one.
 // The caller holds mu.
-func (c *Cluster) authorize(token *pb.SignedTokenPB, user, tableID string) *failure {
+func (c *Cluster) authorize(token *pb.SignedTokenPB, user string, t *table) *failure {
 	if !c.requireAuthz {
 		return nil
 	}
@@ -77,7 +111,7 @@ func (c *Cluster) authorize(token *pb.SignedTokenPB, user, tableID string) *fail
 	if c.wall.time().Unix() > body.GetExpireUnixEpochSeconds() {
 		return refuse("authz token verification failure: token expired")
 	}
-	if !bytes.Contains(data, authzBody(user, tableID)) {
+	if t == nil || !bytes.Contains(data, c.authzBody(user, t)) {
 		return refuse("authorization token is for the wrong table ID")
 	}
 	return nil

@@ -114,7 +114,8 @@ type Cluster struct {
 	writes       map[string]*clientWrites
 	tokenKey     uint64
 	requireAuthz bool
-	moved        chan struct{} // closed and replaced when leaders or stalls change
+	privileges   *kudu.Privileges // of all users; nil: everything
+	moved        chan struct{}    // closed and replaced when leaders or stalls change
 }
 
 // New starts a cluster. It fails only with Loopback, if no port can be had.

@@ -109,7 +109,7 @@ func (c *Cluster) getTableSchema(call *Call, req *pb.GetTableSchemaRequestPB) (p
 	s := c.shown(t)
 	return &pb.GetTableSchemaResponsePB{
 		Schema: s.toPB(), NumReplicas: new(int32(t.replicas)), TableId: []byte(t.id), TableName: new(t.name),
-		PartitionSchema: t.parts.toPB(s), AuthzToken: c.newAuthzToken(call.User, t.id),
+		PartitionSchema: t.parts.toPB(s), AuthzToken: c.newAuthzToken(call.User, t),
 		ExtraConfigs: t.extra, Owner: new(t.owner), Comment: new(t.comment),
 	}, nil
 }

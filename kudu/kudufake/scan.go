@@ -80,11 +80,11 @@ func batchBytes(req *pb.ScanRequestPB) int {
 func (s *Server) openScan(ctx context.Context, call *Call, req *pb.ScanRequestPB, open *pb.NewScanRequestPB) (*pb.ScanResponsePB, *rowBlock, *failure) {
 	t, r, f := s.lookup(open.GetTabletId())
 	if f == nil || s.c.requireAuthz && open.AuthzToken == nil {
-		id := ""
+		var of *table
 		if t != nil {
-			id = t.table.id
+			of = t.table
 		}
-		if f := s.c.authorize(open.GetAuthzToken(), call.User, id); f != nil {
+		if f := s.c.authorize(open.GetAuthzToken(), call.User, of); f != nil {
 			return nil, nil, f
 		}
 	}

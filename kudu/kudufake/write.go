@@ -53,7 +53,7 @@ func write(ctx context.Context, s *Server, call *Call, req *pb.WriteRequestPB) (
 	if f != nil {
 		return nil, nil, f
 	}
-	if f := c.authorize(req.GetAuthzToken(), call.User, t.table.id); f != nil {
+	if f := c.authorize(req.GetAuthzToken(), call.User, t.table); f != nil {
 		return nil, nil, f
 	}
 	if req.PropagatedTimestamp != nil {

@@ -130,7 +130,7 @@ func (r *crashRun) kill(a aim) int {
 	w := r.workers[n]
 	w.awaitPhase(from, nth, 30*time.Second, a.phase)
 	// No signal tells of the moments within a phase: they are what is looked for.
-	time.Sleep(upTo(r.dice, a.spread))
+	time.Sleep(upTo(r.dice, a.spread)) // any moment is as good
 	if err := w.Kill(); err != nil {
 		r.t.Fatal(err)
 	}

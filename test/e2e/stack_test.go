@@ -93,21 +93,7 @@ func (s *stack) start(t *testing.T, j *job, name string) *worker {
 func (s *stack) startAll(t *testing.T, jobs []*job, name string) *worker {
 	t.Helper()
 	dir := t.TempDir()
-	j := jobs[0]
-	workerKeys := map[string]string{"bootstrap.servers": s.kafka.BootstrapServers(), "group.id": j.group}
-	maps.Copy(workerKeys, j.worker)
-	if workerKeys["group.instance.id"] == "" {
-		delete(workerKeys, "group.instance.id")
-	}
-	files := []string{writeYAML(t, dir, "worker.yaml", workerKeys)}
-	for n, j := range jobs {
-		connectorKeys := map[string]string{
-			"name": j.name, "kudu.masters": strings.Join(s.kudu.Masters(), ","), "kudu.table": j.table,
-			"mode": "offset", "topic": j.topic,
-		}
-		maps.Copy(connectorKeys, j.connector)
-		files = append(files, writeYAML(t, dir, fmt.Sprintf("connector%d.yaml", n), connectorKeys))
-	}
+	files := s.files(t, dir, jobs)
 	log := filepath.Join(dir, "log")
 	p, err := testenv.StartProcess(testenv.Command{
 		Name: name, Path: binary, Args: append([]string{"run"}, files...), Log: log,
@@ -130,6 +116,28 @@ func (s *stack) startAll(t *testing.T, jobs []*job, name string) *worker {
 		}
 	})
 	return w
+}
+
+// files writes the worker's file, as the first of the jobs says, and the
+// connectors'.
+func (s *stack) files(t *testing.T, dir string, jobs []*job) []string {
+	t.Helper()
+	j := jobs[0]
+	workerKeys := map[string]string{"bootstrap.servers": s.kafka.BootstrapServers(), "group.id": j.group}
+	maps.Copy(workerKeys, j.worker)
+	if workerKeys["group.instance.id"] == "" {
+		delete(workerKeys, "group.instance.id")
+	}
+	files := []string{writeYAML(t, dir, "worker.yaml", workerKeys)}
+	for n, j := range jobs {
+		connectorKeys := map[string]string{
+			"name": j.name, "kudu.masters": strings.Join(s.kudu.Masters(), ","), "kudu.table": j.table,
+			"mode": "offset", "topic": j.topic,
+		}
+		maps.Copy(connectorKeys, j.connector)
+		files = append(files, writeYAML(t, dir, fmt.Sprintf("connector%d.yaml", n), connectorKeys))
+	}
+	return files
 }
 
 // checkLog fails the test if the process told of a bug that no exit code shows.

@@ -206,23 +206,22 @@ func (q *queue) left(s *stack) map[string]bool {
 // awaitSwept waits until no row is due, and the journal is empty.
 func (q *queue) awaitSwept(s *stack, j *job, within time.Duration) {
 	q.t.Helper()
-	deadline := time.Now().Add(within)
-	for {
-		left, later := q.left(s), 0
-		for _, l := range q.lives {
-			if l.later && !l.deleted {
-				later++
-			}
+	var left map[string]bool
+	var journals, later int
+	for _, l := range q.lives {
+		if l.later && !l.deleted {
+			later++
 		}
-		journals := s.journals(q.t, j)
-		if len(left) == later && journals == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			q.t.Fatalf("%d rows are left, %d of them are not due, and %d journals", len(left), later, journals)
-		}
-		time.Sleep(200 * time.Millisecond)
 	}
+	q.t.Cleanup(func() {
+		if q.t.Failed() {
+			q.t.Logf("%d rows were left, %d of them not due, and %d journals", len(left), later, journals)
+		}
+	})
+	eventually(q.t, within, "no row is due, and the journal is empty", func() bool {
+		left, journals = q.left(s), s.journals(q.t, j)
+		return len(left) == later && journals == 0
+	})
 }
 
 // journals counts what the offsets topic has of the journal.
@@ -367,7 +366,7 @@ func TestQueueIsPublishedOnceAndSweptThoughWorkersAreKilled(t *testing.T) {
 		}); err != nil {
 			t.Fatalf("kill %d, waiting for %q: %v", kills, moment, err)
 		}
-		time.Sleep(upTo(dice, 2*time.Millisecond))
+		time.Sleep(upTo(dice, 2*time.Millisecond)) // any moment is as good
 		if err := w.Kill(); err != nil {
 			t.Fatal(err)
 		}

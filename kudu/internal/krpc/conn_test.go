@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 	"github.com/kudu2kafka/kudu2kafka/kudu/internal/pb"
 )
 
@@ -213,11 +214,7 @@ func inFlight(c *Conn) int {
 // waitFor polls for a state that no signal announces.
 func waitFor(t testing.TB, cond func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !cond(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("condition was never met")
-		}
-	}
+	testenv.Await(t, 10*time.Second, "the condition is met", cond)
 }
 
 func TestLateResponseToACancelledCallIsDropped(t *testing.T) {

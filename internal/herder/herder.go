@@ -1,0 +1,319 @@
+package herder
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/kudu2kafka/kudu2kafka/connector"
+	"github.com/kudu2kafka/kudu2kafka/internal/config"
+	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
+)
+
+// Worker is what a herder steers; *connector.Worker is one.
+type Worker interface {
+	Run(ctx context.Context) error
+	Put(cfg connector.Config, target connector.Target)
+	PutUnfit(name string, target connector.Target, why error)
+	SetTarget(name string, target connector.Target) bool
+	Remove(name string)
+	Restart(name string, tasks, onlyFailed bool) bool
+	RestartTask(name string, task int32) bool
+	Status() []connector.Status
+	OnChange(f func())
+}
+
+// File is a connector that comes from a file of this worker.
+type File struct {
+	Config   connector.Config
+	Settings map[string]string // as the file has them, references and all
+}
+
+// Options are what a herder is made of.
+type Options struct {
+	Config connector.WorkerConfig
+	// Worker has the connectors of Files already. Run runs it.
+	Worker Worker
+	Files  []File
+	// Env looks up an environment variable, as os.LookupEnv does.
+	Env func(name string) (value string, set bool)
+	// WorkerID names this worker to people, as host:port of its listener.
+	WorkerID        string
+	Version, Commit string
+	// Levels are the levels of the process's loggers; nil: it has none to set.
+	Levels Levels
+	Logger hclog.Logger
+}
+
+// Herder steers the connectors of one worker as the group wants them. It answers
+// API.
+type Herder struct {
+	config  connector.WorkerConfig
+	worker  Worker
+	files   map[string]File
+	env     func(string) (string, bool)
+	id, uid string
+	version ServerInfo
+	levels  Levels
+	kafka   kafka.Options
+	logger  hclog.Logger
+
+	bus   *bus
+	dirty chan struct{} // something is to be told to the other workers
+	edits sync.Mutex    // held by who reads, changes and writes a configuration
+
+	mu      sync.Mutex
+	known   map[string]map[string]string // connectors of the config topic
+	targets map[string]connector.Target
+	configs map[string]connector.Config // that can be run here, of files too
+	peers   *peers
+	begun   bool             // the config topic was read, and what is in it begun
+	echoed  time.Time        // when this worker last saw a sign of life of its own
+	current time.Time        // when all of the config topic had last been read
+	counted map[string]int64 // rows by connector, when its topics were reset
+}
+
+var _ API = (*Herder)(nil)
+
+// New makes a herder. Run must be called, which also frees what it has.
+func New(o Options) (*Herder, error) {
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	id := make([]byte, 8)
+	_, _ = rand.Read(id) // never fails
+	h := &Herder{
+		config: o.Config, worker: o.Worker, env: o.Env, id: o.WorkerID, uid: hex.EncodeToString(id), levels: o.Levels,
+		version: ServerInfo{Version: o.Version, Commit: o.Commit}, logger: o.Logger.Named("herder"),
+		kafka: kafka.Options{BootstrapServers: o.Config.BootstrapServers, ClientID: o.Config.ClientID, Logger: o.Logger.Named("kafka")},
+		files: make(map[string]File), dirty: make(chan struct{}, 1),
+		known: make(map[string]map[string]string), targets: make(map[string]connector.Target),
+		configs: make(map[string]connector.Config), counted: make(map[string]int64), peers: newPeers(o.Config.SessionTimeout),
+	}
+	for _, f := range o.Files {
+		h.files[f.Config.Name], h.configs[f.Config.Name] = f, f.Config
+	}
+	var err error
+	if h.bus, err = newBus(h.kafka, h.logger); err != nil {
+		return nil, err
+	}
+	o.Worker.OnChange(h.tell)
+	return h, nil
+}
+
+// Run reads what the group has stored, runs the worker by it, and follows what is
+// asked for until ctx ends or the worker does. It returns when both have ended in
+// order.
+func (h *Herder) Run(ctx context.Context) error {
+	defer h.bus.close()
+	if err := h.ensureTopics(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	h.bus.subscribe(h.config.ConfigTopic(), h.config.StatusTopic())
+	following, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var others sync.WaitGroup
+	defer others.Wait()
+	defer stop()
+	others.Go(func() { h.bus.follow(following, h.apply) })
+	if err := h.catchUp(ctx); err != nil {
+		return nil // stopped before anything was begun
+	}
+	h.begin()
+	others.Go(func() { h.pulse(following) })
+	others.Go(func() { h.report(following) })
+	err := h.worker.Run(ctx)
+	h.farewell(ctx)
+	return err
+}
+
+// catchUp returns once everything is applied that is in the config topic now. A
+// mark of its own tells where that ends.
+func (h *Herder) catchUp(ctx context.Context) error {
+	for {
+		attempt, cancel := context.WithTimeout(ctx, deliveryTimeout)
+		err := h.mark(attempt)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return ctx.Err()
+		}
+		h.logger.Warn("reading the config topic", "topic", h.config.ConfigTopic(), "error", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// mark writes a record that means nothing and waits for it to come back.
+func (h *Herder) mark(ctx context.Context) error {
+	return h.bus.write(ctx, &kgo.Record{Topic: h.config.ConfigTopic(), Key: []byte(barrierKey + h.uid)})
+}
+
+// begin hands over to the worker what was read.
+func (h *Herder) begin() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.begun, h.current, h.echoed = true, time.Now(), time.Now()
+	for name := range h.files {
+		h.worker.SetTarget(name, h.target(name))
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.known)) {
+		h.carry(name)
+	}
+	h.logger.Info("following the group", "config.storage.topic", h.config.ConfigTopic(), "connectors", len(h.known), "worker_id", h.id)
+}
+
+// target is what the connector is to be. The caller holds the lock.
+func (h *Herder) target(name string) connector.Target {
+	if t := h.targets[name]; t != "" {
+		return t
+	}
+	return connector.TargetRunning
+}
+
+// apply takes up a record of either topic.
+func (h *Herder) apply(r *kgo.Record) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var err error
+	if r.Topic == h.config.StatusTopic() {
+		err = h.applyStatus(r)
+	} else {
+		err = h.applyConfig(r)
+	}
+	switch {
+	case errors.Is(err, errForeign):
+		h.logger.Debug("a record is left aside", "topic", r.Topic, "offset", r.Offset, "key", string(r.Key), "why", err)
+	case err != nil:
+		h.logger.Error("a record can't be read and is left aside: write a right one, or a tombstone, under its key", "topic", r.Topic, "offset", r.Offset, "error", err)
+	}
+}
+
+func (h *Herder) applyStatus(r *kgo.Record) error {
+	// How long ago a worker of before this start gave its last sign of life, the
+	// record's time tells; later on, what this process's clock says counts.
+	at := time.Now()
+	if !h.begun && r.Timestamp.Before(at) {
+		at = r.Timestamp
+	}
+	key := string(r.Key)
+	if key == workerKey+h.uid && r.Value != nil {
+		h.echoed = at
+	}
+	forgotten, err := h.peers.apply(key, r.Value, at)
+	if forgotten != "" {
+		h.counted[forgotten] = h.rows(forgotten)
+	}
+	return err
+}
+
+// rows is how many a connector has committed on this worker.
+func (h *Herder) rows(name string) int64 {
+	var n int64
+	for _, s := range h.worker.Status() {
+		if s.Connector == name {
+			for _, t := range s.Tasks {
+				n += t.Rows
+			}
+		}
+	}
+	return n
+}
+
+func (h *Herder) applyConfig(r *kgo.Record) error {
+	c, err := parseChange(r.Key, r.Value)
+	if err != nil {
+		return err
+	}
+	switch c.kind {
+	case connectorKey:
+		if c.deletes {
+			delete(h.known, c.name)
+		} else {
+			h.known[c.name] = c.properties
+		}
+		if h.begun {
+			h.carry(c.name)
+		}
+	case targetKey:
+		h.targets[c.name] = c.target
+		if c.deletes {
+			delete(h.targets, c.name)
+		}
+		if h.begun {
+			h.logger.Info("target state", "connector", c.name, "state", h.target(c.name))
+			h.worker.SetTarget(c.name, h.target(c.name))
+		}
+	case restartKey:
+		if h.begun && !c.deletes {
+			h.logger.Info("restart is asked for", "connector", c.name, "tasks", c.withTasks, "only_failed", c.onlyFailed)
+			h.worker.Restart(c.name, c.withTasks, c.onlyFailed)
+		}
+	case restartTaskKey:
+		if h.begun && !c.deletes {
+			h.logger.Info("restart is asked for", "connector", c.name, "task", c.task)
+			h.worker.RestartTask(c.name, int32(c.task))
+		}
+	case loggerKey:
+		if h.levels != nil && !c.deletes {
+			_, err = h.levels.Set(c.name, c.loggerLevel)
+		}
+	}
+	return err
+}
+
+// carry has the worker do what is known of a connector. The caller holds the lock.
+func (h *Herder) carry(name string) {
+	if _, is := h.files[name]; is {
+		if h.known[name] != nil {
+			h.logger.Error("a connector of a file has the name of one that was made by REST: the file counts on this worker; give one of them another name", "connector", name)
+		}
+		return
+	}
+	properties := h.known[name]
+	delete(h.configs, name)
+	if properties == nil {
+		h.worker.Remove(name)
+		return
+	}
+	cfg, faults := h.configOf(name, properties)
+	if len(faults) > 0 {
+		h.worker.PutUnfit(name, h.target(name), &connector.ConfigError{Faults: faults})
+		return
+	}
+	h.configs[name] = cfg
+	h.worker.Put(cfg, h.target(name))
+}
+
+// configOf makes a configuration of properties and compares it with those of the
+// other connectors. The caller holds the lock.
+func (h *Herder) configOf(name string, properties map[string]string) (connector.Config, []connector.Fault) {
+	cfg, faults := config.FromMap(properties, h.env)
+	if len(faults) > 0 {
+		return cfg, faults
+	}
+	if cfg.Name != name {
+		return cfg, []connector.Fault{{Key: "name", What: fmt.Sprintf("is %q in the configuration of connector %q", cfg.Name, name), Remedy: "write the same name"}}
+	}
+	var all []connector.Config
+	for _, other := range slices.Sorted(maps.Keys(h.configs)) {
+		if other != name {
+			all = append(all, h.configs[other])
+		}
+	}
+	all = append(all, cfg)
+	return cfg, connector.ValidateTogether(h.config, all)[len(all)-1]
+}
