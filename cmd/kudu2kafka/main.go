@@ -18,9 +18,6 @@ import (
 	"os/signal"
 	"syscall"
 
-	"github.com/hashicorp/go-hclog"
-
-	"github.com/kudu2kafka/kudu2kafka/connector"
 	"github.com/kudu2kafka/kudu2kafka/internal/preflight"
 )
 
@@ -36,13 +33,11 @@ const (
 
 func main() {
 	a := app{
-		stdout: os.Stdout,
-		stderr: os.Stderr,
-		env:    os.LookupEnv,
-		newWorker: func(cfg connector.WorkerConfig, connectors []connector.Config, logger hclog.Logger) (worker, error) {
-			return connector.NewWorker(cfg, connectors, logger)
-		},
-		look: looker{check: preflight.Check, plan: preflight.MakePlans},
+		stdout:    os.Stdout,
+		stderr:    os.Stderr,
+		env:       os.LookupEnv,
+		newWorker: newProcess,
+		look:      looker{check: preflight.Check, plan: preflight.MakePlans},
 		notify: func() (<-chan os.Signal, func()) {
 			signals := make(chan os.Signal, 2)
 			signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
