@@ -124,9 +124,9 @@ func (i *instance) join() (*group, error) {
 		instance: i.worker.GroupInstanceID, logger: i.logger,
 		runTask: func(ctx context.Context, id int32) {
 			<-ready
-			i.board.claim(id, g.generation())
 			seen := i.observe(id)
 			defer i.unobserve(id, seen)
+			i.board.claim(id, g.generation())
 			s := &supervisor{
 				task: id, delayMax: i.cfg.RetryDelayMax, board: i.board, logger: i.logger.With("task", id),
 				confirm: g.confirm, steer: i.steer,

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/hashicorp/go-hclog"
@@ -274,16 +275,16 @@ func TestConnectorWhoseNamesAreAnothersIsRefusedBeforeItTakesItsTasks(t *testing
 	if i.cfg.OffsetsTopic("g") != other.cfg.OffsetsTopic("g-a") || i.cfg.TransactionalID("g", 0) != other.cfg.TransactionalID("g-a", 0) {
 		t.Fatal("their names differ")
 	}
-	fenced := false
+	var fenced atomic.Bool
 	s.kafka.ControlKey(int16(kmsg.InitProducerID), func(kmsg.Request) (kmsg.Response, error, bool) {
 		s.kafka.KeepControl()
-		fenced = true
+		fenced.Store(true)
 		return nil, nil, false
 	})
 	if err := other.prepare(t.Context()); !fatal(err) || !strings.Contains(err.Error(), `holds positions of connector ["a-b"]`) {
 		t.Errorf("got %v", err)
 	}
-	if fenced {
+	if fenced.Load() {
 		t.Error("it has taken the other's transactional ids")
 	}
 	s.insert(100)

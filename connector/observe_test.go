@@ -1,6 +1,7 @@
 package connector
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/kudu2kafka/kudu2kafka/kudu"
+	"github.com/kudu2kafka/kudu2kafka/kudu/kudufake"
 )
 
 // witness is an observer that adds up what it is told of all tasks.
@@ -234,5 +236,66 @@ func TestObserversAreToldWhyTasksRestart(t *testing.T) {
 		if !slices.Contains(RestartCauses(), want) {
 			t.Errorf("%s is not listed", want)
 		}
+	}
+}
+
+func TestObserversAreToldOfSweepsAndTheJournal(t *testing.T) {
+	w := newWitness()
+	b := newSweepBench(t, 1)
+	progress := newProgress()
+	b.seen = observed{to: connectorWitness{w}.Task(0, progress.look), progress: progress}
+	b.add(200, time.Now().Add(-time.Hour))
+	var most int
+	b.atWrite(func() kudufake.Decision {
+		w.note(func() { most = max(most, w.journal) })
+		return kudufake.Decision{}
+	})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- b.run(ctx, b.seen.to.Swept) }()
+	w.until(t, "all rows are swept, and no tablet is behind", func() bool {
+		w.mu.Lock()
+		swept, journal := w.swept.Swept, w.journal
+		w.mu.Unlock()
+		n, _ := w.behind(time.Now())
+		return swept >= 200 && journal == 0 && n == 0 && len(w.tablets(time.Now())) == 2
+	})
+	for _, p := range w.tablets(time.Now()) {
+		if p.Headroom != p.History {
+			t.Errorf("all is swept, and yet tablet %s needs its history: %+v", p.Tablet, p)
+		}
+	}
+	// Nobody looks at them from now on.
+	cancel(errRevoked)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if n, lag := w.behind(time.Now().Add(time.Minute)); n != 2 || lag < time.Minute {
+		t.Errorf("%d tablets are behind after a minute without a look, by %v", n, lag)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.swept != (SweepCounts{Swept: 200}) || w.rows[OutcomeCommitted] != 200 || most == 0 {
+		t.Errorf("told of %+v, of %d rows committed, and of a journal of %d rows at most", w.swept, w.rows[OutcomeCommitted], most)
+	}
+}
+
+func TestObserversAreToldOfLateRows(t *testing.T) {
+	s, w := newStack(t), newWitness()
+	s.observer = w
+	s.insert(100)
+	i := s.instance(1)
+	i.cfg.LateRows, i.cfg.LateRowsInterval = lateRepair, 10*time.Millisecond
+	stop := s.run(i)
+	w.until(t, "the first rows are committed", func() bool { return w.committed() == 100 })
+	if _, err := s.table.Insert(kudufake.Row{"id": int64(-1)}, kudufake.Row{"id": int64(-2)}, kudufake.Row{"id": int64(1000)}); err != nil {
+		t.Fatal(err)
+	}
+	w.until(t, "the others are", func() bool { return w.committed() >= 103 })
+	stop()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.late != 2 || w.rows[OutcomeCommitted] != 103 {
+		t.Errorf("%d of %d rows committed are told as late, want 2 of 103", w.late, w.rows[OutcomeCommitted])
 	}
 }

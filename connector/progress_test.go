@@ -156,3 +156,17 @@ func TestHeadroomCountsFromTheOldestSnapshotThatIsReadAgain(t *testing.T) {
 	m.p.keeps(nil)
 	m.want("with all rows swept", TabletProgress{Headroom: time.Hour})
 }
+
+func TestNotingProgressAllocatesNothing(t *testing.T) {
+	m := newMarkBench(t)
+	points := map[string]point{tabletA: {key: m.key(80)}, tabletB: {key: m.key(80)}}
+	n := testing.AllocsPerRun(100, func() {
+		m.p.found(m.a.marks, at(95))
+		m.p.produced(m.a)
+		m.p.commit(points)
+		m.looked(true)
+	})
+	if n != 0 {
+		t.Errorf("%v allocations for a look at a tablet and its commit", n)
+	}
+}

@@ -135,6 +135,9 @@ func (b *statusBoard) setTask(task int32, state State, cause error) {
 // claim notes that the task was assigned to this worker.
 func (b *statusBoard) claim(task, generation int32) {
 	b.update(func() bool {
+		if o := b.observers[task]; o != nil {
+			o.State(Restoring)
+		}
 		b.tasks[task] = &TaskStatus{Task: task, State: Restoring, Since: time.Now(), Generation: generation}
 		return true
 	})

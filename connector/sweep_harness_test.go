@@ -30,6 +30,7 @@ type sweepBench struct {
 	cfg   Config
 	dice  *rand.Rand
 	trust time.Duration // 0: the sweeper's own
+	seen  observed
 
 	mu      sync.Mutex
 	lives   []*rowLife
@@ -215,7 +216,7 @@ func (b *sweepBench) run(ctx context.Context, counted func(SweepCounts)) error {
 	for key, pos := range stored.Positions {
 		byTablet[key.Tablet] = pos
 	}
-	rd := reading{table: table, client: client, plan: plan, batchBytes: 1 << 10, logger: hclog.NewNullLogger(), late: lateRows{guard: sweep.guard(b.cfg.SnapshotGuard)}}
+	rd := reading{table: table, client: client, plan: plan, batchBytes: 1 << 10, logger: hclog.NewNullLogger(), seen: b.seen, late: lateRows{guard: sweep.guard(b.cfg.SnapshotGuard)}}
 	if counted == nil {
 		counted = func(SweepCounts) {}
 	}
@@ -223,7 +224,7 @@ func (b *sweepBench) run(ctx context.Context, counted func(SweepCounts)) error {
 		id: 1, name: "orders", table: "shop.queue", topic: rowsTopic, offsets: offsetsTopic,
 		limits:  limits{rows: b.cfg.TransactionMaxRows, bytes: b.cfg.TransactionMaxBytes, age: time.Second},
 		encoder: plan.encoder, tsColumn: -1, logger: rd.logger, producer: p, source: &offsetSource{read: rd},
-		committed: func(int64) {},
+		seen: b.seen, committed: func(int64) {},
 	}, sweepOptions{
 		reading: rd, sweep: sweep, tablets: tablets, stored: byTablet, journals: stored.Journals,
 		gone: func(string) bool { return true }, scope: b.cfg.OrderScope,

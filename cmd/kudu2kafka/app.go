@@ -12,9 +12,11 @@ import (
 // app is the command with all it touches of the world outside, so that tests
 // can stand in for it.
 type app struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            func(name string) (value string, set bool)
 	newWorker      workerFactory
+	newOffsets     offsetsFactory
 	look           looker
 	// notify begins to deliver the signals that stop the process, until the
 	// function it returns is called.
@@ -73,7 +75,7 @@ look at them with check and plan, and start run.`,
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.AddCommand(a.runCommand(), a.checkCommand(), a.planCommand(), a.configCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.checkCommand(), a.planCommand(), a.configCommand(), a.offsetsCommand(), a.versionCommand())
 	root.AddCommand(helpTopics()...)
 	return root
 }

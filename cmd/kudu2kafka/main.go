@@ -5,6 +5,7 @@
 //	kudu2kafka check WORKER.yaml [CONNECTOR.yaml ...] [--json]
 //	kudu2kafka plan WORKER.yaml CONNECTOR.yaml [CONNECTOR.yaml ...] [--json]
 //	kudu2kafka config validate|print|reference
+//	kudu2kafka offsets list|export|import|reset WORKER.yaml CONNECTOR.yaml
 //	kudu2kafka completion bash|zsh|fish|powershell
 //	kudu2kafka version [--json]
 //
@@ -18,6 +19,9 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/kudu2kafka/kudu2kafka/connector"
 	"github.com/kudu2kafka/kudu2kafka/internal/preflight"
 )
 
@@ -33,11 +37,15 @@ const (
 
 func main() {
 	a := app{
+		stdin:     os.Stdin,
 		stdout:    os.Stdout,
 		stderr:    os.Stderr,
 		env:       os.LookupEnv,
 		newWorker: newProcess,
-		look:      looker{check: preflight.Check, plan: preflight.MakePlans},
+		newOffsets: func(cfg connector.Config, worker connector.WorkerConfig, logger hclog.Logger) (offsetsAdmin, error) {
+			return connector.NewOffsetsAdmin(cfg, worker, logger)
+		},
+		look: looker{check: preflight.Check, plan: preflight.MakePlans},
 		notify: func() (<-chan os.Signal, func()) {
 			signals := make(chan os.Signal, 2)
 			signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)

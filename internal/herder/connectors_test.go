@@ -106,7 +106,7 @@ func TestRefusalsSayWhatIsWrong(t *testing.T) {
 		"No status found for task orders-7": second(func() (TaskStatus, error) {
 			return a.TaskStatus(ctx, "orders", 7)
 		}()),
-		"No status found for task no-0": second(a.TaskStatus(ctx, "no", 0)),
+		"No status found for task no-0":        second(a.TaskStatus(ctx, "no", 0)),
 		"Unknown connector no":                 a.SetTarget(ctx, "no", TargetPaused),
 		"Unknown connector: no":                second(a.Restart(ctx, "no", true, false)),
 		"Unknown connector: no (task)":         a.RestartTask(ctx, "no", 0),

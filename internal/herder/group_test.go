@@ -1,6 +1,7 @@
 package herder
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/kudu2kafka/kudu2kafka/connector"
@@ -27,12 +28,13 @@ func TestEitherWorkerSteersAConnectorForBoth(t *testing.T) {
 		if got := must[[]string](t)(m.Connectors(ctx)); len(got) != 1 || got[0] != "orders" {
 			t.Errorf("%s has connectors %v", m.id, got)
 		}
-		s := must[ConnectorStatus](t)(m.Status(ctx, "orders"))
-		for _, task := range s.Tasks {
-			if task.WorkerID != "a:8083" && task.WorkerID != "b:8083" || task.Version != "v0" {
-				t.Errorf("%s shows %+v", m.id, task)
-			}
-		}
+		// They may be sharing the tasks out still.
+		h.eventually("each task has a worker at "+m.id, func() bool {
+			s, err := m.Status(ctx, "orders")
+			return err == nil && !slices.ContainsFunc(s.Tasks, func(task TaskStatus) bool {
+				return task.WorkerID != "a:8083" && task.WorkerID != "b:8083" || task.Version != "v0"
+			})
+		})
 	}
 
 	if err := b.SetTarget(ctx, "orders", TargetPaused); err != nil {
@@ -143,4 +145,46 @@ func TestAnotherWorkerAnswersForOneThatDied(t *testing.T) {
 		t.Errorf("connectors after the restart: %v", got)
 	}
 	a.become("orders", running, running, running)
+}
+
+func TestInitialOffsetsAreWhereAConnectorBegins(t *testing.T) {
+	h := newHerd(t)
+	ctx := t.Context()
+	a := h.join("a:8083", memberOptions{})
+	h.insert(60)
+	must[ConnectorInfo](t)(a.Create(ctx, CreateRequest{Name: "orders", Config: h.properties("orders")}))
+	h.published(0)
+	if err := a.SetTarget(ctx, "orders", TargetStopped); err != nil {
+		t.Fatal(err)
+	}
+	a.become("orders", connector.Stopped)
+	list := must[ConnectorOffsets](t)(a.Offsets(ctx, "orders"))
+	if err := a.Delete(ctx, "orders"); err != nil {
+		t.Fatal(err)
+	}
+	h.insert(20)
+	bad := ConnectorOffsets{Offsets: []ConnectorOffset{{Partition: []byte(`{"table":"x"}`), Offset: []byte(`{}`)}}}
+	_, err := a.Create(ctx, CreateRequest{Name: "copy", Config: h.properties("copy"), InitialOffsets: bad.Offsets})
+	wantKind(t, err, Invalid, "table and a tablet")
+	must[ConnectorInfo](t)(a.Create(ctx, CreateRequest{Name: "copy", Config: h.properties("copy"), InitialOffsets: list.Offsets}))
+	a.become("copy", running, running, running)
+	h.published(0)
+}
+
+func TestOffsetsOfAConnectorThatRunsAreNotChanged(t *testing.T) {
+	h := newHerd(t)
+	ctx := t.Context()
+	a := h.join("a:8083", memberOptions{})
+	must[ConnectorInfo](t)(a.Create(ctx, CreateRequest{Name: "orders", Config: h.properties("orders")}))
+	_, err := a.ResetOffsets(ctx, "orders")
+	wantKind(t, err, Invalid, "must be in the STOPPED state")
+	_, err = a.AlterOffsets(ctx, "orders", ConnectorOffsets{})
+	wantKind(t, err, Invalid, "must be in the STOPPED state")
+	if err := a.SetTarget(ctx, "orders", TargetStopped); err != nil {
+		t.Fatal(err)
+	}
+	_, err = a.AlterOffsets(ctx, "orders", ConnectorOffsets{})
+	wantKind(t, err, Invalid, "need to be provided")
+	_, err = a.AlterOffsets(ctx, "orders", ConnectorOffsets{Offsets: []ConnectorOffset{{Partition: []byte(`["a"]`)}}})
+	wantKind(t, err, Invalid, "isn't one of this connector")
 }

@@ -31,7 +31,15 @@ type connectorMetrics struct {
 	closed  bool
 }
 
+// begin makes the series that are there from the start, unless the connector has
+// been replaced already.
 func (c *connectorMetrics) begin() {
+	none := prometheus.ObserverFunc(func(float64) {})
+	c.transactionTime, c.transactionRows, c.transactionBytes = none, none, none
+	c.live(c.makeSeries)
+}
+
+func (c *connectorMetrics) makeSeries() {
 	c.transactionTime = c.instruments.transactionTime.WithLabelValues(c.name)
 	c.transactionRows = c.instruments.transactionRows.WithLabelValues(c.name)
 	c.transactionBytes = c.instruments.transaction.WithLabelValues(c.name)

@@ -106,6 +106,37 @@ func check(t *testing.T, where, expr string) []string {
 	return q.result
 }
 
+// TestExamplesNameTheFilesBesideThem reads the YAML of deploy/ that is not rules.
+func TestExamplesNameTheFilesBesideThem(t *testing.T) {
+	folder := filepath.Join("..", "..", "deploy")
+	var prometheus struct {
+		RuleFiles []string `yaml:"rule_files"`
+		Scrapes   []struct {
+			Job string `yaml:"job_name"`
+		} `yaml:"scrape_configs"`
+	}
+	for path, into := range map[string]any{
+		"prometheus/prometheus.yml": &prometheus, "grafana/provisioning/datasources/prometheus.yml": &struct{}{}, "grafana/provisioning/dashboards/kudu2kafka.yml": &struct{}{},
+	} {
+		text, err := os.ReadFile(filepath.Join(folder, path))
+		if err == nil {
+			err = yaml.Unmarshal(text, into)
+		}
+		if err != nil {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	for _, name := range prometheus.RuleFiles {
+		if _, err := os.Stat(filepath.Join(folder, "prometheus", name)); err != nil {
+			t.Error(err)
+		}
+	}
+	// The job by which a rule tells that a worker doesn't answer.
+	if len(prometheus.RuleFiles) == 0 || len(prometheus.Scrapes) != 1 || prometheus.Scrapes[0].Job != "kudu2kafka" {
+		t.Errorf("prometheus.yml has the rules %v and the jobs %v", prometheus.RuleFiles, prometheus.Scrapes)
+	}
+}
+
 var templateLabels = regexp.MustCompile(`\$labels\.([a-z_]+)`)
 
 func TestAlertRulesNameWhatThereIs(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -323,5 +324,42 @@ func TestNamesFollowThePrometheusConventions(t *testing.T) {
 		if (d.kind == "counter") != strings.HasSuffix(d.name, "_total") {
 			t.Errorf("%s is a %s", d.name, d.kind)
 		}
+	}
+}
+
+func TestMetricsAreReadWhileTasksComeAndGo(t *testing.T) {
+	r := New(Options{TabletsMax: 2})
+	var working sync.WaitGroup
+	for n := range 4 {
+		working.Go(func() {
+			for range 50 {
+				c := r.Connector(fmt.Sprint("c", n%2), running(0))
+				task := c.Task(0, standing(connector.TabletProgress{Tablet: "a"}))
+				task.Read(1, time.Millisecond)
+				task.Journal(1)
+				task.State(connector.Running)
+				c.KuduHook().Retry(kudu.ClassRetry)
+				task.Close()
+				c.Close()
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		working.Wait()
+	}()
+	for over := false; !over; {
+		select {
+		case <-done:
+			over = true
+		default:
+		}
+		if _, err := r.Gatherer().Gather(); err != nil {
+			t.Error(err) // a series is there twice
+		}
+	}
+	if left := slices.Concat(with(t, r, "connector", "c0"), with(t, r, "connector", "c1")); len(left) > 0 {
+		t.Errorf("all are gone, and %d series are left: %v", len(left), left)
 	}
 }

@@ -100,6 +100,7 @@ func TestMetricsOfAWorkerEqualTheRowsInTheTopic(t *testing.T) {
 	for _, name := range []string{
 		`kafka_requests_total{connector="orders",outcome="ok",request="EndTxn"}`, `kafka_request_duration_seconds_count{connector="orders",request="Produce"}`,
 		`kudu_calls_total{connector="orders",method="Scan",outcome="ok"}`, `transactions_total{connector="orders",outcome="committed",task="1"}`,
+		`task_state_changes_total{connector="orders",state="RESTORING"}`, `task_state_changes_total{connector="orders",state="RUNNING"}`,
 	} {
 		if all[namespace+name] == 0 {
 			t.Errorf("%s is 0", name)

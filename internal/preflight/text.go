@@ -173,16 +173,9 @@ func (w *textWriter) tablet(t TabletPlan, o TextOptions) {
 	if s := t.Stored; s != nil {
 		age := ""
 		if s.Time != nil {
-			age = fmt.Sprintf(", read %s ago", o.Now.Sub(*s.Time).Round(time.Second))
+			age = fmt.Sprintf(", read %s ago", s.age(o.Now))
 		}
-		at := "the start"
-		switch {
-		case s.PrimaryKey != nil:
-			at = string(s.PrimaryKey)
-		case s.Mode == "sweep":
-			at = "mode sweep"
-		}
-		w.line("      stored: %s%s", at, age)
+		w.line("      stored: %s%s", s.text(), age)
 		if s.Refused != "" {
 			w.line("      can't go on from there: %s", s.Refused)
 			return
