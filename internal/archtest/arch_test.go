@@ -65,6 +65,9 @@ var allowed = map[string][]string{
 	// the hooks of their clients.
 	"internal/metrics": {"connector", "kudu", franzgo, hclog, prometheus},
 
+	// Levels of loggers that can be set while they log.
+	"internal/logs": {hclog},
+
 	// What the herder answers, over HTTP.
 	"internal/rest": {"connector", "internal/herder", hclog},
 

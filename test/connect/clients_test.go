@@ -19,8 +19,10 @@ type outcome struct {
 	Error  string // a status, or the name of an exception
 }
 
-func TestThirdPartyClientsMakeTheSameOfBoth(t *testing.T) {
-	theirs, ours := sides(t)
+// made are calls that show a connector in the moment of its making.
+var made = []string{"create_connector", "create_connector failing", "create_or_update"}
+
+func testClients(t *testing.T, theirs, ours *side) {
 	b, a := theirs.runClients(t), ours.runClients(t)
 	if len(a) != len(b) || len(a) < 70 {
 		t.Fatalf("%d calls on our side, %d on Connect's", len(a), len(b))
@@ -35,11 +37,15 @@ func TestThirdPartyClientsMakeTheSameOfBoth(t *testing.T) {
 		if strings.Contains(o.Call, "config") && !strings.Contains(o.Call, "validate") {
 			root = plainMaps[0]
 		}
-		for _, d := range compare(shapeOf(c.Result, root), shapeOf(o.Result, root), "$") {
+		found := compare(shapeOf(c.Result, root), shapeOf(o.Result, root), "$")
+		if slices.Contains(made, o.Call) && slices.Equal(found, differences["tasks at once"].shape) {
+			continue
+		}
+		for _, d := range found {
 			t.Errorf("%s: %s\nConnect: %.500v\n   ours: %.500v", o.Call, d, c.Result, o.Result)
 		}
 	}
-	// What only one side can show: a call that fails on both proves nothing.
+	// A call that fails on both sides proves nothing.
 	for _, o := range a {
 		if wrong := slices.ContainsFunc([]string{"nope", "wrong", "again"}, func(word string) bool { return strings.HasSuffix(o.Call, word) }); o.Error != "" && !wrong {
 			t.Errorf("%s failed: %s", o.Call, o.Error)

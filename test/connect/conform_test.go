@@ -8,8 +8,13 @@ import (
 	"testing"
 )
 
-func TestAnswersAreThoseOfKafkaConnectCallByCall(t *testing.T) {
+func TestRESTInterfaceIsThatOfKafkaConnect(t *testing.T) {
 	theirs, ours := sides(t)
+	t.Run("call by call", func(t *testing.T) { testCalls(t, theirs, ours) })
+	t.Run("to third-party clients", func(t *testing.T) { testClients(t, theirs, ours) })
+}
+
+func testCalls(t *testing.T, theirs, ours *side) {
 	used := map[string]bool{}
 	for _, part := range []struct {
 		name  string
