@@ -41,37 +41,57 @@ func (r KafkaRight) String() string {
 // ClusterResource is the name of the resource of type CLUSTER.
 const ClusterResource = "kafka-cluster"
 
-// KafkaRights lists what a worker's user needs for a connector. Tasks is the
-// number of transactional ids: tasks.max, or the partitions that the offsets topic
-// has, if they are more. READ, WRITE, CREATE and ALTER imply DESCRIBE.
+// rightsList collects rights.
+type rightsList []KafkaRight
+
+func (l *rightsList) add(resource ResourceType, name, operation, what string) *KafkaRight {
+	*l = append(*l, KafkaRight{Resource: resource, Name: name, Operation: operation, For: what})
+	return &(*l)[len(*l)-1]
+}
+
+func (l *rightsList) create(topic, what string) {
+	l.add(ResourceTopic, topic, "CREATE", what).Instead = &KafkaRight{Resource: ResourceCluster, Name: ClusterResource, Operation: "CREATE", For: what}
+}
+
+// WorkerRights lists what a worker's user needs for the topics that the workers of
+// a group steer their connectors by.
+func WorkerRights(w WorkerConfig) []KafkaRight {
+	var l rightsList
+	for _, t := range []struct{ name, what string }{
+		{w.ConfigTopic(), "what operators ask of connectors"}, {w.StatusTopic(), "what workers tell each other"},
+	} {
+		l.add(ResourceTopic, t.name, "WRITE", "storing "+t.what)
+		l.add(ResourceTopic, t.name, "READ", "following "+t.what)
+		l.create(t.name, "making the topic of "+t.what)
+		l.add(ResourceTopic, t.name, "DESCRIBE_CONFIGS", "making sure that the topic is compacted").Optional = true
+	}
+	l.add(ResourceCluster, ClusterResource, "DESCRIBE_CONFIGS", "comparing timeouts with the brokers' limits before the start").Optional = true
+	return l
+}
+
+// KafkaRights lists what a worker's user needs for a connector, beside
+// WorkerRights. Tasks is the number of transactional ids: tasks.max, or the
+// partitions that the offsets topic has, if they are more. READ, WRITE, CREATE and
+// ALTER imply DESCRIBE.
 func KafkaRights(w WorkerConfig, c Config, tasks int) []KafkaRight {
-	var rights []KafkaRight
-	add := func(resource ResourceType, name, operation, what string) *KafkaRight {
-		rights = append(rights, KafkaRight{Resource: resource, Name: name, Operation: operation, For: what})
-		return &rights[len(rights)-1]
-	}
-	create := func(topic, what string) {
-		add(ResourceTopic, topic, "CREATE", what).Instead = &KafkaRight{Resource: ResourceCluster, Name: ClusterResource, Operation: "CREATE", For: what}
-	}
+	var l rightsList
 	rows, positions := c.TopicName(), c.OffsetsTopic(w.GroupID)
-	add(ResourceTopic, rows, "WRITE", "publishing rows")
+	l.add(ResourceTopic, rows, "WRITE", "publishing rows")
 	if w.TopicCreationEnable {
-		create(rows, "making the topic")
-		add(ResourceTopic, rows, "DESCRIBE_CONFIGS", "looking at the topic's settings").Optional = true
+		l.create(rows, "making the topic")
+		l.add(ResourceTopic, rows, "DESCRIBE_CONFIGS", "looking at the topic's settings").Optional = true
 	}
-	add(ResourceTopic, positions, "WRITE", "storing positions")
-	add(ResourceTopic, positions, "READ", "reading positions back")
-	add(ResourceTopic, positions, "DESCRIBE_CONFIGS", "making sure that the topic is compacted")
-	create(positions, "making the offsets topic")
-	add(ResourceTopic, positions, "ALTER", "adding partitions when tasks.max grows").Optional = true
-	add(ResourceGroup, c.GroupID(w.GroupID), "READ", "sharing out the tasks")
+	l.add(ResourceTopic, positions, "WRITE", "storing positions")
+	l.add(ResourceTopic, positions, "READ", "reading positions back")
+	l.add(ResourceTopic, positions, "DESCRIBE_CONFIGS", "making sure that the topic is compacted")
+	l.create(positions, "making the offsets topic")
+	l.add(ResourceTopic, positions, "ALTER", "adding partitions when tasks.max grows").Optional = true
+	l.add(ResourceGroup, c.GroupID(w.GroupID), "READ", "sharing out the tasks")
 	for task := range int32(max(tasks, c.TasksMax)) {
-		add(ResourceTransactionalID, c.TransactionalID(w.GroupID, task), "WRITE", fmt.Sprintf("the transactions of task %d", task))
+		l.add(ResourceTransactionalID, c.TransactionalID(w.GroupID, task), "WRITE", fmt.Sprintf("the transactions of task %d", task))
 	}
-	add(ResourceTransactionalID, c.PlanTransactionalID(w.GroupID), "WRITE", "storing and changing the plan of tasks")
-	broker := add(ResourceCluster, ClusterResource, "DESCRIBE_CONFIGS", "comparing timeouts with the brokers' limits before the start")
-	broker.Optional = true
-	return rights
+	l.add(ResourceTransactionalID, c.PlanTransactionalID(w.GroupID), "WRITE", "storing and changing the plan of tasks")
+	return l
 }
 
 // PlanTransactionalID is the transactional.id under which positions are moved

@@ -10,7 +10,7 @@ func TestRightsInKafkaAreWhatTheCodeSends(t *testing.T) {
 	w, c := DefaultWorkerConfig(), DefaultConfig()
 	w.GroupID, c.Name, c.Topic, c.TasksMax = "g", "c", "rows", 2
 	list := func(tasks int) (all []string) {
-		for _, r := range KafkaRights(w, c, tasks) {
+		for _, r := range append(KafkaRights(w, c, tasks), WorkerRights(w)...) {
 			text := r.String()
 			if r.Optional {
 				text += ", optional"
@@ -35,6 +35,14 @@ func TestRightsInKafkaAreWhatTheCodeSends(t *testing.T) {
 		"WRITE on TRANSACTIONAL_ID g-c-0",
 		"WRITE on TRANSACTIONAL_ID g-c-1",
 		"WRITE on TRANSACTIONAL_ID g-c-plan",
+		"WRITE on TOPIC g-configs",
+		"READ on TOPIC g-configs",
+		"CREATE on TOPIC g-configs, or CREATE on CLUSTER kafka-cluster",
+		"DESCRIBE_CONFIGS on TOPIC g-configs, optional",
+		"WRITE on TOPIC g-status",
+		"READ on TOPIC g-status",
+		"CREATE on TOPIC g-status, or CREATE on CLUSTER kafka-cluster",
+		"DESCRIBE_CONFIGS on TOPIC g-status, optional",
 		"DESCRIBE_CONFIGS on CLUSTER kafka-cluster, optional",
 	}
 	if got := list(0); !slices.Equal(got, want) {

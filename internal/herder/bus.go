@@ -18,6 +18,7 @@ import (
 // reads both from their begin. One client does all of it.
 type bus struct {
 	client *kgo.Client
+	cut    context.CancelFunc // ends what the client waits for
 	admin  *kadm.Client
 	logger hclog.Logger
 
@@ -35,7 +36,8 @@ type place struct {
 const deliveryTimeout = 20 * time.Second
 
 func newBus(opts kafka.Options, logger hclog.Logger) (*bus, error) {
-	client, err := kgo.NewClient(append(opts.ClientOpts(),
+	life, cut := context.WithCancel(context.Background())
+	client, err := kgo.NewClient(append(opts.Within(life),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		// Idempotent, with acks=all: the client's defaults.
 		kgo.RecordDeliveryTimeout(deliveryTimeout),
@@ -43,15 +45,19 @@ func newBus(opts kafka.Options, logger hclog.Logger) (*bus, error) {
 		kgo.FetchMaxWait(500*time.Millisecond),
 	)...)
 	if err != nil {
+		cut()
 		return nil, fmt.Errorf("connecting to Kafka: %w", err)
 	}
 	return &bus{
-		client: client, admin: kadm.NewClient(client), logger: logger,
+		client: client, cut: cut, admin: kadm.NewClient(client), logger: logger,
 		next: make(map[place]int64), moved: make(chan struct{}),
 	}, nil
 }
 
-func (b *bus) close() { b.client.Close() }
+func (b *bus) close() {
+	b.cut()
+	b.client.Close()
+}
 
 // subscribe begins to read topics, which are there.
 func (b *bus) subscribe(topics ...string) { b.client.AddConsumeTopics(topics...) }

@@ -105,6 +105,8 @@ type check struct {
 var checks = []check{
 	{name: "kafka.brokers", worker: checkBrokers},
 	{name: "kafka.limits", needs: needKafka, worker: checkLimits},
+	{name: "kafka.group-topics", needs: needKafka, worker: checkGroupTopics},
+	{name: "kafka.group-rights", needs: needKafka, worker: checkWorkerRights},
 	{name: "kudu.masters", connector: checkMasters},
 	{name: "kudu.table", connector: checkTable},
 	{name: "kudu.tablets", needs: needTable, connector: checkTablets},
@@ -138,6 +140,8 @@ type look struct {
 	brokers  kadm.BrokerDetails
 	limits   connector.BrokerLimits
 	defaults map[string]string // settings of a broker; nil when they can't be read
+
+	configs, status topic // of the group, looked up by kafka.group-topics
 }
 
 // subject is what is known of one connector.
@@ -162,7 +166,7 @@ type Options struct {
 
 // Check runs all checks. It comes back with an error only when ctx ends.
 func Check(ctx context.Context, o Options) (*Report, error) {
-	l, subjects, err := begin(o)
+	l, subjects, err := begin(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -187,13 +191,13 @@ func Check(ctx context.Context, o Options) (*Report, error) {
 }
 
 // begin makes the clients, which connect to nothing yet.
-func begin(o Options) (*look, []*subject, error) {
+func begin(ctx context.Context, o Options) (*look, []*subject, error) {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
 	l := &look{worker: o.Worker, logger: o.Logger}
 	var err error
-	if l.client, err = kgo.NewClient(connector.KafkaOptions(o.Worker, o.Logger)...); err != nil {
+	if l.client, err = kgo.NewClient(connector.KafkaOptions(ctx, o.Worker, o.Logger)...); err != nil {
 		return nil, nil, fmt.Errorf("making a client of Kafka: %w", err)
 	}
 	l.adm = kadm.NewClient(l.client)

@@ -155,6 +155,21 @@ func TestTheOffsetsTopicIsComparedWithTheConfiguration(t *testing.T) {
 	r.want(t, Note, "kafka.offsets", "offsets.storage.topic", "segment.bytes=1073741824", "kafka.offsets")
 }
 
+func TestTheTopicsOfTheGroupAreComparedWithTheConfiguration(t *testing.T) {
+	w := newWorld(t)
+	w.w.StatusReplicationFactor = 9
+	w.check().want(t, Error, "kafka.group-topics", "status.storage.replication.factor", "with 9 replicas")
+	w.makeTopic("g-configs", 2, 3, map[string]string{"cleanup.policy": "compact"})
+	w.makeTopic("g-status", 1, 3, nil)
+	r := w.check()
+	r.want(t, Error, "kafka.group-topics", "config.storage.topic", "has 2 partitions and must have one", "kafka.group-topics")
+	r.want(t, Error, "kafka.group-topics", "status.storage.topic", "cleanup.policy=delete", "kafka.group-topics")
+	w.makeTopic("elsewhere", 1, 3, map[string]string{"cleanup.policy": "compact"})
+	w.w.ConfigStorageTopic, w.w.StatusStorageTopic = "elsewhere", "elsewhere-2"
+	w.w.StatusReplicationFactor = -1
+	w.check().wantNoWorseThan(t, Note)
+}
+
 func TestStoredPositionsAreComparedWithTheConfiguration(t *testing.T) {
 	w := newWorld(t)
 	w.makeTopics()

@@ -15,25 +15,53 @@ import (
 	"github.com/kudu2kafka/kudu2kafka/connector"
 )
 
-// checkKafkaRights asks Kafka for what this user may do, where Kafka tells. Without
-// an authorizer everything is allowed.
+// checkWorkerRights asks Kafka for what this user may do with the topics of the
+// group, where Kafka tells. Without an authorizer everything is allowed.
+func checkWorkerRights(ctx context.Context, l *look) ([]Finding, error) {
+	guarded, err := l.guarded(ctx)
+	if err != nil || !guarded {
+		return nil, err
+	}
+	have := make(grants)
+	if err := l.ofCluster(ctx, have); err != nil {
+		return nil, err
+	}
+	topics := []topic{l.configs, l.status}
+	have.ofTopics(topics)
+	return have.lacking(connector.WorkerRights(l.worker), topics, 1), nil
+}
+
+// checkKafkaRights does so for what the connector needs.
 func checkKafkaRights(ctx context.Context, s *subject) ([]Finding, error) {
 	guarded, err := s.guarded(ctx)
 	if err != nil || !guarded {
 		return nil, err
 	}
-	have, err := s.granted(ctx)
-	if err != nil {
+	have := make(grants)
+	if err := s.ofCluster(ctx, have); err != nil {
 		return nil, err
 	}
+	if err := s.ofGroup(ctx, have); err != nil {
+		return nil, err
+	}
+	topics := []topic{s.rows, s.positions}
+	have.ofTopics(topics)
+	out := have.lacking(connector.KafkaRights(s.worker, s.cfg, len(s.positions.partitions)), topics, s.cfg.TasksMax)
+	ids, err := s.transactionalIDs(ctx)
+	return append(out, ids...), err
+}
+
+// lacking are the rights that Kafka doesn't grant. Tasks is how many partitions the
+// topics need.
+func (g grants) lacking(rights []connector.KafkaRight, topics []topic, tasks int) []Finding {
 	var out []Finding
-	for _, r := range connector.KafkaRights(s.worker, s.cfg, len(s.positions.partitions)) {
-		if s.needless(r) {
+	for _, r := range rights {
+		if needless(r, topics, tasks) {
 			continue
 		}
-		allowed, told := have.allows(r)
+		allowed, told := g.allows(r)
 		if r.Instead != nil && !allowed {
-			instead, toldInstead := have.allows(*r.Instead)
+			instead, toldInstead := g.allows(*r.Instead)
 			allowed, told = instead, told || toldInstead
 		}
 		if allowed || !told {
@@ -45,29 +73,28 @@ func checkKafkaRights(ctx context.Context, s *subject) ([]Finding, error) {
 		}
 		out = append(out, Finding{Severity: severity, Problem: fmt.Sprintf("this user lacks %s, for %s", r, r.For), Remedy: "have it granted: kafka-acls --add"})
 	}
-	ids, err := s.transactionalIDs(ctx)
-	return append(out, ids...), err
+	return out
 }
 
 // needless are rights for what is there already, and those that another check has
 // tried.
-func (s *subject) needless(r connector.KafkaRight) bool {
+func needless(r connector.KafkaRight, topics []topic, tasks int) bool {
 	switch r.Resource {
 	case connector.ResourceTopic:
 	case connector.ResourceCluster, connector.ResourceTransactionalID:
-		return true // kafka.limits, and below
+		return true // kafka.limits, and transactionalIDs
 	default:
 		return false
 	}
-	t := s.rows
-	if r.Name == s.positions.name {
-		t = s.positions
+	at := slices.IndexFunc(topics, func(t topic) bool { return t.name == r.Name })
+	if at < 0 {
+		return false
 	}
-	switch r.Operation {
+	switch t := topics[at]; r.Operation {
 	case "CREATE":
 		return t.exists
 	case "ALTER":
-		return !t.exists || len(t.partitions) >= s.cfg.TasksMax
+		return !t.exists || len(t.partitions) >= tasks
 	}
 	return false
 }
@@ -106,29 +133,37 @@ func (g grants) allows(r connector.KafkaRight) (allowed, told bool) {
 	}), told
 }
 
-// granted asks for what may be done with the topics, the group and the cluster.
-func (s *subject) granted(ctx context.Context) (grants, error) {
-	have := make(grants)
-	for _, t := range []topic{s.rows, s.positions} {
+// ofTopics takes what Kafka told of topics.
+func (g grants) ofTopics(topics []topic) {
+	for _, t := range topics {
 		switch {
 		case t.hidden:
-			have[resourceOf(connector.ResourceTopic, t.name)] = nil
+			g[resourceOf(connector.ResourceTopic, t.name)] = nil
 		case t.told:
-			have[resourceOf(connector.ResourceTopic, t.name)] = t.operations
+			g[resourceOf(connector.ResourceTopic, t.name)] = t.operations
 		}
 	}
-	cluster := kmsg.NewPtrDescribeClusterRequest()
-	cluster.IncludeClusterAuthorizedOperations = true
-	told, err := cluster.RequestWith(ctx, s.look.client)
+}
+
+// ofCluster asks for what may be done with the cluster.
+func (l *look) ofCluster(ctx context.Context, have grants) error {
+	req := kmsg.NewPtrDescribeClusterRequest()
+	req.IncludeClusterAuthorizedOperations = true
+	told, err := req.RequestWith(ctx, l.client)
 	if err == nil {
 		err = kerr.ErrorForCode(told.ErrorCode)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("asking for the rights on the cluster: %w", err)
+		return fmt.Errorf("asking for the rights on the cluster: %w", err)
 	}
 	if told.ClusterAuthorizedOperations != untold {
 		have[resourceOf(connector.ResourceCluster, connector.ClusterResource)] = kadm.DecodeACLOperations(told.ClusterAuthorizedOperations)
 	}
+	return nil
+}
+
+// ofGroup asks for what may be done with the connector's group.
+func (s *subject) ofGroup(ctx context.Context, have grants) error {
 	group := s.cfg.GroupID(s.worker.GroupID)
 	req := kmsg.NewPtrDescribeGroupsRequest()
 	req.Groups, req.IncludeAuthorizedOperations = []string{group}, true
@@ -136,9 +171,9 @@ func (s *subject) granted(ctx context.Context) (grants, error) {
 	if err != nil {
 		if errors.Is(err, kerr.GroupAuthorizationFailed) {
 			have[resourceOf(connector.ResourceGroup, group)] = nil
-			return have, nil
+			return nil
 		}
-		return nil, fmt.Errorf("asking for the rights on group %q: %w", group, err)
+		return fmt.Errorf("asking for the rights on group %q: %w", group, err)
 	}
 	for _, g := range groups.Groups {
 		switch {
@@ -148,7 +183,7 @@ func (s *subject) granted(ctx context.Context) (grants, error) {
 			have[resourceOf(connector.ResourceGroup, g.Group)] = kadm.DecodeACLOperations(g.AuthorizedOperations)
 		}
 	}
-	return have, nil
+	return nil
 }
 
 // transactionalIDs looks whether the transactional ids may be described. Kafka

@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -43,10 +44,10 @@ func TestRightsThatKafkaDeniesAreErrors(t *testing.T) {
 		{"all of rows", func(a kfake.ACL) bool { return a.Name == "rows" }, "lacks CREATE on TOPIC rows", "", []string{"kafka.rights"}},
 		{"read positions", func(a kfake.ACL) bool {
 			return a.Resource == topic && a.Name == "g-" && a.Operation == kmsg.ACLOperationRead
-		}, "lacks READ on TOPIC g-orders-offsets", "", nil},
+		}, "lacks READ on TOPIC g-orders-offsets", "", []string{"kafka.group-rights"}},
 		{"settings of positions", func(a kfake.ACL) bool {
 			return a.Resource == topic && a.Name == "g-" && a.Operation == kmsg.ACLOperationDescribeConfigs
-		}, "lacks DESCRIBE_CONFIGS on TOPIC g-orders-offsets", "", nil},
+		}, "lacks DESCRIBE_CONFIGS on TOPIC g-orders-offsets", "", []string{"kafka.group-rights"}},
 		{"group", func(a kfake.ACL) bool { return a.Resource == group }, "lacks READ on GROUP g-orders", "", nil},
 		{"transactional ids", func(a kfake.ACL) bool { return a.Resource == txn }, "lacks WRITE on 3 transactional ids: g-orders-0, g-orders-1, g-orders-plan", "group.id", nil},
 	} {
@@ -69,5 +70,22 @@ func TestRightsThatKafkaDeniesAreErrors(t *testing.T) {
 				t.Errorf("checks failed:\n%s", r.text(t))
 			}
 		})
+	}
+}
+
+func TestRightsOnTheTopicsOfTheGroupAreTheWorkers(t *testing.T) {
+	w := newWorld(t, kfake.EnableACLs(), kfake.User("PLAIN", "ANONYMOUS", "x",
+		kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: "g-configs", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationWrite, Allow: true},
+		kfake.ACL{Resource: kmsg.ACLResourceTypeCluster, Name: "kafka-cluster", Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: kmsg.ACLOperationCreate, Allow: true},
+	))
+	r := w.check()
+	besides := []string{"kafka.group-rights", "kafka.rights", "serde.rows"}
+	r.want(t, Error, "kafka.group-rights", "", "lacks READ on TOPIC g-configs, for following what operators ask of connectors", besides...)
+	r.want(t, Error, "kafka.group-rights", "", "lacks WRITE on TOPIC g-status", besides...)
+	r.want(t, Warning, "kafka.group-rights", "", "lacks DESCRIBE_CONFIGS on TOPIC g-status", besides...)
+	for _, f := range r.Findings {
+		if strings.Contains(f.Problem, "WRITE on TOPIC g-configs") || strings.Contains(f.Problem, "CREATE") {
+			t.Errorf("a right is missed that is there: %+v", f)
+		}
 	}
 }

@@ -254,6 +254,44 @@ func (s *subject) topicOrder(t *topic) []Finding {
 		"use a topic of one partition where the order of the whole table matters")
 }
 
+// checkGroupTopics looks at the topics that the workers of a group steer their
+// connectors by.
+func checkGroupTopics(ctx context.Context, l *look) ([]Finding, error) {
+	var out []Finding
+	for _, g := range []struct {
+		topic   *topic
+		name    string
+		key     string
+		factor  int16
+		factors string
+	}{
+		{&l.configs, l.worker.ConfigTopic(), "config.storage.topic", l.worker.ConfigReplicationFactor, "config.storage.replication.factor"},
+		{&l.status, l.worker.StatusTopic(), "status.storage.topic", l.worker.StatusReplicationFactor, "status.storage.replication.factor"},
+	} {
+		var err error
+		if *g.topic, err = l.describe(ctx, g.name); err != nil {
+			return out, err
+		}
+		switch t := g.topic; {
+		case t.hidden:
+			continue // kafka.group-rights tells
+		case !t.exists:
+			out = append(out, l.creation(g.factors, int64(g.factor), nil)...)
+			continue
+		case len(t.partitions) != 1:
+			out = append(out, Finding{
+				Severity: Error, Key: g.key, Problem: fmt.Sprintf("topic %q has %d partitions and must have one, for the order of its records counts", t.name, len(t.partitions)), Remedy: "name another topic",
+			})
+		case t.settings != nil && t.settings["cleanup.policy"] != "compact":
+			out = append(out, Finding{
+				Severity: Error, Key: g.key, Problem: fmt.Sprintf("topic %q has cleanup.policy=%s, by which Kafka would delete what is stored there", t.name, t.settings["cleanup.policy"]), Remedy: "set it to compact",
+			})
+		}
+		out = append(out, l.replicas(g.topic)...)
+	}
+	return out, nil
+}
+
 // checkOffsetsTopic looks at the topic that positions are stored in.
 func checkOffsetsTopic(ctx context.Context, s *subject) ([]Finding, error) {
 	const key = "offsets.storage.topic"

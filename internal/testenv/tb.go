@@ -72,6 +72,24 @@ func NewKudu(t TB, config KuduConfig) *Kudu {
 	return k
 }
 
+// NewKDC starts a KDC for this test and closes it at the test's end.
+func NewKDC(t TB) *KDC {
+	t.Helper()
+	Require(t)
+	k, err := StartKDC(t.Context())
+	switch {
+	case errors.Is(err, ErrMissing) && os.Getenv("K2K_REQUIRE_SERVERS") != "1":
+		t.Skipf("no Kerberos here: %v", err)
+	case err != nil:
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(func() {
+		showLogs(t, k.Server)
+		closeOrFail(t, "the KDC", k.Close)
+	})
+	return k
+}
+
 // NewKafka starts a broker for this test and closes it at the test's end. If
 // the test failed, the end of its log is shown.
 func NewKafka(t TB, config KafkaConfig) *Kafka {
