@@ -52,7 +52,7 @@ func (w *Worker) Check(ctx context.Context) error {
 }
 
 func (w *Worker) checkKafka(ctx context.Context, connectors []Config) []Fault {
-	client, err := kgo.NewClient(KafkaOptions(w.cfg, w.logger)...)
+	client, err := kgo.NewClient(KafkaOptions(ctx, w.cfg, w.logger)...)
 	if err != nil {
 		return []Fault{{Key: "bootstrap.servers", What: err.Error(), Remedy: "correct the worker's file"}}
 	}
@@ -91,9 +91,9 @@ func (w *Worker) checkConnector(ctx context.Context, cfg Config) []Fault {
 	return faults
 }
 
-// KafkaOptions are the options of every Kafka client of a worker.
-func KafkaOptions(worker WorkerConfig, logger hclog.Logger) []kgo.Opt {
-	return kafkaOptions(worker, logger).ClientOpts()
+// KafkaOptions are the options of a Kafka client of a worker, which ends with ctx.
+func KafkaOptions(ctx context.Context, worker WorkerConfig, logger hclog.Logger) []kgo.Opt {
+	return kafkaOptions(worker, logger).Within(ctx)
 }
 
 // KuduConfig is how a connector reaches its Kudu cluster.

@@ -59,8 +59,7 @@ type groupOptions struct {
 func joinGroup(o groupOptions) (*group, error) {
 	ctx, cut := context.WithCancel(context.Background())
 	g := &group{id: o.id, cut: cut, logger: o.logger, runTask: o.runTask, instance: o.instance, session: o.session, tasks: make(map[int32]*runningTask)}
-	opts := append(o.kafka.ClientOpts(),
-		kgo.WithContext(ctx),
+	opts := append(o.kafka.Within(ctx),
 		kgo.ConsumerGroup(o.id),
 		kgo.ConsumeTopics(o.topic),
 		kgo.Balancers(newTaskBalancer(o.topic, o.tasks)),

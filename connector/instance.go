@@ -189,7 +189,7 @@ func (i *instance) prepare(ctx context.Context) error {
 }
 
 func (i *instance) ensureTopics(ctx context.Context) error {
-	client, err := kgo.NewClient(i.kafka.ClientOpts()...)
+	client, err := kgo.NewClient(i.kafka.Within(ctx)...)
 	if err != nil {
 		return &FatalError{fmt.Errorf("connecting to Kafka: %w", err)}
 	}
@@ -225,7 +225,7 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func(), w *waits
 	defer p.close()
 	logger.Trace("predecessor fenced")
 	waiting = w.begin("the stored positions")
-	stored, err := offsets.Load(ctx, i.kafka.ClientOpts(), i.cfg.OffsetsTopic(i.worker.GroupID), id, i.cfg.Name)
+	stored, err := offsets.Load(ctx, i.kafka.Within(ctx), i.cfg.OffsetsTopic(i.worker.GroupID), id, i.cfg.Name)
 	waiting.end()
 	if err != nil {
 		return kafka.Classify(err)

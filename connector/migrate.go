@@ -81,7 +81,7 @@ func (i *instance) checkPlan(ctx context.Context, task int32, loaded *offsets.Lo
 		i.migrating.Lock()
 		defer i.migrating.Unlock()
 		// Another task may have done it while this one waited.
-		now, err := offsets.Load(ctx, i.kafka.ClientOpts(), i.cfg.OffsetsTopic(i.worker.GroupID), task, i.cfg.Name)
+		now, err := offsets.Load(ctx, i.kafka.Within(ctx), i.cfg.OffsetsTopic(i.worker.GroupID), task, i.cfg.Name)
 		if err != nil {
 			return kafka.Classify(err)
 		}
@@ -124,7 +124,7 @@ func (i *instance) adoptPlan(ctx context.Context) error {
 // peek is the plan that the first partition has. A connector whose names are
 // another one's is refused before it fences that one's tasks.
 func (i *instance) peek(ctx context.Context) (*offsets.Plan, error) {
-	plan, others, err := offsets.PeekPlan(ctx, i.kafka.ClientOpts(), i.cfg.OffsetsTopic(i.worker.GroupID), 0, i.cfg.Name)
+	plan, others, err := offsets.PeekPlan(ctx, i.kafka.Within(ctx), i.cfg.OffsetsTopic(i.worker.GroupID), 0, i.cfg.Name)
 	if err != nil {
 		return nil, kafka.Classify(err)
 	}
@@ -213,7 +213,7 @@ func (i *instance) migrate(ctx context.Context, from *offsets.Plan) error {
 // offsetsPartitions is the number of partitions of the offsets topic, which may
 // be more than tasks.max.
 func (i *instance) offsetsPartitions(ctx context.Context) (int32, error) {
-	client, err := kgo.NewClient(i.kafka.ClientOpts()...)
+	client, err := kgo.NewClient(i.kafka.Within(ctx)...)
 	if err != nil {
 		return 0, fmt.Errorf("connecting to Kafka: %w", err)
 	}
@@ -279,7 +279,7 @@ func (i *instance) moves(ctx context.Context, partitions int32, before *offsets.
 	topic := i.cfg.OffsetsTopic(i.worker.GroupID)
 	stored := make([][]*kgo.Record, partitions)
 	err = eachPartition(ctx, partitions, func(ctx context.Context, n int32) (err error) {
-		stored[n], err = offsets.LoadRecords(ctx, i.kafka.ClientOpts(), topic, n, i.cfg.Name)
+		stored[n], err = offsets.LoadRecords(ctx, i.kafka.Within(ctx), topic, n, i.cfg.Name)
 		return err
 	})
 	if err != nil {

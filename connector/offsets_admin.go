@@ -195,7 +195,7 @@ func (a *OffsetsAdmin) load(ctx context.Context, read readRecords) (*storedOffse
 	}
 	parts := make([][]*kgo.Record, s.partitions)
 	err = eachPartition(ctx, s.partitions, func(ctx context.Context, n int32) (err error) {
-		parts[n], err = read(ctx, i.kafka.ClientOpts(), s.topic, n, i.cfg.Name)
+		parts[n], err = read(ctx, i.kafka.Within(ctx), s.topic, n, i.cfg.Name)
 		return err
 	})
 	if err != nil {
@@ -305,7 +305,7 @@ func (a *OffsetsAdmin) awaitIdle(ctx context.Context) error {
 
 // idle refuses while a worker is a member of the connector's group.
 func (a *OffsetsAdmin) idle(ctx context.Context) error {
-	client, err := kgo.NewClient(a.instance.kafka.ClientOpts()...)
+	client, err := kgo.NewClient(a.instance.kafka.Within(ctx)...)
 	if err != nil {
 		return fmt.Errorf("connecting to Kafka: %w", err)
 	}

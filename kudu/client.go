@@ -24,6 +24,8 @@ type Config struct {
 	// User is the name this client goes by in clusters without
 	// authentication. Default: the operating system's user.
 	User string
+	// Security says how to authenticate, and whom to trust.
+	Security Security
 	// OperationTimeout bounds an operation, retries included, when its context
 	// has no deadline. Default 30 s.
 	OperationTimeout time.Duration
@@ -67,6 +69,9 @@ func (c Config) withDefaults() (Config, error) {
 		faults = append(faults, errors.New("no master address is given"))
 	}
 	c.Masters = masters
+	if err := c.Security.check(); err != nil {
+		faults = append(faults, err)
+	}
 	for _, d := range []struct {
 		name  string
 		value *time.Duration
@@ -97,7 +102,9 @@ func (c Config) withDefaults() (Config, error) {
 // one per cluster and process is enough.
 type Client struct {
 	cfg       Config
-	pool      *krpc.Pool
+	pool      *krpc.Pool // of tablet servers
+	toMasters *krpc.Pool
+	guardian  *guardian
 	masters   *masters
 	locations *locations
 	// propagated is the largest timestamp that a server told us. It goes into
@@ -117,12 +124,17 @@ func New(cfg Config) (*Client, error) {
 		return nil, fmt.Errorf("configuring the Kudu client: %w", err)
 	}
 	c := &Client{cfg: cfg, requests: newRequestTracker()}
-	c.pool = krpc.NewPool(krpc.Options{
+	if c.guardian, err = newGuardian(c); err != nil {
+		return nil, fmt.Errorf("configuring the Kudu client: %w", err)
+	}
+	opts := krpc.Options{
 		Dial:          cfg.Dial,
 		User:          cfg.User,
 		MaxFrameBytes: cfg.MaxFrameBytes,
 		Logger:        cfg.Logger,
-	})
+	}
+	c.pool = krpc.NewPool(c.guardian.secure(opts, true))
+	c.toMasters = krpc.NewPool(c.guardian.secure(opts, false))
 	c.masters = newMasters(c, cfg.Masters)
 	c.locations = newLocations(c)
 	return c, nil
@@ -131,7 +143,10 @@ func New(cfg Config) (*Client, error) {
 // Close cuts the connections. Scanners that are still open fail; close them
 // first. Afterwards no goroutine of the client is left.
 func (c *Client) Close() error {
+	// Connecting to a tablet server may take a call to a master.
+	c.toMasters.Close()
 	c.pool.Close()
+	c.guardian.close()
 	return nil
 }
 
@@ -160,23 +175,17 @@ func (c *Client) call(ctx context.Context, addr, op string, req *krpc.Request, r
 func (c *Client) send(ctx context.Context, addr, op string, req *krpc.Request, resp proto.Message) (*krpc.Payload, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.CallTimeout)
 	defer cancel()
-	conn, err := c.pool.Get(ctx, addr)
+	pool := c.pool
+	if req.Service == krpc.MasterService {
+		pool = c.toMasters
+	}
+	conn, err := pool.Get(ctx, addr)
 	if err != nil {
-		e := callError(op, addr, err)
-		e.Sent = false
-		if !isCallError(err) {
-			e.Class = ClassReconnect
-		}
-		return nil, e
+		return nil, c.guardian.explain(callError(op, addr, err), err)
 	}
 	payload, err := conn.Call(ctx, req, resp)
 	if err != nil {
 		return nil, callError(op, addr, err)
 	}
 	return payload, nil
-}
-
-func isCallError(err error) bool {
-	var ce *krpc.CallError
-	return errors.As(err, &ce)
 }

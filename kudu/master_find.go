@@ -115,6 +115,9 @@ func (m *masters) find(ctx context.Context) (leader, location string, err error)
 		select {
 		case a := <-answers:
 			if a.err == nil && a.resp.GetRole() == roleLeader {
+				if err := m.c.guardian.take(a.resp); err != nil {
+					return "", "", &Error{Op: op, Addr: a.addr, Sent: true, Err: err}
+				}
 				return a.addr, a.resp.GetClientLocation(), nil
 			}
 			latest[a.addr] = a
@@ -138,7 +141,29 @@ func (m *masters) find(ctx context.Context) (leader, location string, err error)
 		cause = fmt.Errorf("none of the masters leads; the cluster has %d more than are configured: list them all", unlisted)
 	}
 	cause = errors.Join(slices.Concat([]error{cause}, failures, silent)...)
-	return "", "", &Error{Op: op, Addr: fmt.Sprint(m.addrs), Class: ClassRetry, Err: cause}
+	class := ClassRetry
+	// Who isn't let in by one master isn't by the others.
+	if errors.Is(cause, ErrNotAuthenticated) || (len(failures) == len(m.addrs) && !slices.ContainsFunc(failures, Retriable)) {
+		class, cause = ClassFatal, distinct(failures)
+	}
+	return "", "", &Error{Op: op, Addr: fmt.Sprint(m.addrs), Class: class, Err: cause}
+}
+
+// distinct joins failures, one of those that say the same of several servers.
+func distinct(failures []error) error {
+	said := make(map[string]bool)
+	var left []error
+	for _, failure := range failures {
+		text := failure.Error()
+		if e := (*Error)(nil); errors.As(failure, &e) {
+			text = e.Err.Error()
+		}
+		if !said[text] {
+			said[text] = true
+			left = append(left, failure)
+		}
+	}
+	return errors.Join(left...)
 }
 
 // ask tells what a master answers, again and again until ctx ends.

@@ -40,7 +40,7 @@ const (
 // down only, see ARCHITECTURE.md. A new edge is a new word here, and a reason
 // for it in the change that brings it.
 var allowed = map[string][]string{
-	"cmd/kudu2kafka": {"connector", "internal/config", "internal/preflight", hclog, "github.com/spf13/cobra"},
+	"cmd/kudu2kafka": {"connector", "internal/config", "internal/herder", "internal/logs", "internal/metrics", "internal/preflight", "internal/rest", hclog, "github.com/spf13/cobra"},
 
 	// x/sync: a migration does what it does for all partitions several at a time.
 	"connector":        {"kudu", "offsets", "serde", "internal/extsort", "internal/kafka", "internal/predicate", franzgo, hclog, backoff, "golang.org/x/sync"},
@@ -65,24 +65,36 @@ var allowed = map[string][]string{
 	// the hooks of their clients.
 	"internal/metrics": {"connector", "kudu", franzgo, hclog, prometheus},
 
+	// Levels of loggers that can be set while they log.
+	"internal/logs": {hclog},
+
 	// What the herder answers, over HTTP.
 	"internal/rest": {"connector", "internal/herder", hclog},
 
 	// The Kudu client could be a module of its own: nothing of Kafka, nothing
 	// of the rest of this module.
-	"kudu":               {"kudu/internal/krpc", "kudu/internal/pb", hclog, backoff, protobuf, "golang.org/x/sync"},
+	"kudu":               {"kudu/internal/kerberos", "kudu/internal/krpc", "kudu/internal/pb", hclog, backoff, protobuf, "golang.org/x/sync"},
 	"kudu/internal/krpc": {"kudu/internal/pb", hclog, protobuf},
-	"kudu/internal/pb":   {protobuf},
-	"kudu/kudufake":      {"kudu", "kudu/internal/krpc", "kudu/internal/pb", hclog, protobuf},
-	"kudu/kudutest":      {"kudu", "kudu/kudufake", "kudu/internal/krpc", "kudu/internal/pb", "internal/testenv", hclog, protobuf},
+	// Tickets and tokens of Kerberos; the only importer of gokrb5.
+	"kudu/internal/kerberos": {"kudu/internal/krpc", "kudu/internal/pb", hclog, "github.com/jcmturner/gokrb5/v8"},
+	"kudu/internal/pb":       {protobuf},
+	"kudu/kudufake":          {"kudu", "kudu/internal/krpc", "kudu/internal/pb", hclog, protobuf},
+	"kudu/kudutest":          {"kudu", "kudu/kudufake", "kudu/internal/krpc", "kudu/internal/pb", "internal/testenv", hclog, protobuf},
 
 	// For tests, demo and benchmarks, none of it in the product.
 	"internal/archtest": {},
-	"internal/testenv":  {"test/kudutool", franzgo, "golang.org/x/sync"},
-	"test/kudutool":     {},
-	"test/e2e":          {},
-	"test/demo":         {"connector", "offsets", "internal/config", "internal/testenv", franzgo, "golang.org/x/sync", "golang.org/x/sys"},
-	"test/bench":        {"connector", "kudu", "offsets", "serde", "internal/config", "internal/kafka", "internal/testenv", franzgo, hclog, "golang.org/x/sync", "golang.org/x/sys"},
+	// Tests that reach a Kudu with Kerberos are built with the overlay.
+	"internal/testenv": {"test/kudutool", "internal/overlay", franzgo, "golang.org/x/sync"},
+	"test/kudutool":    {},
+	"test/secured":     {},
+
+	// What programs are built with; not part of them.
+	"internal/overlay":          {},
+	"internal/overlay/generate": {"internal/overlay"},
+	"test/e2e":                  {},
+	"test/connect":              {},
+	"test/demo":                 {"connector", "offsets", "internal/config", "internal/testenv", franzgo, "golang.org/x/sync", "golang.org/x/sys"},
+	"test/bench":                {"connector", "kudu", "offsets", "serde", "internal/config", "internal/kafka", "internal/testenv", franzgo, hclog, "golang.org/x/sync", "golang.org/x/sys"},
 }
 
 // forTests is what tests may import beside that of their package.
@@ -99,11 +111,14 @@ var moreForTests = map[string][]string{
 	"internal/herder":    {"kudu", "kudu/kudufake"},
 	"connector":          {"kudu/kudufake"},
 	"internal/preflight": {"kudu/kudufake"},
-	"kudu":               {"kudu/kudufake", "kudu/kudutest"},
+	"kudu":               {"kudu/kudufake", "kudu/kudutest", "internal/overlay"},
 	// Rules and dashboards are YAML and JSON.
 	"internal/metrics": {"kudu/kudufake", "internal/config", "go.yaml.in/yaml/v3"},
 	"kudu/kudufake":    {"kudu/kudutest"},
 	"test/e2e":         {"connector", "offsets", "internal/config", "internal/preflight", "kudu"},
+	"test/secured":     {"kudu"},
+	// gofork is gokrb5's own encoding/asn1.
+	"kudu/internal/kerberos": {"github.com/jcmturner/gofork", protobuf},
 }
 
 // productRoot is the package that is shipped.

@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"context"
+	"net"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -20,6 +22,35 @@ type Options struct {
 	Logger hclog.Logger
 	// Hooks are told of what the client does, for metrics.
 	Hooks []kgo.Hook
+}
+
+// Within returns ClientOpts for a client whose connections and requests end with
+// ctx. A request's own context is not enough: the client doesn't look at it while
+// it opens a connection, so that a broker which accepts and then is silent holds
+// the caller up for 10 s. Close must be called all the same.
+func (o Options) Within(ctx context.Context) []kgo.Opt {
+	dialer := &net.Dialer{Timeout: dialTimeout}
+	return append(o.ClientOpts(), kgo.WithContext(ctx), kgo.Dialer(func(dialCtx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := dialer.DialContext(dialCtx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &boundConn{Conn: conn, unbind: context.AfterFunc(ctx, func() { _ = conn.Close() })}, nil
+	}))
+}
+
+// dialTimeout is how long a connection may take to be accepted.
+const dialTimeout = 10 * time.Second
+
+// boundConn is a connection that ends with a context.
+type boundConn struct {
+	net.Conn
+	unbind func() bool
+}
+
+func (c *boundConn) Close() error {
+	c.unbind()
+	return c.Conn.Close()
 }
 
 // ClientOpts returns the options every client is made with.

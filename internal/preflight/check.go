@@ -171,7 +171,7 @@ type Options struct {
 
 // Check runs all checks. It comes back with an error only when ctx ends.
 func Check(ctx context.Context, o Options) (*Report, error) {
-	l, subjects, err := begin(o)
+	l, subjects, err := begin(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +196,7 @@ func Check(ctx context.Context, o Options) (*Report, error) {
 }
 
 // begin makes the clients, which connect to nothing yet.
-func begin(o Options) (*look, []*subject, error) {
+func begin(ctx context.Context, o Options) (*look, []*subject, error) {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
@@ -207,7 +207,7 @@ func begin(o Options) (*look, []*subject, error) {
 	var err error
 	// A check is to say what is the matter within seconds; where it pays to wait, it
 	// does so by itself.
-	if l.client, err = kgo.NewClient(append(connector.KafkaOptions(o.Worker, o.Logger), kgo.RequestRetries(3))...); err != nil {
+	if l.client, err = kgo.NewClient(append(connector.KafkaOptions(ctx, o.Worker, o.Logger), kgo.RequestRetries(3))...); err != nil {
 		return nil, nil, fmt.Errorf("making a client of Kafka: %w", err)
 	}
 	l.adm = kadm.NewClient(l.client)

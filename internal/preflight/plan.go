@@ -146,7 +146,7 @@ type ExamplePlan struct {
 // MakePlans works out what each connector will do. It reads, and writes nothing.
 // What keeps a connector from running is in a *connector.ConfigError.
 func MakePlans(ctx context.Context, o Options) ([]Plan, error) {
-	l, subjects, err := begin(o)
+	l, subjects, err := begin(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -242,7 +242,7 @@ func (s *subject) moves(ctx context.Context) (string, error) {
 	if !s.positions.exists {
 		return "", nil
 	}
-	stored, err := offsets.LoadPlan(ctx, connector.KafkaOptions(s.worker, s.logger), s.positions.name, 0, s.cfg.Name)
+	stored, err := offsets.LoadPlan(ctx, connector.KafkaOptions(ctx, s.worker, s.logger), s.positions.name, 0, s.cfg.Name)
 	if err != nil {
 		return "", err
 	}

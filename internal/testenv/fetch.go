@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"archive/zip"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -129,13 +130,19 @@ func maven(ctx context.Context, args ...string) error {
 // runLocked runs a command to its end on a locked thread, see Process.run. Its
 // output shows in the error.
 func runLocked(cmd *exec.Cmd) error {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("running %s: %w\n%s", filepath.Base(cmd.Path), err, out)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := runQuietly(cmd); err != nil {
+		return fmt.Errorf("running %s: %w\n%s", filepath.Base(cmd.Path), err, out.Bytes())
 	}
 	return nil
+}
+
+// runQuietly is runLocked for a command that has places for its output.
+func runQuietly(cmd *exec.Cmd) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return cmd.Run()
 }
 
 var javaVersion = regexp.MustCompile(`version "(\d+)`)

@@ -30,11 +30,21 @@ type KuduConfig struct {
 	// the one that it advertises: all clients, and the other replicas of its
 	// tablets, go through the caller's proxy.
 	Proxy func(addr string) (string, error)
+
+	// Kerberos, if set, has the servers demand authentication by this KDC, and
+	// encryption. Their service is kudu/127.0.0.1; KuduAdmin, who needs no
+	// further principal, is the superuser.
+	Kerberos *KDC
 }
+
+// KuduAdmin is the principal of the superuser of a cluster with Kerberos, which
+// CLI works as.
+const KuduAdmin = "kuduadmin"
 
 // Kudu is a running Kudu cluster.
 type Kudu struct {
-	home     string // of the programs
+	home     string   // of the programs
+	kerberos []string // environment of the programs of a cluster with Kerberos
 	data     *dataDir
 	ports    ports
 	masters  []*Server
@@ -55,7 +65,11 @@ func StartKudu(ctx context.Context, config KuduConfig) (*Kudu, error) {
 		return nil, err
 	}
 	k := &Kudu{home: home, data: data}
-	if err := k.start(ctx, config); err != nil {
+	err = k.secure(ctx, &config)
+	if err == nil {
+		err = k.start(ctx, config)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("starting Kudu: %w", err), k.Close())
 	}
 	return k, nil
@@ -105,6 +119,37 @@ func (k *Kudu) start(ctx context.Context, config KuduConfig) error {
 	return k.waitRegistered(ctx)
 }
 
+// secure adds what the servers of a cluster with Kerberos need. They go by the
+// address that everybody reaches them at, whatever this machine is called.
+func (k *Kudu) secure(ctx context.Context, config *KuduConfig) error {
+	kdc := config.Kerberos
+	if kdc == nil {
+		return nil
+	}
+	const service = "kudu/127.0.0.1"
+	keytabs := map[string]string{service: "", KuduAdmin: ""}
+	for name := range keytabs {
+		err := kdc.AddService(ctx, name, 0)
+		if err == nil {
+			keytabs[name], err = kdc.Keytab(ctx, name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	cache, err := kdc.KinitKeytab(ctx, KuduAdmin, keytabs[KuduAdmin])
+	if err != nil {
+		return err
+	}
+	k.kerberos = []string{"KRB5_CONFIG=" + kdc.ClientConf(), "KRB5CCNAME=FILE:" + cache}
+	config.Flags = append([]string{
+		"--keytab_file=" + keytabs[service], "--principal=" + service, "--host_for_tests=127.0.0.1",
+		"--rpc_authentication=required", "--rpc_encryption=required", "--superuser_acl=" + KuduAdmin,
+	}, config.Flags...)
+	config.MasterFlags = append([]string{"--ipki_ca_key_size=2048"}, config.MasterFlags...) // starts sooner
+	return nil
+}
+
 // server describes one server; it does not start it.
 func (k *Kudu) server(program string, i int, addr string, flags []string) *Server {
 	name := program + "-" + strconv.Itoa(i)
@@ -144,10 +189,10 @@ func (k *Kudu) server(program string, i int, addr string, flags []string) *Serve
 // env is for Kudu's own programs only: the archive's libraries would break
 // others.
 func (k *Kudu) env() []string {
-	return []string{
+	return append([]string{
 		"LD_LIBRARY_PATH=" + filepath.Join(k.home, "lib"),
 		"SASL_PATH=" + filepath.Join(k.home, "lib", "sasl2"),
-	}
+	}, k.kerberos...)
 }
 
 // waitRegistered waits until the leader of the masters knows all tablet servers.

@@ -162,3 +162,27 @@ func TestSharedServersAreStartedOnce(t *testing.T) {
 		t.Error("two shared brokers")
 	}
 }
+
+func TestKerberizedKuduAdmitsTicketHoldersOnly(t *testing.T) {
+	kdc := NewKDC(t)
+	k := NewKudu(t, KuduConfig{Kerberos: kdc})
+	if err := k.WaitHealthy(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	k.kerberos[1] = "KRB5CCNAME=FILE:" + kdc.Dir() + "/none"
+	if _, err := k.CLI(t.Context(), "tserver", "list", k.MasterArg()); err == nil || !strings.Contains(err.Error(), "credentials") {
+		t.Errorf("served without a ticket: %v", err)
+	}
+	if err := kdc.AddUser(t.Context(), "alice", "secret", 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := kdc.AddUser(t.Context(), "alice", "secret", 0); err == nil {
+		t.Error("a principal was made twice")
+	}
+	if _, err := kdc.Kinit(t.Context(), "alice", "wrong"); err == nil {
+		t.Error("a ticket for a wrong password")
+	}
+	if _, err := kdc.Kinit(t.Context(), "alice", "secret"); err != nil {
+		t.Error(err)
+	}
+}

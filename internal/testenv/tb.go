@@ -42,14 +42,18 @@ var prerequisites = sync.OnceValue(func() error {
 // on a machine downloads them.
 func Require(t TB) {
 	t.Helper()
-	err := prerequisites()
-	switch {
-	case err == nil:
-	case os.Getenv("K2K_REQUIRE_SERVERS") == "1":
-		t.Fatalf("real servers are required (K2K_REQUIRE_SERVERS=1): %v", err)
-	default:
-		t.Skipf("no real servers here: %v", err)
+	if err := prerequisites(); err != nil {
+		lacking(t, err)
 	}
+}
+
+// lacking ends a test that this machine can't run.
+func lacking(t TB, err error) {
+	t.Helper()
+	if os.Getenv("K2K_REQUIRE_SERVERS") == "1" {
+		t.Fatalf("real servers are required (K2K_REQUIRE_SERVERS=1): %v", err)
+	}
+	t.Skipf("no real servers here: %v", err)
 }
 
 // NewKudu starts a cluster for this test and closes it at the test's end. If
@@ -64,6 +68,24 @@ func NewKudu(t TB, config KuduConfig) *Kudu {
 	t.Cleanup(func() {
 		showLogs(t, k.Servers()...)
 		closeOrFail(t, "Kudu", k.Close)
+	})
+	return k
+}
+
+// NewKDC starts a KDC for this test and closes it at the test's end.
+func NewKDC(t TB) *KDC {
+	t.Helper()
+	Require(t)
+	k, err := StartKDC(t.Context())
+	switch {
+	case errors.Is(err, ErrMissing) && os.Getenv("K2K_REQUIRE_SERVERS") != "1":
+		t.Skipf("no Kerberos here: %v", err)
+	case err != nil:
+		t.Fatalf("%v", err)
+	}
+	t.Cleanup(func() {
+		showLogs(t, k.Server)
+		closeOrFail(t, "the KDC", k.Close)
 	})
 	return k
 }

@@ -114,15 +114,22 @@ func (a plainAuthn) Begin(context.Context, string) (Exchange, error) {
 
 // Token authenticates by a token that a master issued. source is asked at each
 // connection; nil means there is none now.
-func Token(source func() *pb.SignedTokenPB) Authenticator { return tokenAuthn{source} }
+func Token(source func(context.Context) (*pb.SignedTokenPB, error)) Authenticator {
+	return tokenAuthn{source}
+}
 
-type tokenAuthn struct{ source func() *pb.SignedTokenPB }
+type tokenAuthn struct {
+	source func(context.Context) (*pb.SignedTokenPB, error)
+}
 
 func (tokenAuthn) Type() AuthnType   { return AuthnToken }
 func (tokenAuthn) Mechanism() string { return "" }
 
-func (a tokenAuthn) Begin(context.Context, string) (Exchange, error) {
-	token := a.source()
+func (a tokenAuthn) Begin(ctx context.Context, _ string) (Exchange, error) {
+	token, err := a.source(ctx)
+	if err != nil {
+		return nil, err
+	}
 	if token == nil {
 		return nil, ErrSkipAuthenticator
 	}
@@ -131,15 +138,18 @@ func (a tokenAuthn) Begin(context.Context, string) (Exchange, error) {
 
 // JWT authenticates by a JSON Web Token in its compact form. source is asked
 // at each connection; empty means there is none now.
-func JWT(source func() string) Authenticator { return jwtAuthn{source} }
+func JWT(source func() (string, error)) Authenticator { return jwtAuthn{source} }
 
-type jwtAuthn struct{ source func() string }
+type jwtAuthn struct{ source func() (string, error) }
 
 func (jwtAuthn) Type() AuthnType   { return AuthnJWT }
 func (jwtAuthn) Mechanism() string { return "" }
 
 func (a jwtAuthn) Begin(context.Context, string) (Exchange, error) {
-	token := a.source()
+	token, err := a.source()
+	if err != nil {
+		return nil, err
+	}
 	if token == "" {
 		return nil, ErrSkipAuthenticator
 	}

@@ -162,6 +162,7 @@ type byteConn struct {
 func (c *byteConn) Read(b []byte) (int, error)       { return c.r.Read(b) }
 func (c *byteConn) Write(b []byte) (int, error)      { return len(b), nil }
 func (c *byteConn) Close() error                     { return nil }
+func (c *byteConn) LocalAddr() net.Addr              { return &net.TCPAddr{} }
 func (c *byteConn) RemoteAddr() net.Addr             { return &net.TCPAddr{} }
 func (c *byteConn) SetDeadline(time.Time) error      { return nil }
 func (c *byteConn) SetWriteDeadline(time.Time) error { return nil }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/proto"
 
@@ -187,7 +188,7 @@ func (n *negotiation) hello(candidates []started) *pb.NegotiatePB {
 	}
 	if n.opts.TLS != TLSOff {
 		msg.SupportedFeatures = append(msg.SupportedFeatures, pb.RpcFeatureFlag_TLS)
-		if n.opts.TLSAuthOnly {
+		if n.opts.TLSAuthOnly && loopback(n.stream) {
 			msg.SupportedFeatures = append(msg.SupportedFeatures, pb.RpcFeatureFlag_TLS_AUTHENTICATION_ONLY)
 		}
 	}
@@ -199,6 +200,17 @@ func (n *negotiation) hello(candidates []started) *pb.NegotiatePB {
 		}
 	}
 	return msg
+}
+
+// loopback tells whether both ends of the socket have one address, as Kudu does
+// (kudu-1.18.1 src/kudu/util/net/socket.cc, IsLoopbackConnection).
+func loopback(nc net.Conn) bool {
+	local, ok := nc.LocalAddr().(*net.TCPAddr)
+	if !ok {
+		return false
+	}
+	remote, ok := nc.RemoteAddr().(*net.TCPAddr)
+	return ok && local.IP.Equal(remote.IP)
 }
 
 // choose finds the authenticator that the server asked for: exactly one type,
@@ -221,7 +233,12 @@ func choose(candidates []started, answer *pb.NegotiatePB) (started, error) {
 			return c, nil
 		}
 	}
-	return started{}, fmt.Errorf("%w: server asks for %s %q", ErrNoCommonAuthentication, authn, mechanisms)
+	var offered []string
+	for _, c := range candidates {
+		offered = append(offered, strings.TrimSpace(c.Type().String()+" "+c.Mechanism()))
+	}
+	return started{}, fmt.Errorf("%w: this client is to authenticate by %s, and the server takes %s only",
+		ErrNoCommonAuthentication, strings.Join(offered, " or "), strings.TrimSpace(authn.String()+" "+strings.Join(mechanisms, " ")))
 }
 
 // handshake runs TLS through the negotiation's messages. Afterwards the stream

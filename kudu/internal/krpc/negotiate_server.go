@@ -31,6 +31,9 @@ type serverNegotiation struct {
 	conn   *serverConn
 	opts   *ServerOptions
 	frames frameReader
+
+	tls      *tls.ConnectionState // nil without TLS
+	acceptor Acceptor             // nil without GSSAPI
 }
 
 // negotiate runs the negotiation; afterwards stream, user and authn are set.
@@ -85,7 +88,12 @@ func (n *serverNegotiation) run(ctx context.Context) error {
 		}
 	}
 	if n.conn.authn == AuthnSASL {
-		answer.SaslMechanisms = []*pb.NegotiatePB_SaslMechanism{{Mechanism: new("PLAIN")}}
+		if n.opts.GSSAPI != nil {
+			answer.SaslMechanisms = append(answer.SaslMechanisms, &pb.NegotiatePB_SaslMechanism{Mechanism: new("GSSAPI")})
+		}
+		if !n.opts.NoPlain {
+			answer.SaslMechanisms = append(answer.SaslMechanisms, &pb.NegotiatePB_SaslMechanism{Mechanism: new("PLAIN")})
+		}
 	}
 	if err := n.send(answer); err != nil {
 		return err
@@ -113,7 +121,7 @@ func (n *serverNegotiation) chooseAuthn(hello *pb.NegotiatePB, useTLS bool) (Aut
 		return AuthnToken, nil
 	case useTLS && n.opts.VerifyJWT != nil && listed(AuthnJWT):
 		return AuthnJWT, nil
-	case !n.opts.NoPlain && (listed(AuthnSASL) || len(hello.GetAuthnTypes()) == 0):
+	case (!n.opts.NoPlain || n.opts.GSSAPI != nil) && (listed(AuthnSASL) || len(hello.GetAuthnTypes()) == 0):
 		return AuthnSASL, nil
 	}
 	return 0, unauthorized("client is not authenticated by any means that the server takes")
@@ -131,6 +139,8 @@ func (n *serverNegotiation) handshake(ctx context.Context, authOnly bool) error 
 	if err := conn.HandshakeContext(ctx); err != nil {
 		return fmt.Errorf("TLS handshake: %w", err)
 	}
+	state := conn.ConnectionState()
+	n.tls = &state
 	if err := shim.finish(); err != nil {
 		return err
 	}
@@ -162,19 +172,43 @@ func (n *serverNegotiation) authenticate() error {
 		}
 		return n.send(&pb.NegotiatePB{Step: pb.NegotiatePB_JWT_EXCHANGE.Enum()})
 	}
-	return n.plain()
-}
-
-// plain takes SASL PLAIN: authorization identity, user and password, each
-// ended by a zero byte but the last (RFC 4616).
-func (n *serverNegotiation) plain() error {
 	msg, err := n.expect(pb.NegotiatePB_SASL_INITIATE)
 	if err != nil {
 		return err
 	}
-	if m := msg.GetSaslMechanisms(); len(m) != 1 || m[0].GetMechanism() != "PLAIN" {
+	switch m := msg.GetSaslMechanisms(); {
+	case len(m) == 1 && m[0].GetMechanism() == "GSSAPI" && n.opts.GSSAPI != nil:
+		return n.gssapi(msg)
+	case len(m) == 1 && m[0].GetMechanism() == "PLAIN" && !n.opts.NoPlain:
+		return n.plain(msg)
+	default:
 		return unauthorized("couldn't find the SASL mechanism %v", m)
 	}
+}
+
+// gssapi lets the acceptor answer until it has success.
+func (n *serverNegotiation) gssapi(msg *pb.NegotiatePB) error {
+	n.acceptor = n.opts.GSSAPI(n.tls)
+	for {
+		answer, err := n.acceptor.Next(msg)
+		if err != nil {
+			return unauthorized("%v", err)
+		}
+		if err := n.send(answer); err != nil {
+			return err
+		}
+		if answer.GetStep() == pb.NegotiatePB_SASL_SUCCESS {
+			return nil
+		}
+		if msg, err = n.expect(pb.NegotiatePB_SASL_RESPONSE); err != nil {
+			return err
+		}
+	}
+}
+
+// plain takes SASL PLAIN: authorization identity, user and password, each
+// ended by a zero byte but the last (RFC 4616).
+func (n *serverNegotiation) plain(msg *pb.NegotiatePB) error {
 	parts := bytes.Split(msg.GetToken(), []byte{0})
 	if len(parts) != 3 || len(parts[1]) == 0 {
 		return unauthorized("malformed PLAIN token")
@@ -192,7 +226,11 @@ func (n *serverNegotiation) plain() error {
 // readContext takes the connection context, which nothing answers.
 func (n *serverNegotiation) readContext() error {
 	var msg pb.ConnectionContextPB
-	return n.read(contextCallID, &msg)
+	err := n.read(contextCallID, &msg)
+	if err == nil && n.acceptor != nil {
+		n.conn.user, err = n.acceptor.Finish(msg.GetEncodedNonce())
+	}
+	return err
 }
 
 func (n *serverNegotiation) send(msg *pb.NegotiatePB) error {

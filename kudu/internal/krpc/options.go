@@ -39,8 +39,10 @@ type Options struct {
 
 	// TLS says whether TLS is listed.
 	TLS TLSMode
-	// TLSAuthOnly also lists TLS_AUTHENTICATION_ONLY: on loopback the server
-	// then leaves the socket in the clear after the handshake.
+	// TLSAuthOnly also lists TLS_AUTHENTICATION_ONLY on connections whose two
+	// ends have one address: the server then leaves the socket in the clear
+	// after the handshake. On others it is never listed, since who sits in
+	// between could ask for it and read what follows, tokens first.
 	TLSAuthOnly bool
 	// TLSConfig is the base of the handshake's configuration (versions, own
 	// certificates); verification is up to RootCAs and VerifyServer. May be

@@ -111,7 +111,7 @@ func TestRealServersTakeTheTokenOfTheirMaster(t *testing.T) {
 	opts := Options{
 		TLS:            TLSRequired,
 		RootCAs:        rootsOf(t, resp),
-		Authenticators: []Authenticator{Token(func() *pb.SignedTokenPB { return token }), Plain("alice", "")},
+		Authenticators: []Authenticator{Token(func(context.Context) (*pb.SignedTokenPB, error) { return token, nil }), Plain("alice", "")},
 	}
 	c := connect(t, cluster.Masters()[0], opts)
 	if c.Negotiated().Authn != AuthnToken || !c.Negotiated().Encrypted {

@@ -38,6 +38,9 @@ type ServerOptions struct {
 	NoPlain bool
 	// VerifyPlain decides about a user; nil lets everyone in.
 	VerifyPlain func(user, password string) error
+	// GSSAPI begins to authenticate a client by SASL GSSAPI; tls is the state of
+	// the handshake, nil without one. Nil means that it isn't offered.
+	GSSAPI func(tls *tls.ConnectionState) Acceptor
 	// VerifyToken returns the user of an authentication token; nil means that
 	// tokens are not offered. They need TLS.
 	VerifyToken func(*pb.SignedTokenPB) (user string, err error)
@@ -55,6 +58,15 @@ type ServerOptions struct {
 	MaxCalls int
 	// Logger gets a line per connection that ends in an error. Default: none.
 	Logger hclog.Logger
+}
+
+// Acceptor is the server's side of a SASL exchange.
+type Acceptor interface {
+	// Next answers the client's message; the last answer's step is
+	// SASL_SUCCESS. The client is told of an error.
+	Next(in *pb.NegotiatePB) (*pb.NegotiatePB, error)
+	// Finish checks the connection context's nonce and tells the user.
+	Finish(encodedNonce []byte) (user string, err error)
 }
 
 func (o ServerOptions) withDefaults() ServerOptions {

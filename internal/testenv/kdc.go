@@ -1,0 +1,204 @@
+package testenv
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Realm is the realm of each KDC.
+const Realm = "KUDU.TEST"
+
+// KDC is a running Kerberos key distribution center with a realm of its own.
+// The embedded Server kills, pauses and restarts it.
+type KDC struct {
+	*Server
+	programs *kerberosPrograms
+	data     *dataDir
+	ports    ports
+}
+
+// StartKDC makes a realm and starts its KDC. Close must be called.
+func StartKDC(ctx context.Context) (*KDC, error) {
+	programs, err := fetchKerberos(ctx)
+	if err != nil {
+		return nil, err
+	}
+	data, err := newDataDir(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k := &KDC{Server: &Server{}, programs: programs, data: data}
+	if err := k.start(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("starting the KDC: %w", err), k.Close())
+	}
+	return k, nil
+}
+
+func (k *KDC) start(ctx context.Context) error {
+	addr, err := k.ports.takeAddr()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(k.ClientConf(), []byte(k.clientConf(addr)), 0o600); err != nil {
+		return err
+	}
+	if err := os.WriteFile(k.file("kdc.conf"), []byte(k.serverConf(addr)), 0o600); err != nil {
+		return err
+	}
+	if _, err := k.run(ctx, "", "kdb5_util", "create", "-s", "-r", Realm, "-P", "master"); err != nil {
+		return err
+	}
+	k.Server = &Server{
+		addr:  addr,
+		ready: func(ctx context.Context) error { return dial(ctx, addr) },
+		command: Command{
+			Name: "krb5kdc", Path: k.programs.path("krb5kdc"), Args: []string{"-n", "-r", Realm, "-P", k.file("pid")},
+			Env: k.env(), Log: k.file("krb5kdc.log"),
+		},
+	}
+	if err := k.Server.start(); err != nil {
+		return err
+	}
+	return k.waitReady(ctx)
+}
+
+func (k *KDC) file(name string) string { return filepath.Join(k.data.path, name) }
+
+func (k *KDC) clientConf(addr string) string {
+	modules := ""
+	if k.programs.kdb != "" {
+		modules = "[dbmodules]\n  db_module_dir = " + k.programs.kdb + "\n"
+	}
+	return fmt.Sprintf(`[libdefaults]
+  default_realm = %[1]s
+  dns_lookup_kdc = false
+  dns_lookup_realm = false
+  dns_canonicalize_hostname = false
+  rdns = false
+  udp_preference_limit = 1
+  ticket_lifetime = 24h
+  renew_lifetime = 7d
+[realms]
+  %[1]s = {
+    kdc = %[2]s
+  }
+%[3]s`, Realm, addr, modules)
+}
+
+func (k *KDC) serverConf(addr string) string {
+	return fmt.Sprintf(`[kdcdefaults]
+  kdc_listen = %[2]s
+  kdc_tcp_listen = %[2]s
+[realms]
+  %[1]s = {
+    database_name = %[3]s/principal
+    key_stash_file = %[3]s/stash
+    acl_file = %[3]s/kadm5.acl
+    supported_enctypes = aes256-cts:normal aes128-cts:normal aes256-sha2:normal
+    max_life = 24h
+    max_renewable_life = 7d
+  }
+[logging]
+  kdc = STDERR
+`, Realm, addr, k.data.path)
+}
+
+func (k *KDC) env() []string {
+	return append(k.programs.env(), "KRB5_CONFIG="+k.ClientConf(), "KRB5_KDC_PROFILE="+k.file("kdc.conf"))
+}
+
+// run runs one of the programs to its end, with the given standard input.
+func (k *KDC) run(ctx context.Context, input, program string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, k.programs.path(program), args...)
+	cmd.Env = append(os.Environ(), k.env()...)
+	cmd.Stdin = strings.NewReader(input)
+	cmd.SysProcAttr = childAttributes()
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := runQuietly(cmd); err != nil {
+		return out.Bytes(), fmt.Errorf("running %s %s: %w\n%s", program, strings.Join(args, " "), err, out.Bytes())
+	}
+	return out.Bytes(), nil
+}
+
+// admin gives one command to the realm's database.
+func (k *KDC) admin(ctx context.Context, command string) error {
+	name, _, _ := strings.Cut(command, " ")
+	out, err := k.run(ctx, "", "kadmin.local", "-r", Realm, "-q", command)
+	if err != nil {
+		return fmt.Errorf("administering the realm by %q: %w", name, err)
+	}
+	// Its exit code doesn't tell of a command that failed, other than that all
+	// of them tell of what they did.
+	for _, done := range []string{" created.", " changed.", "Entry for principal "} {
+		if bytes.Contains(out, []byte(done)) {
+			return nil
+		}
+	}
+	return fmt.Errorf("administering the realm by %q: %s", name, bytes.TrimSpace(out))
+}
+
+// ClientConf is the path of the krb5.conf for this realm.
+func (k *KDC) ClientConf() string { return k.file("krb5.conf") }
+
+// AddUser makes a principal with a password. life bounds its tickets; zero is
+// the realm's day. Its clients must prove that they know the password before
+// they are given a ticket, as is usual.
+func (k *KDC) AddUser(ctx context.Context, name, password string, life time.Duration) error {
+	return k.admin(ctx, "addprinc +requires_preauth "+maxLife(life)+"-pw "+password+" "+name)
+}
+
+// AddService makes a principal with a random key.
+func (k *KDC) AddService(ctx context.Context, name string, life time.Duration) error {
+	return k.admin(ctx, "addprinc "+maxLife(life)+"-randkey "+name)
+}
+
+// ChangePassword gives a principal another password; its keytabs stop working.
+func (k *KDC) ChangePassword(ctx context.Context, name, password string) error {
+	return k.admin(ctx, "cpw -pw "+password+" "+name)
+}
+
+func maxLife(life time.Duration) string {
+	if life == 0 {
+		return ""
+	}
+	return fmt.Sprintf("-maxlife \"%d seconds\" ", int(life.Seconds()))
+}
+
+// Keytab writes the principal's keys into a keytab and returns its path. The
+// keys, and so a password, stay what they are.
+func (k *KDC) Keytab(ctx context.Context, name string) (string, error) {
+	path := k.file(strings.ReplaceAll(name, "/", "_") + ".keytab")
+	return path, k.admin(ctx, "ktadd -norandkey -k "+path+" "+name)
+}
+
+// Kinit gets a ticket by a password into a new ticket cache and returns its
+// path.
+func (k *KDC) Kinit(ctx context.Context, name, password string) (string, error) {
+	path := k.file(strings.ReplaceAll(name, "/", "_") + ".ccache")
+	_, err := k.run(ctx, password+"\n", "kinit", "-c", "FILE:"+path, name)
+	return path, err
+}
+
+// KinitKeytab is Kinit by a keytab.
+func (k *KDC) KinitKeytab(ctx context.Context, name, keytab string) (string, error) {
+	path := k.file(strings.ReplaceAll(name, "/", "_") + ".ccache")
+	_, err := k.run(ctx, "", "kinit", "-c", "FILE:"+path, "-k", "-t", keytab, name)
+	return path, err
+}
+
+// Dir returns the KDC's folder: database, keytabs, ticket caches, logs. Close
+// removes it.
+func (k *KDC) Dir() string { return k.data.path }
+
+// Close kills the KDC and removes its data. It may be called more than once.
+func (k *KDC) Close() error {
+	return errors.Join(killAll([]*Server{k.Server}), k.data.remove(), k.ports.close())
+}

@@ -1,0 +1,313 @@
+package kerberos
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"time"
+
+	krb5 "github.com/jcmturner/gokrb5/v8/config"
+	"github.com/jcmturner/gokrb5/v8/credentials"
+	"github.com/jcmturner/gokrb5/v8/crypto"
+	"github.com/jcmturner/gokrb5/v8/iana/errorcode"
+	"github.com/jcmturner/gokrb5/v8/iana/keyusage"
+	"github.com/jcmturner/gokrb5/v8/iana/nametype"
+	"github.com/jcmturner/gokrb5/v8/iana/patype"
+	"github.com/jcmturner/gokrb5/v8/messages"
+	"github.com/jcmturner/gokrb5/v8/types"
+)
+
+const (
+	// kdcPatience is how long one KDC may take before the next is asked.
+	kdcPatience = 3 * time.Second
+	// maxAnswer bounds a KDC's answer; tickets with many groups have some
+	// tens of kilobytes.
+	maxAnswer = 1 << 20
+	// maxReferrals bounds the realms on the way to a service.
+	maxReferrals = 5
+)
+
+// ticket is one with its session key.
+type ticket struct {
+	messages.Ticket
+	key       types.EncryptionKey
+	got, ends time.Time
+}
+
+func (t *ticket) usable(now time.Time) bool { return t != nil && now.Before(t.ends) }
+
+// renewAt is when to get a successor: well before the end, with time for a KDC
+// that is away.
+func (t *ticket) renewAt() time.Time {
+	life := t.ends.Sub(t.got)
+	return t.got.Add(life - min(life/3, 30*time.Minute))
+}
+
+// kdcs asks the KDCs of realms.
+type kdcs struct {
+	conf *krb5.Config
+	dial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// send gives a request to the realm's KDCs, one after the other, until one
+// answers. It always goes over TCP, which all KDCs of today take. A KDC's error
+// is a messages.KRBError.
+func (k *kdcs) send(ctx context.Context, realm string, request []byte) ([]byte, error) {
+	count, addrs, err := k.conf.GetKDCs(realm, true)
+	if err != nil || count == 0 {
+		if errDNS := (*net.DNSError)(nil); errors.As(err, &errDNS) && !errDNS.IsNotFound {
+			return nil, fmt.Errorf("%w: looking for those of realm %s: %w", ErrUnreachable, realm, err)
+		}
+		return nil, fmt.Errorf("%w: krb5.conf names no KDC of the realm %s, nor does DNS", ErrCredentials, realm)
+	}
+	var failures []error
+	for i := 1; i <= len(addrs); i++ {
+		answer, err := k.ask(ctx, addrs[i], request)
+		if err != nil {
+			failures = append(failures, err)
+			if ctx.Err() != nil {
+				break
+			}
+			continue
+		}
+		var refused messages.KRBError
+		if guard(func() error { return refused.Unmarshal(answer) }) == nil {
+			return nil, refused
+		}
+		return answer, nil
+	}
+	return nil, fmt.Errorf("%w for realm %s: %w", ErrUnreachable, realm, errors.Join(failures...))
+}
+
+// ask sends one request to one KDC: its length, then itself (RFC 4120 7.2.2).
+func (k *kdcs) ask(ctx context.Context, addr string, request []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, kdcPatience)
+	defer cancel()
+	conn, err := k.dial(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	fail := func(err error) error {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return fmt.Errorf("asking %s: %w", addr, err)
+	}
+	if _, err := conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(request))), request...)); err != nil {
+		return nil, fail(err)
+	}
+	var length [4]byte
+	if _, err := io.ReadFull(conn, length[:]); err != nil {
+		return nil, fail(err)
+	}
+	n := binary.BigEndian.Uint32(length[:])
+	if n == 0 || n > maxAnswer {
+		return nil, fail(fmt.Errorf("an answer of %d bytes", n))
+	}
+	answer, err := io.ReadAll(io.LimitReader(conn, int64(n)))
+	if err == nil && len(answer) < int(n) {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return nil, fail(err)
+	}
+	return answer, nil
+}
+
+// login gets a ticket-granting ticket by a password or a keytab.
+func (k *kdcs) login(ctx context.Context, creds *credentials.Credentials) (*ticket, error) {
+	realm, who := creds.Domain(), creds.CName().PrincipalNameString()+"@"+creds.Domain()
+	request, err := messages.NewASReqForTGT(realm, k.conf, creds.CName())
+	if err != nil {
+		return nil, fmt.Errorf("%w: asking for one: %w", ErrCredentials, err)
+	}
+	if creds.HasKeytab() {
+		request.ReqBody.EType = typesInKeytab(creds, request.ReqBody.EType)
+	}
+	var answer messages.ASRep
+	for attempt := 0; ; attempt++ {
+		b, err := request.Marshal()
+		if err != nil {
+			return nil, fmt.Errorf("%w: asking for one: %w", ErrCredentials, err)
+		}
+		b, err = k.send(ctx, realm, b)
+		var refused messages.KRBError
+		if errors.As(err, &refused) && refused.ErrorCode == errorcode.KDC_ERR_PREAUTH_REQUIRED && attempt == 0 {
+			if err := guard(func() error { return preauthenticate(&request, creds, refused) }); err != nil {
+				return nil, fmt.Errorf("%w: proving to be %s: %w", ErrCredentials, who, err)
+			}
+			continue
+		}
+		switch {
+		case errors.As(err, &refused):
+			return nil, refusal(who, refused)
+		case err != nil:
+			return nil, err
+		}
+		if err := guard(func() error { return answer.Unmarshal(b) }); err != nil {
+			return nil, fmt.Errorf("%w: the KDC's answer makes no sense: %w", ErrCredentials, err)
+		}
+		break
+	}
+	err = guard(func() error {
+		_, err := answer.Verify(k.conf, creds, request)
+		return err
+	})
+	if err != nil {
+		if apart := answer.DecryptedEncPart.AuthTime; !apart.IsZero() && time.Since(apart).Abs() > k.conf.LibDefaults.Clockskew {
+			return nil, refusal(who, messages.KRBError{ErrorCode: errorcode.KRB_AP_ERR_SKEW})
+		}
+		if answer.DecryptedEncPart.Nonce == 0 { // it couldn't be decrypted
+			return nil, refusal(who, messages.KRBError{ErrorCode: errorcode.KRB_AP_ERR_BAD_INTEGRITY})
+		}
+		return nil, fmt.Errorf("%w: the KDC's answer isn't valid: %w", ErrCredentials, err)
+	}
+	return newTicket(answer.Ticket, answer.DecryptedEncPart), nil
+}
+
+// newTicket counts a ticket's life by the KDC's clock: what is left of it at
+// arrival.
+func newTicket(t messages.Ticket, part messages.EncKDCRepPart) *ticket {
+	return &ticket{Ticket: t, key: part.Key, got: time.Now(), ends: part.EndTime}
+}
+
+// typesInKeytab are the encryption types that the keytab has keys for, in the
+// configuration's order: the KDC would choose others.
+func typesInKeytab(creds *credentials.Credentials, configured []int32) []int32 {
+	var both []int32
+	for _, id := range configured {
+		if _, _, err := creds.Keytab().GetEncryptionKey(creds.CName(), creds.Domain(), 0, id); err == nil {
+			both = append(both, id)
+		}
+	}
+	if len(both) == 0 {
+		return configured
+	}
+	return both
+}
+
+// preauthenticate adds the proof that the KDC asks for: the time, encrypted by
+// the principal's key (RFC 4120 5.2.7.2).
+func preauthenticate(request *messages.ASReq, creds *credentials.Credentials, refused messages.KRBError) error {
+	var hints types.PADataSequence
+	if err := hints.Unmarshal(refused.EData); err != nil {
+		return err
+	}
+	id, err := hintedType(hints, request.ReqBody.EType)
+	if err != nil {
+		return err
+	}
+	var key types.EncryptionKey
+	kvno := 0
+	if creds.HasKeytab() {
+		key, kvno, err = creds.Keytab().GetEncryptionKey(creds.CName(), creds.Domain(), 0, id)
+	} else {
+		key, _, err = crypto.GetKeyFromPassword(creds.Password(), creds.CName(), creds.Domain(), id, hints)
+	}
+	if err != nil {
+		return err
+	}
+	stamp, err := types.GetPAEncTSEncAsnMarshalled()
+	if err != nil {
+		return err
+	}
+	sealed, err := crypto.GetEncryptedData(stamp, key, keyusage.AS_REQ_PA_ENC_TIMESTAMP, kvno)
+	if err != nil {
+		return err
+	}
+	proof, err := sealed.Marshal()
+	if err != nil {
+		return err
+	}
+	request.PAData = append(request.PAData, types.PAData{PADataType: patype.PA_ENC_TIMESTAMP, PADataValue: proof})
+	return nil
+}
+
+// hintedType is the first encryption type that the KDC names and the client
+// listed.
+func hintedType(hints types.PADataSequence, listed []int32) (int32, error) {
+	for _, hint := range hints {
+		switch hint.PADataType {
+		case patype.PA_ETYPE_INFO2:
+			infos, err := hint.GetETypeInfo2()
+			if err != nil {
+				return 0, err
+			}
+			for _, info := range infos {
+				if slices.Contains(listed, info.EType) {
+					return info.EType, nil
+				}
+			}
+		case patype.PA_ETYPE_INFO:
+			infos, err := hint.GetETypeInfo()
+			if err != nil {
+				return 0, err
+			}
+			for _, info := range infos {
+				if slices.Contains(listed, info.EType) {
+					return info.EType, nil
+				}
+			}
+		}
+	}
+	return 0, errors.New("the KDC names no encryption type that this client has a key for")
+}
+
+// service gets a ticket for a service by a ticket-granting ticket of the
+// client's realm, by way of other realms when the KDC says so.
+func (k *kdcs) service(ctx context.Context, client types.PrincipalName, realm string, tgt *ticket, service types.PrincipalName) (*ticket, error) {
+	about := service.PrincipalNameString()
+	for range maxReferrals {
+		request, err := messages.NewTGSReq(client, realm, k.conf, tgt.Ticket, tgt.key, service, false)
+		if err != nil {
+			return nil, fmt.Errorf("%w: asking for one for %s: %w", ErrCredentials, about, err)
+		}
+		b, err := request.Marshal()
+		if err != nil {
+			return nil, fmt.Errorf("%w: asking for one for %s: %w", ErrCredentials, about, err)
+		}
+		b, err = k.send(ctx, realm, b)
+		var refused messages.KRBError
+		switch {
+		case errors.As(err, &refused):
+			return nil, refusal(about+" in realm "+realm, refused)
+		case err != nil:
+			return nil, err
+		}
+		var answer messages.TGSRep
+		err = guard(func() error {
+			if err := answer.Unmarshal(b); err != nil {
+				return err
+			}
+			if err := answer.DecryptEncPart(tgt.key); err != nil {
+				return err
+			}
+			_, err := answer.Verify(k.conf, request)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%w: the KDC's answer for %s isn't valid: %w", ErrCredentials, about, err)
+		}
+		got := answer.DecryptedEncPart.SName.NameString
+		switch {
+		case slices.Equal(got, service.NameString):
+			return newTicket(answer.Ticket, answer.DecryptedEncPart), nil
+		case len(got) == 2 && got[0] == "krbtgt" && got[1] != realm:
+			realm, tgt = got[1], newTicket(answer.Ticket, answer.DecryptedEncPart)
+		default:
+			return nil, fmt.Errorf("%w: the KDC gave a ticket for %q instead of %s", ErrCredentials, got, about)
+		}
+	}
+	return nil, fmt.Errorf("%w: more than %d realms lie on the way to %s", ErrCredentials, maxReferrals, about)
+}
+
+// serviceName is the principal of a server.
+func serviceName(service, host string) types.PrincipalName {
+	return types.PrincipalName{NameType: nametype.KRB_NT_SRV_INST, NameString: []string{service, host}}
+}

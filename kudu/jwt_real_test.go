@@ -1,0 +1,148 @@
+package kudu_test
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
+	"github.com/kudu2kafka/kudu2kafka/kudu"
+	"github.com/kudu2kafka/kudu2kafka/kudu/internal/krpc"
+	"github.com/kudu2kafka/kudu2kafka/kudu/internal/pb"
+)
+
+// issuer signs JSON Web Tokens.
+type issuer struct{ key *rsa.PrivateKey }
+
+func base64URL(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
+
+// keySet writes the file that Kudu reads the issuer's public key from.
+func (i issuer) keySet(t *testing.T, path string) {
+	t.Helper()
+	exponent := binary.BigEndian.AppendUint32(nil, uint32(i.key.E))
+	write := map[string]any{"keys": []map[string]string{{
+		"use": "sig", "kty": "RSA", "kid": "k1", "alg": "RS256",
+		"n": base64URL(i.key.N.Bytes()), "e": base64URL(exponent[1:]),
+	}}}
+	text, err := json.Marshal(write)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// token makes one for the user that ends then.
+func (i issuer) token(t *testing.T, user string, ends time.Time) string {
+	t.Helper()
+	body, err := json.Marshal(map[string]any{"sub": user, "exp": ends.Unix()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := base64URL([]byte(`{"alg":"RS256","typ":"JWT","kid":"k1"}`)) + "." + base64URL(body)
+	hash := sha256.Sum256([]byte(signed))
+	signature, err := rsa.SignPKCS1v15(rand.Reader, i.key, crypto.SHA256, hash[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed + "." + base64URL(signature)
+}
+
+// clusterAuthority writes the certificate of the cluster's own authority, as an
+// operator gets it once and for all.
+func clusterAuthority(t *testing.T, cluster *testenv.Kudu) (file string) {
+	t.Helper()
+	conn, err := krpc.Dial(t.Context(), cluster.Masters()[0], krpc.Options{TLS: krpc.TLSRequired})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	var resp pb.ConnectToMasterResponsePB
+	payload, err := conn.Call(t.Context(), &krpc.Request{
+		Service: krpc.MasterService, Method: "ConnectToMaster", Body: &pb.ConnectToMasterRequestPB{},
+	}, &resp)
+	payload.Release()
+	if err != nil || len(resp.GetCaCertDer()) == 0 {
+		t.Fatalf("no authority: %v, %v", &resp, err)
+	}
+	file = filepath.Join(t.TempDir(), "ca.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: resp.GetCaCertDer()[0]})
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// TestJSONWebTokensAreRenewedWhileRowsFlow has tokens of some seconds, and
+// servers that close idle connections after one.
+func TestJSONWebTokensAreRenewedWhileRowsFlow(t *testing.T) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := issuer{key}
+	dir := t.TempDir()
+	i.keySet(t, filepath.Join(dir, "jwks.json"))
+	cluster := testenv.NewKudu(t, testenv.KuduConfig{Flags: []string{
+		"--enable_jwt_token_auth=true", "--jwks_file_path=" + filepath.Join(dir, "jwks.json"),
+		"--rpc_encryption=required", "--rpc_encrypt_loopback_connections=true", "--user_acl=alice",
+		"--rpc_default_keepalive_time_ms=1000",
+	}, TabletServerFlags: []string{"--tserver_enforce_access_control=true"}})
+	file := filepath.Join(dir, "token")
+	renew := func(user string, life time.Duration) {
+		t.Helper()
+		next := file + ".next"
+		if err := errors.Join(os.WriteFile(next, []byte(i.token(t, user, time.Now().Add(life))), 0o600), os.Rename(next, file)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const life = 4 * time.Second
+	renew("alice", life)
+	c, err := kudu.New(kudu.Config{Masters: cluster.Masters(), Security: kudu.Security{
+		JWT: kudu.TokenFile(file), CAFile: clusterAuthority(t, cluster),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	table := createTable(t, c, simpleTable("jwt"))
+	if table.Owner() != "alice" {
+		t.Errorf("the table's owner is %q", table.Owner())
+	}
+	for round := range 4 {
+		renew("alice", life)
+		write(t, table, kudu.OpInsert, []any{round, "a"})
+		if rows := readAll(t, table, kudu.ScanOptions{}); len(rows) != round+1 {
+			t.Errorf("%d rows, want %d", len(rows), round+1)
+		}
+		<-time.After(2500 * time.Millisecond)
+	}
+	for name, tc := range map[string]struct {
+		user string
+		life time.Duration
+		says string
+	}{
+		"an expired token":        {"alice", -time.Minute, "token expired"},
+		"a token of another user": {"mallory", life, "Not authorized"},
+	} {
+		renew(tc.user, tc.life)
+		<-time.After(2500 * time.Millisecond) // the servers close the connections
+		_, err := c.OpenTable(t.Context(), table.Name())
+		if err == nil || !strings.Contains(err.Error(), tc.says) || kudu.Retriable(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	renew("alice", time.Hour) // for the table's end
+}

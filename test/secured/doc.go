@@ -1,0 +1,3 @@
+// Package secured tests the Kudu client against real clusters that demand
+// authentication and encryption, with a real KDC.
+package secured

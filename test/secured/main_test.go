@@ -1,0 +1,112 @@
+package secured
+
+import (
+	"bytes"
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"go.uber.org/goleak"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
+	"github.com/kudu2kafka/kudu2kafka/kudu"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(testenv.WithOverlay(testenv.ClosingShared(m)))
+}
+
+// The user that tests are, and what must never be seen of it.
+const (
+	user     = "alice"
+	password = "Geheim-4711"
+)
+
+// journal is a client's log. No secret may be in it.
+type journal struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(b)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.String()
+}
+
+// keepsSecrets fails the test if the text has a secret.
+func keepsSecrets(t *testing.T, where, text string) {
+	t.Helper()
+	if strings.Contains(text, password) {
+		t.Errorf("the password is in %s:\n%s", where, text)
+	}
+}
+
+// newClient makes a client that is closed with the test.
+func newClient(t *testing.T, cfg kudu.Config) (*kudu.Client, *journal) {
+	t.Helper()
+	log := &journal{}
+	cfg.Logger = hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: log})
+	c, err := kudu.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		c.Close()
+		keepsSecrets(t, "the log", log.String())
+		if t.Failed() {
+			t.Logf("the client's log:\n%s", log)
+		}
+	})
+	return c, log
+}
+
+// addUser makes the user's principal, whose tickets last so long, and gives its
+// keytab.
+func addUser(t *testing.T, kdc *testenv.KDC, life time.Duration) (keytab string) {
+	t.Helper()
+	if err := kdc.AddUser(t.Context(), user, password, life); err != nil {
+		t.Fatal(err)
+	}
+	keytab, err := kdc.Keytab(t.Context(), user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keytab
+}
+
+// within bounds an operation that should not take long.
+func within(t *testing.T, d time.Duration) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// newTable makes a table of one tablet with a number of rows.
+func newTable(t *testing.T, c *kudu.Client, name string, rows int) *kudu.Table {
+	t.Helper()
+	table, err := c.CreateTable(t.Context(), kudu.TableSpec{
+		Name: name,
+		Columns: []kudu.Column{
+			{Name: "id", Type: kudu.Int64, Key: true},
+			{Name: "text", Type: kudu.String, Nullable: true},
+		},
+		Range:    []string{"id"},
+		Replicas: 1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	insert(t, table, 0, rows)
+	return table
+}
