@@ -38,6 +38,7 @@ func TestConnectorOfAFileIsSteeredButNotEdited(t *testing.T) {
 	h.insert(30)
 	// Only a has the file; b answers for it all the same.
 	a, b := h.join("a:8083", memberOptions{files: []File{h.file("orders")}}), h.join("b:8083", memberOptions{})
+	h.published(0)
 	for _, m := range []*member{a, b} {
 		m.become("orders", running, running, running)
 		if got := must[[]string](t)(m.Connectors(ctx)); len(got) != 1 {
@@ -100,13 +101,13 @@ func TestRefusalsSayWhatIsWrong(t *testing.T) {
 		"Connector no not found (patch)":   second(a.PatchConfig(ctx, "no", nil)),
 		"Connector no not found (delete)":  a.Delete(ctx, "no"),
 		"Connector no not found (tasks)":   second(a.Tasks(ctx, "no")),
-		"Connector no not found (topics)":  second(a.Topics(ctx, "no")),
 		"Connector no not found (offsets)": second(a.Offsets(ctx, "no")),
 		"Connector no not found (reset)":   second(a.ResetOffsets(ctx, "no")),
 		"No status found for connector no": second(a.Status(ctx, "no")),
 		"No status found for task orders-7": second(func() (TaskStatus, error) {
 			return a.TaskStatus(ctx, "orders", 7)
 		}()),
+		"No status found for task no-0":        second(a.TaskStatus(ctx, "no", 0)),
 		"Unknown connector no":                 a.SetTarget(ctx, "no", TargetPaused),
 		"Unknown connector: no":                second(a.Restart(ctx, "no", true, false)),
 		"Unknown connector: no (task)":         a.RestartTask(ctx, "no", 0),
@@ -119,6 +120,20 @@ func TestRefusalsSayWhatIsWrong(t *testing.T) {
 		text, _, _ := strings.Cut(what, " (")
 		wantKind(t, err, NotFound, text)
 	}
+
+	// Of what isn't there, Connect has no topics, and nothing against forgetting them.
+	if topics, err := a.Topics(ctx, "no"); err != nil || len(topics) != 0 || a.ResetTopics(ctx, "no") != nil {
+		t.Errorf("topics of no connector are %v, %v", topics, err)
+	}
+	_, err = a.Validate(ctx, "no", map[string]string{"connector.class": connector.ConnectorClass})
+	wantKind(t, err, Invalid, "Included connector type "+connector.ConnectorClass+" does not match request type no")
+}
+
+func TestConfigurationThatIsTooLargeIsRefused(t *testing.T) {
+	f := newFakes(t)
+	a := f.join("a", nil)
+	_, err := a.Create(t.Context(), CreateRequest{Name: "c", Config: plain("c", "topic.creation.default.x", strings.Repeat("x", 2<<20))})
+	wantKind(t, err, Invalid, "larger than a record")
 }
 
 func second[T any](_ T, err error) error { return err }
@@ -127,6 +142,8 @@ func TestSecretsAreMaskedAndTheMaskKeepsThem(t *testing.T) {
 	h := newHerd(t)
 	ctx := t.Context()
 	a := h.join("a:8083", memberOptions{env: map[string]string{"TABLE": tableName}})
+	_, err := a.Create(ctx, CreateRequest{Name: "copy", Config: h.properties("copy", "topic.creation.default.my.password", Masked)})
+	wantKind(t, err, Invalid, "topic.creation.default.my.password: [hidden] stands for a secret that is stored, and there is none")
 	p := h.properties("orders", "topic.creation.default.my.password", "hunter2", "kudu.table", "${env:TABLE}", "topic.creation.default.a.token", "${env:TABLE}")
 	must[ConnectorInfo](t)(a.Create(ctx, CreateRequest{Name: "orders", Config: p, InitialState: TargetStopped}))
 	shown := must[ConnectorInfo](t)(a.Connector(ctx, "orders")).Config
