@@ -296,10 +296,10 @@ var connectorKeys = []Key{
 	},
 	{
 		Name: "sweep.order.by", Type: TypeList, Importance: Medium,
-		Doc: "In mode sweep, the order in which the rows that meet where are published, such as: due, priority DESC. Any columns, ASC or DESC; NULLs come last; rows that are equal are in the order of the primary key. Empty, or the first columns of the primary key ascending: the rows are streamed; otherwise each pass looks at all rows that meet where. With order.scope: table it is the order across all tablets.",
+		Doc: "In mode sweep, the order in which the rows that meet where are published, such as: due, priority DESC. Any columns, ASC or DESC; NULLs come last; rows that are equal are in the order of the primary key. Empty, or the first columns of the primary key ascending: the rows are streamed; otherwise a pass looks at all rows that meet where, or of a large backlog of one tablet at its head. With order.scope: table it is the order across all tablets.",
 	},
 	{
-		Name: "sweep.batch.max.rows", Type: TypeInt, Default: int64(20_000), Min: 1, Max: 1_000_000, Importance: Medium,
+		Name: "sweep.batch.max.rows", Type: TypeInt, Default: int64(10_000), Min: 1, Max: 1_000_000, Importance: Medium,
 		Doc: "Most rows that one pass takes, of a tablet, or with order.scope: table of the table; twice as many are held in memory.",
 	},
 	{
@@ -320,7 +320,7 @@ var connectorKeys = []Key{
 	},
 	{
 		Name: "sweep.journal.max.rows", Type: TypeInt, Default: int64(100_000), Min: 1, Max: 10_000_000, Importance: Low,
-		Doc: "How many rows of a task may be published and not yet swept. Publishing waits when there are as many; they take about 300 bytes of memory each.",
+		Doc: "How many rows of a task may be published and not yet swept. Publishing waits when there are as many; they take about 100 bytes of memory each, besides their key.",
 	},
 	{
 		Name: "sweep.dry.run", Type: TypeBoolean, Default: false, Importance: Medium,

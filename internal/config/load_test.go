@@ -288,7 +288,7 @@ errors.retry.delay.max.ms: 10
 	}
 	sameConfig(t, got, connector.Config{
 		Name: "n", Class: "KuduSource", TasksMax: 2,
-		SweepAction: "delete", SweepBatchRows: 20_000, SweepJournalRows: 100_000, // see TestEverySweepKeyReachesItsField
+		SweepAction: "delete", SweepBatchRows: 10_000, SweepJournalRows: 100_000, // see TestEverySweepKeyReachesItsField
 		KuduMasters: []string{"a:7051", "b:1", "[::1]:2", "[::1]:7051"}, KuduTable: "impala::d.t",
 		KuduOperationTimeout: 101 * time.Millisecond, KuduScanBatchBytes: 1025,
 		KuduAuthentication: "kerberos", KuduKerberosPrincipal: "p@R", KuduKerberosKeytab: "/k", KuduKerberosService: "s",
