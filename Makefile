@@ -33,7 +33,7 @@ build: ## build bin/kudu2kafka, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/kudu2kafka ./cmd/kudu2kafka
 
 .PHONY: demo
-demo: build ## show rows going from Kudu to Kafka, on servers of its own (DEMO_SECONDS, DEMO_RATE)
+demo: build ## show rows going from Kudu to Kafka, on servers of its own (MODE, DEMO_SECONDS, DEMO_RATE)
 	@$(GO) build -o bin/demo ./test/demo
 	@bin/demo
 

@@ -322,6 +322,9 @@ func (e *elsewhere) poll(tb testing.TB, tablet string, left int) (rows int, more
 	}
 	killed := false
 	more, err = e.poller.poll(tb.Context(), r, func(b *batch) bool {
+		if killed {
+			return false
+		}
 		points := make(map[string]point)
 		if b.end != nil {
 			points[b.tablets[0].id] = *b.end

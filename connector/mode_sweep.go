@@ -34,6 +34,10 @@ const (
 	sweepChanged = "changed"
 
 	sweepLogInterval = 10 * time.Second
+
+	// idleCommit is after how long without a transaction a task commits its
+	// positions alone.
+	idleCommit = time.Minute
 )
 
 // sweepTask is one run of a task in mode sweep. In rounds it picks rows that
@@ -73,7 +77,9 @@ type sweepTask struct {
 	counts SweepCounts
 	logged time.Time
 
-	trust time.Duration // replayTrust, but for tests
+	committedAt time.Time
+	trust       time.Duration // replayTrust, but for tests
+	idleCommit  time.Duration // idleCommit, but for tests
 }
 
 // retiredTablet is something stored of a tablet that is gone with its range
@@ -102,6 +108,7 @@ func newSweepTask(t *task, o sweepOptions) (*sweepTask, error) {
 		task: t, plan: o.sweep, reading: o.reading, pace: o.pace, counted: o.counted,
 		live: make(map[offsets.JournalKey]*sweepEntry),
 		rows: make(map[string][]entryRow), snapshots: make(map[string]kudu.Timestamp), logged: time.Now(), trust: replayTrust,
+		committedAt: time.Now(), idleCommit: idleCommit,
 	}
 	for tablet, pos := range o.stored {
 		if pos.Mode != modeSweep {
@@ -238,7 +245,7 @@ func (s *sweepTask) rounds(ctx context.Context) error {
 		switch {
 		case s.plan.action == sweepNone:
 			wait = max(s.plan.interval, s.pace.interval)
-		case s.liveRows >= s.plan.journalRows:
+		case s.full():
 			wait = time.Hour // something finishes before
 		case more:
 		case rows > 0:
@@ -280,7 +287,7 @@ func (s *sweepTask) await(ctx context.Context, wait time.Duration) error {
 			return nil
 		case <-s.sweeper.ready:
 			s.done = append(s.done, s.sweeper.take()...)
-			if s.finishing || s.liveRows >= s.plan.journalRows || s.anew() {
+			if s.finishing || s.full() || s.anew() {
 				return nil
 			}
 		case err := <-s.sweeper.failed:

@@ -60,6 +60,8 @@ type batch struct {
 	// to lateUpTo.
 	late                bool
 	lateAfter, lateUpTo []byte
+	// picked is what a pass of mode sweep has made the batch of.
+	picked *selection
 
 	order *order
 	taken chan struct{}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -72,6 +73,7 @@ func (s *sweepTask) close(ctx context.Context) error {
 		return err
 	}
 	s.logger.Trace("sweep committed", "journals", len(fresh), "finished", len(s.done))
+	s.committedAt = time.Now()
 	var failed []error
 	for _, e := range s.done {
 		gone.add(e.counts)

@@ -20,6 +20,7 @@ type sweepEntry struct {
 	rows    []entryRow // in the order of the primary key
 	// restored says that another run stored it: its write may have been sent.
 	restored bool
+	whole    *kudu.ScanOptions // that read all rows, once they are made
 }
 
 // entryRow is one row of a journal. There may be many: what can be had from the
@@ -157,6 +158,9 @@ func (k *keyReader) read(ctx context.Context, e *sweepEntry, rows []int, v view,
 // options narrow a scan to the rows: by the range of the primary key, and by
 // the values of the key column that tells most of them apart.
 func (k *keyReader) options(e *sweepEntry, rows []int) (kudu.ScanOptions, error) {
+	if len(rows) == len(e.rows) && e.whole != nil {
+		return *e.whole, nil // of the look, for the audit
+	}
 	opts := kudu.ScanOptions{Columns: k.plan.columns, Ordered: true, Mode: kudu.ReadAtSnapshot, BatchBytes: k.batchBytes}
 	first, last := slices.Min(rows), slices.Max(rows)
 	opts.From = []byte(e.rows[first].key)
@@ -191,6 +195,9 @@ func (k *keyReader) options(e *sweepEntry, rows []int) (kudu.ScanOptions, error)
 	opts.Predicates = append(opts.Predicates, kudu.In(keys[best].Name, slices.Collect(maps.Values(distinct[best]))...))
 	if best > 0 {
 		opts.Predicates = append(opts.Predicates, kudu.LessEqual(keys[0].Name, greatest))
+	}
+	if len(rows) == len(e.rows) {
+		e.whole = &opts
 	}
 	return opts, nil
 }

@@ -425,6 +425,29 @@ func (s *stack) visible() (n int) {
 	return n
 }
 
+func TestTaskWithNothingToDoNoticesThatItIsFenced(t *testing.T) {
+	b := newSweepBench(t, 1)
+	b.idle = 20 * time.Millisecond
+	ended := make(chan error, 1)
+	go func() { ended <- b.run(t.Context(), nil) }()
+	for len(b.positions()) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	other, err := openProducer(t.Context(), b.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.close()
+	select {
+	case err := <-ended:
+		if err == nil || fatal(err) {
+			t.Errorf("the task ends with %v", err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("the task goes on")
+	}
+}
+
 func TestStatusCountsRowsThatAreNotSwept(t *testing.T) {
 	board := newStatusBoard()
 	board.setTask(1, Running, nil)

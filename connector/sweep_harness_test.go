@@ -30,6 +30,7 @@ type sweepBench struct {
 	cfg   Config
 	dice  *rand.Rand
 	trust time.Duration // 0: the sweeper's own
+	idle  time.Duration // idleCommit; 0: the task's own
 	seen  observed
 
 	mu      sync.Mutex
@@ -235,6 +236,9 @@ func (b *sweepBench) run(ctx context.Context, counted func(SweepCounts)) error {
 	}
 	if b.trust != 0 {
 		s.trust = b.trust
+	}
+	if b.idle != 0 {
+		s.idleCommit = b.idle
 	}
 	return s.loop(ctx)
 }

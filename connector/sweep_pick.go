@@ -1,13 +1,13 @@
 package connector
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -24,6 +24,7 @@ type picker struct {
 	compare *predicate.Comparer // nil: the primary key alone
 	schema  *kudu.Schema        // of the projection
 	tablets map[string]*queueTablet
+	spare   sync.Pool // of selections
 }
 
 // queueTablet is what passes over a tablet have to know of it. It isn't changed
@@ -52,7 +53,7 @@ func newPicker(rd reading, sweep *sweepPlan, tablets []*kudu.Tablet) (*picker, e
 }
 
 // pass picks from the tablets, at most limit rows. The batch's rows are in
-// order, and belong to the caller; nil when there are none. Passes over other
+// order, and belong to the caller until recycle; nil when there are none. Passes over other
 // tablets may run at the same time.
 //
 // A former leader that doesn't know yet that there is another would show rows
@@ -63,8 +64,13 @@ func (p *picker) pass(ctx context.Context, tablets []*tabletReader, limit int) (
 	guarded := p.late.guard == guardBarrier
 	if guarded && p.idle(tablets) {
 		s, _, err := p.pick(ctx, tablets, make([]view, len(tablets)), 1, true)
-		if err != nil || s.best.NumRows() == 0 {
+		if err != nil {
 			return nil, err
+		}
+		none := s.best.NumRows() == 0
+		p.spare.Put(s)
+		if none {
+			return nil, nil
 		}
 	}
 	views := make([]view, len(tablets))
@@ -82,13 +88,32 @@ func (p *picker) pass(ctx context.Context, tablets []*tabletReader, limit int) (
 		p.tablets[r.id].idle = rows == nil
 	}
 	if rows == nil {
+		p.spare.Put(s)
 		return nil, nil
 	}
-	b := &batch{rows: rows, snapshot: snapshot, tablets: tablets, order: p.plan.order}
+	b := &batch{rows: rows, snapshot: snapshot, tablets: tablets, order: p.plan.order, picked: s}
 	if len(tablets) > 1 {
 		b.from = from
 	}
 	return b, nil
+}
+
+// recycle takes the memory of a batch that is published.
+func (p *picker) recycle(b *batch) {
+	b.rows, b.from = nil, nil
+	p.spare.Put(b.picked)
+}
+
+// selection gives an empty one.
+func (p *picker) selection(limit int) *selection {
+	s, used := p.spare.Get().(*selection)
+	if !used {
+		return newSelection(p.schema, limit)
+	}
+	s.limit, s.edge = limit, nil
+	s.best.reset()
+	s.spare.reset()
+	return s
 }
 
 func (p *picker) idle(tablets []*tabletReader) bool {
@@ -130,7 +155,7 @@ func (p *picker) pick(ctx context.Context, tablets []*tabletReader, views []view
 			return nil, 0, err
 		}
 	}
-	s := &selection{picker: p, limit: limit, best: kudu.NewBatchBuilder(p.schema), spare: kudu.NewBatchBuilder(p.schema)}
+	s := p.selection(limit)
 	where := p.plan.filter.At(snapshot.Time())
 	if where.Never() {
 		return s, snapshot, nil
@@ -191,10 +216,18 @@ func (p *picker) scan(ctx context.Context, tablet string, n uint16, v view, wher
 			p.seen.task().Filtered(rows.NumRows() - len(sel))
 		}
 		for _, i := range sel {
+			s.sort = s.sort[:0]
+			if p.compare != nil {
+				// Most rows of a large backlog are known by this to be too late.
+				if s.sort = p.compare.AppendKey(s.sort, rows, int(i)); s.beyond() {
+					continue
+				}
+			}
 			s.key = p.plan.order.appendKey(s.key[:0], rows, int(i))
 			if _, held := journal[string(s.key)]; held {
 				continue
 			}
+			s.sort = append(s.sort, s.key...)
 			s.offer(rows, int(i), n)
 			// In this order no later row of the tablet can come before.
 			if taken++; first || p.sweep.streams && taken == s.limit {
@@ -202,72 +235,4 @@ func (p *picker) scan(ctx context.Context, tablet string, n uint16, v view, wher
 			}
 		}
 	}
-}
-
-// selection keeps the first rows in order of all that are offered, in the memory
-// of twice as many.
-type selection struct {
-	*picker
-	limit       int
-	best, spare *kudu.BatchBuilder
-	from        []uint16
-	idx         []int
-	key         []byte
-	a, b        []byte
-	// edge holds the last row that is kept once there are as many as may be; rows
-	// behind it need not be kept.
-	edge *kudu.RowBatch
-}
-
-func (s *selection) compareRows(x *kudu.RowBatch, i int, y *kudu.RowBatch, j int) int {
-	if s.compare != nil {
-		if c := s.compare.Compare(x, i, y, j); c != 0 {
-			return c
-		}
-	}
-	s.a = s.plan.order.appendKey(s.a[:0], x, i)
-	s.b = s.plan.order.appendKey(s.b[:0], y, j)
-	return bytes.Compare(s.a, s.b)
-}
-
-func (s *selection) offer(rows *kudu.RowBatch, row int, tablet uint16) {
-	if s.edge != nil && s.compareRows(rows, row, s.edge, 0) >= 0 {
-		return
-	}
-	s.best.AppendFrom(rows, row)
-	s.from = append(s.from, tablet)
-	if s.best.NumRows() >= 2*s.limit {
-		s.settle()
-		edge := kudu.NewBatchBuilder(s.schema)
-		edge.AppendFrom(s.best.Batch(), s.limit-1)
-		s.edge = edge.Build()
-	}
-}
-
-// settle sorts what is there and lets go of what is beyond the limit.
-func (s *selection) settle() {
-	n := s.best.NumRows()
-	s.idx = s.idx[:0]
-	for i := range n {
-		s.idx = append(s.idx, i)
-	}
-	all := s.best.Batch()
-	slices.SortFunc(s.idx, func(i, j int) int { return s.compareRows(all, i, all, j) })
-	s.spare.Reset()
-	keep := s.idx[:min(n, s.limit)]
-	from := make([]uint16, 0, len(s.from))
-	for _, i := range keep {
-		s.spare.AppendFrom(all, i)
-		from = append(from, s.from[i])
-	}
-	s.best, s.spare = s.spare, s.best
-	s.from = from
-}
-
-func (s *selection) result() (*kudu.RowBatch, []uint16) {
-	if s.best.NumRows() == 0 {
-		return nil, nil
-	}
-	s.settle()
-	return s.best.Batch(), s.from
 }

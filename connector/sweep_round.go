@@ -38,17 +38,36 @@ func (s *sweepTask) round(ctx context.Context) (rows int, more bool, err error) 
 		if err := s.publishPicked(ctx, p.batch, nil); err != nil {
 			return rows, false, s.keepWhole(ctx, err)
 		}
+		s.picker.recycle(p.batch)
 		s.passed(p.group, n == p.limit)
 	}
 	if ctx.Err() != nil {
 		return rows, false, context.Cause(ctx)
 	}
 	s.done = append(s.done, s.sweeper.take()...)
-	if s.tx.open || len(s.done) > 0 {
+	if s.tx.open || len(s.done) > 0 || s.stillOurs() {
 		err = s.commitDone(ctx)
 	}
 	s.releaseAll()
+	s.sweeper.publishing(more && !s.full())
 	return rows, more, err
+}
+
+// stillOurs has a task that has nothing to do commit its positions now and then.
+// If another worker had fenced it and gone again, it wouldn't notice otherwise, and
+// the journal that the other one left would stay.
+func (s *sweepTask) stillOurs() bool {
+	if s.plan.action == sweepNone || len(s.groups) == 0 || time.Since(s.committedAt) < s.idleCommit {
+		return false
+	}
+	for _, group := range s.groups {
+		for _, r := range group {
+			if r.shown != 0 {
+				s.snapshots[r.id] = r.shown
+			}
+		}
+	}
+	return len(s.snapshots) > 0
 }
 
 // pickAhead runs the passes of a round, some of them at the same time, and
@@ -91,7 +110,7 @@ func (s *sweepTask) pickAhead(ctx context.Context) *pickAhead {
 func (a *pickAhead) next() *pickedRows {
 	for len(a.running) < scansAtOnce && len(a.left) > 0 {
 		limit := min(a.s.plan.batchRows, a.room())
-		if limit <= 0 {
+		if limit < a.s.leastRoom() {
 			break
 		}
 		p := &pickedRows{group: a.left[0], limit: limit, done: make(chan struct{})}
@@ -109,6 +128,15 @@ func (a *pickAhead) next() *pickedRows {
 	a.running = a.running[1:]
 	<-p.done
 	return p
+}
+
+// leastRoom is the room in the journal that a pass is worth: it may look at all
+// that is due.
+func (s *sweepTask) leastRoom() int { return min(s.plan.batchRows, max(1, s.plan.journalRows/4)) }
+
+// full reports whether rows have to be swept before more can be published.
+func (s *sweepTask) full() bool {
+	return s.plan.action != sweepNone && s.plan.journalRows-s.liveRows < s.leastRoom()
 }
 
 // room is how many more rows may be picked.
@@ -212,6 +240,7 @@ func (s *sweepTask) rehearse(ctx context.Context) error {
 			}
 			if b != nil {
 				n += b.published()
+				s.picker.recycle(b)
 			}
 		}
 		if n != last {

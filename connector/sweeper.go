@@ -33,8 +33,11 @@ func (c *SweepCounts) add(o SweepCounts) {
 }
 
 const (
-	// sweepsAtOnce is how many journals of a task are finished at a time.
+	// sweepsAtOnce is how many journals of a task are finished at a time, and
+	// sweepsBehind how many while a backlog is published: that goes first as long
+	// as there is room in the journal.
 	sweepsAtOnce = 4
+	sweepsBehind = 1
 	// replayTrust is for how long after its rows were read a journal's write is
 	// sent again under its request id. Servers remember the answers of writes for
 	// ten minutes (--remember_responses_ttl_ms in kudu-1.18.1
@@ -77,6 +80,10 @@ type sweeper struct {
 
 	refused atomic.Int64 // rows that can't be swept
 
+	active  atomic.Int32  // journals that are being finished
+	backlog atomic.Bool   // rows are published as quickly as can be
+	turn    chan struct{} // signalled when active or backlog has changed
+
 	mu   sync.Mutex
 	done []*sweptEntry
 }
@@ -85,6 +92,7 @@ func startSweeper(rd reading, p *sweepPlan, trust time.Duration) *sweeper {
 	s := &sweeper{
 		keys: keyReader{rd, p.set}, action: p.action, every: p.interval, pace: &throttle{rate: p.rate}, trust: trust,
 		in: make(chan *sweepEntry), work: make(chan *sweepEntry), ready: make(chan struct{}, 1), failed: make(chan error, 1),
+		turn: make(chan struct{}, 1),
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
@@ -114,6 +122,27 @@ func (s *sweeper) take() []*sweptEntry {
 	return done
 }
 
+// publishing says whether there is a backlog of rows to publish.
+func (s *sweeper) publishing(backlog bool) {
+	if s.backlog.Swap(backlog) != backlog {
+		s.signal()
+	}
+}
+
+func (s *sweeper) signal() {
+	select {
+	case s.turn <- struct{}{}:
+	default:
+	}
+}
+
+func (s *sweeper) most() int32 {
+	if s.backlog.Load() {
+		return sweepsBehind
+	}
+	return sweepsAtOnce
+}
+
 // dispatch holds journals back until their time has come. It always takes the
 // next one, so that finish doesn't block.
 func (s *sweeper) dispatch(ctx context.Context) {
@@ -127,7 +156,7 @@ func (s *sweeper) dispatch(ctx context.Context) {
 	for {
 		var out chan<- *sweepEntry
 		var next *sweepEntry
-		if len(due) > 0 {
+		if len(due) > 0 && s.active.Load() < s.most() {
 			out, next = s.work, due[0]
 		}
 		select {
@@ -140,7 +169,9 @@ func (s *sweeper) dispatch(ctx context.Context) {
 		case <-tick:
 			due, waiting = append(due, waiting...), nil
 		case out <- next:
+			s.active.Add(1)
 			due = due[1:]
+		case <-s.turn:
 		case <-ctx.Done():
 			return
 		}
@@ -165,9 +196,12 @@ func (s *sweeper) run(ctx context.Context) {
 				}
 				return
 			}
+			e.whole = nil
 			s.mu.Lock()
 			s.done = append(s.done, out)
 			s.mu.Unlock()
+			s.active.Add(-1)
+			s.signal()
 			select {
 			case s.ready <- struct{}{}:
 			default:

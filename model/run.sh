@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks the protocol's model, offset.pml: the true one has to hold, each
+# Checks the protocols' models, offset.pml and sweep.pml: the true ones have to hold, each
 # mutant has to be refuted, each witness has to be reached. Exits 1 when
 # anything is not as expected.
 #
@@ -7,6 +7,7 @@
 #   run.sh trail        names of the runs of which there is a trail
 #   run.sh trail NAME   replays NAME's trail as sentences
 #   run.sh try DEFS     checks one more variant, e.g. run.sh try "-DTASKS=1 -DFAULTS=4"
+#   run.sh try-sweep DEFS   the same of sweep.pml
 #
 # Needs spin and a C compiler (CC, default cc). Writes into model/out only.
 # MEMORY (MiB, default 4000) bounds a check.
@@ -15,7 +16,7 @@ set -eu
 cd "$(dirname "$0")"
 CC=${CC:-cc}
 MEMORY=${MEMORY:-4000}
-model=$PWD/offset.pml
+model=offset
 failed=0
 
 for tool in spin "$CC"; do
@@ -30,9 +31,10 @@ build() {
 	rm -rf "out/$1"
 	mkdir -p "out/$1"
 	echo "$2" >"out/$1/defs"
+	echo "$model" >"out/$1/model"
 	# Words of DEFS and CFLAGS are arguments of their own.
 	# shellcheck disable=SC2086
-	(cd "out/$1" && spin $2 -a "$model" >spin.txt && $CC -w -O2 "-DMEMLIM=$MEMORY" $3 -o pan pan.c) || {
+	(cd "out/$1" && spin $2 -a "../../$model.pml" >spin.txt && $CC -w -O2 "-DMEMLIM=$MEMORY" $3 -o pan pan.c) || {
 		echo "model: building $1 failed" >&2
 		exit 2
 	}
@@ -90,7 +92,7 @@ ends() {
 fails() {
 	build "$1" "$2" "-DSAFETY -DREACH"
 	search "$1" "-i -w20"
-	grep -q 'assertion violated' "out/$1/pan.txt" && [ -e "out/$1/offset.pml.trail" ]
+	grep -q 'assertion violated' "out/$1/pan.txt" && [ -e "out/$1/$model.pml.trail" ]
 }
 
 refuted() { # NAME DEFS
@@ -101,8 +103,8 @@ refuted() { # NAME DEFS
 	fi
 }
 
-reached() { # NAME NUMBER [FAULTS]
-	if fails "$1" "-DTASKS=1 -DFAULTS=${3:-1} -DCHECK=0 -DWITNESS=$2"; then
+reached() { # NAME NUMBER [FAULTS [DEFS]]
+	if fails "$1" "${4:--DTASKS=1} -DFAULTS=${3:-1} -DCHECK=0 -DWITNESS=$2"; then
 		say reached "$1" "model/run.sh trail $1"
 	else
 		wrong UNREACHED "$1" "the model is too idle"
@@ -121,19 +123,19 @@ endless() { # NAME DEFS
 
 replay() {
 	# shellcheck disable=SC2046
-	(cd "out/$1" && spin $(cat defs) -k offset.pml.trail -T "$model") | grep -v 'find claim'
+	(cd "out/$1" && spin $(cat defs) -k "$(cat model).pml.trail" -T "../../$(cat model).pml") | grep -v 'find claim'
 }
 
 case ${1:-all} in
 all) ;;
 trail)
 	if [ $# -eq 1 ]; then
-		for t in out/*/offset.pml.trail; do
+		for t in out/*/*.pml.trail; do
 			[ -e "$t" ] && basename "$(dirname "$t")"
 		done
 		exit 0
 	fi
-	[ -e "out/$2/offset.pml.trail" ] || {
+	[ -e "out/$2/model" ] && [ -e "out/$2/$(cat "out/$2/model").pml.trail" ] || {
 		echo "model: no trail of $2; model/run.sh trail lists those there are" >&2
 		exit 2
 	}
@@ -144,13 +146,19 @@ try)
 	holds try "${2:-}"
 	exit $failed
 	;;
+try-sweep)
+	model=sweep
+	holds try "${2:-}"
+	exit $failed
+	;;
 *)
 	sed -n '2,/^set/s/^# \{0,1\}//p' run.sh >&2
 	exit 2
 	;;
 esac
 
-# The numbers in CHECK, MUTATION and WITNESS are those of offset.pml.
+# The numbers in CHECK, MUTATION and WITNESS are those of offset.pml, and further
+# below of sweep.pml.
 
 # I1, I2, I3, I6 in all states, and all rows published wherever all stands still.
 holds true-2-tasks "-DWORKERS=2 -DTASKS=2 -DROWS=3 -DFAULTS=2"
@@ -184,6 +192,30 @@ refuted old-epochs-I3 "$one -DMUTATION=5 -DCHECK=4"
 refuted old-epochs-I6 "$one -DMUTATION=5 -DCHECK=8"
 refuted old-broker-I1 "-DTASKS=1 -DFAULTS=1 -DMUTATION=6 -DCHECK=1"
 refuted old-broker-I6 "-DTASKS=1 -DFAULTS=2 -DMUTATION=6 -DCHECK=8"
+
+model=sweep
+
+# I8 in all states, and all swept wherever all stands still.
+holds sweep-2-rows "-DROWS=2 -DWRITES=2 -DFAULTS=2"
+holds sweep-many-faults "-DROWS=1 -DWRITES=3 -DFAULTS=4"
+ends sweep-ends "-DROWS=2 -DWRITES=1 -DFAULTS=1"
+
+small="-DROWS=1 -DWRITES=1"
+reached sweep-replayed 1 1 "$small"
+reached sweep-raced 2 1 "$small"
+reached sweep-changed 3 1 "$small"
+reached sweep-zombie 4 1 "$small"
+reached sweep-anew 5 1 "$small"
+reached sweep-lost-audit 6 1 "$small"
+reached sweep-all-done 7 1 "$small"
+
+small="$small -DFAULTS=1"
+refuted sweep-before-commit "$small -DMUTATION=1 -DCHECK=2"
+refuted no-audit "$small -DMUTATION=2 -DCHECK=4"
+refuted no-journal-once "$small -DMUTATION=3 -DCHECK=1"
+refuted no-journal-done "$small -DMUTATION=3 -DCHECK=8"
+refuted other-id "$small -DMUTATION=4 -DCHECK=4"
+refuted stale-pass "$small -DMUTATION=5 -DCHECK=1"
 
 if [ $failed -ne 0 ]; then
 	echo "model: not as expected" >&2

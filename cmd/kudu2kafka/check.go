@@ -74,7 +74,7 @@ func (a *app) options(files []string, verbose bool) (preflight.Options, error) {
 	}
 	logger := hclog.NewNullLogger()
 	if verbose {
-		logger = newLogger(a.stderr, worker)
+		_, logger = newLogger(a.stderr, worker)
 	}
 	return preflight.Options{Worker: worker, Connectors: connectors, Logger: logger}, nil
 }

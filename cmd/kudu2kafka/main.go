@@ -38,13 +38,11 @@ const (
 
 func main() {
 	a := app{
-		stdin:  os.Stdin,
-		stdout: os.Stdout,
-		stderr: os.Stderr,
-		env:    os.LookupEnv,
-		newWorker: func(cfg connector.WorkerConfig, connectors []connector.Config, logger hclog.Logger) (worker, error) {
-			return connector.NewWorker(cfg, connectors, logger)
-		},
+		stdin:     os.Stdin,
+		stdout:    os.Stdout,
+		stderr:    os.Stderr,
+		env:       os.LookupEnv,
+		newWorker: newProcess,
 		newOffsets: func(cfg connector.Config, worker connector.WorkerConfig, logger hclog.Logger) (offsetsAdmin, error) {
 			return connector.NewOffsetsAdmin(cfg, worker, logger)
 		},

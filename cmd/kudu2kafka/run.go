@@ -12,6 +12,7 @@ import (
 
 	"github.com/kudu2kafka/kudu2kafka/connector"
 	"github.com/kudu2kafka/kudu2kafka/internal/config"
+	"github.com/kudu2kafka/kudu2kafka/internal/logs"
 )
 
 // hardStop is how long the worker may take to stop after a signal. Service
@@ -28,7 +29,8 @@ type worker interface {
 	Run(ctx context.Context) error
 }
 
-type workerFactory func(connector.WorkerConfig, []connector.Config, hclog.Logger) (worker, error)
+// workerFactory makes a worker of a setup; ctx bounds the making only.
+type workerFactory func(ctx context.Context, p setup) (worker, error)
 
 func (a *app) runCommand() *cobra.Command {
 	return &cobra.Command{
@@ -52,10 +54,10 @@ func (a *app) run(workerFile string, connectorFiles []string) error {
 	if err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
-	logger := newLogger(a.stderr, cfg)
+	levels, logger := newLogger(a.stderr, cfg)
 	logger.Info("starting", "version", currentVersion().Version, "group.id", cfg.GroupID, "connectors", len(connectors))
-	if len(connectors) == 0 {
-		logger.Warn("no connector was given: there is nothing to do")
+	if listeners, _ := cfg.RESTListeners(); len(connectors) == 0 && len(listeners) == 0 {
+		logger.Warn("no connector was given, and there is no REST interface: connectors can only come through other workers of the group")
 	}
 
 	signals, ignore := a.notify()
@@ -63,7 +65,9 @@ func (a *app) run(workerFile string, connectorFiles []string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	done := make(chan error, 1)
-	go func() { done <- a.work(ctx, cfg, connectors, logger) }()
+	go func() {
+		done <- a.work(ctx, setup{config: cfg, connectors: connectors, connectorFiles: connectorFiles, env: a.env, levels: levels, logger: logger})
+	}()
 
 	var stopping bool
 	var tooLate <-chan time.Time
@@ -90,8 +94,8 @@ func (a *app) run(workerFile string, connectorFiles []string) error {
 }
 
 // work makes, checks and runs the worker.
-func (a *app) work(ctx context.Context, cfg connector.WorkerConfig, connectors []connector.Config, logger hclog.Logger) error {
-	w, err := a.newWorker(cfg, connectors, logger)
+func (a *app) work(ctx context.Context, p setup) error {
+	w, err := a.newWorker(ctx, p)
 	if err != nil {
 		return fmt.Errorf("making the worker: %w", err)
 	}
@@ -124,13 +128,14 @@ func finish(logger hclog.Logger, err error) error {
 	return &exitError{code: exitFailed}
 }
 
-// newLogger writes lines of text or JSON objects, as the worker's file says.
-func newLogger(out io.Writer, cfg connector.WorkerConfig) hclog.Logger {
-	return hclog.New(&hclog.LoggerOptions{
+// newLogger writes lines of text or JSON objects, as the worker's file says, and
+// heeds levels that may change.
+func newLogger(out io.Writer, cfg connector.WorkerConfig) (*logs.Levels, hclog.Logger) {
+	return logs.New(hclog.New(&hclog.LoggerOptions{
 		Name:       "kudu2kafka",
 		Level:      hclog.LevelFromString(cfg.LogLevel),
 		Output:     out,
 		JSONFormat: cfg.LogFormat == "json",
 		Color:      hclog.ColorOff,
-	})
+	}))
 }

@@ -13,8 +13,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/hashicorp/go-hclog"
-
 	"github.com/kudu2kafka/kudu2kafka/connector"
 )
 
@@ -66,8 +64,8 @@ func newHarness(t *testing.T, w worker, workerLines string) *harness {
 		stdout: &h.out,
 		stderr: &h.log,
 		env:    func(name string) (string, bool) { return "k:9092", name == "KAFKA" },
-		newWorker: func(cfg connector.WorkerConfig, connectors []connector.Config, _ hclog.Logger) (worker, error) {
-			h.cfg, h.conns = cfg, connectors
+		newWorker: func(_ context.Context, p setup) (worker, error) {
+			h.cfg, h.conns = p.config, p.connectors
 			return w, nil
 		},
 		notify: func() (<-chan os.Signal, func()) { return h.signals, func() {} },
@@ -133,7 +131,7 @@ func TestCheckThatCannotRunExitsWithOne(t *testing.T) {
 
 func TestFactoryFaultsExitWithTwo(t *testing.T) {
 	h := newHarness(t, nil, "")
-	h.newWorker = func(connector.WorkerConfig, []connector.Config, hclog.Logger) (worker, error) {
+	h.newWorker = func(context.Context, setup) (worker, error) {
 		return nil, &connector.ConfigError{Faults: []connector.Fault{{Key: "topic", What: "is bad"}}}
 	}
 	h.want(t, h.runFiles(), exitUsage, "topic: is bad")
@@ -185,7 +183,7 @@ func TestWorkerMayUseTheTimeItHas(t *testing.T) {
 
 func TestFaultyConfigurationExitsWithTwoAndStartsNothing(t *testing.T) {
 	h := newHarness(t, nil, "log.levle: info\nsession.timeout.ms: 5s\n")
-	h.newWorker = func(connector.WorkerConfig, []connector.Config, hclog.Logger) (worker, error) {
+	h.newWorker = func(context.Context, setup) (worker, error) {
 		t.Error("a worker was made")
 		return nil, errors.New("unwanted")
 	}

@@ -40,7 +40,7 @@ const (
 // down only, see ARCHITECTURE.md. A new edge is a new word here, and a reason
 // for it in the change that brings it.
 var allowed = map[string][]string{
-	"cmd/kudu2kafka": {"connector", "internal/config", "internal/preflight", hclog, "github.com/spf13/cobra"},
+	"cmd/kudu2kafka": {"connector", "internal/config", "internal/herder", "internal/logs", "internal/metrics", "internal/preflight", "internal/rest", hclog, "github.com/spf13/cobra"},
 
 	// x/sync: a migration does what it does for all partitions several at a time.
 	"connector":        {"kudu", "offsets", "serde", "internal/extsort", "internal/kafka", "internal/predicate", franzgo, hclog, backoff, "golang.org/x/sync"},
@@ -64,6 +64,9 @@ var allowed = map[string][]string{
 	// The only importer of a metrics library: it observes connectors, and brings
 	// the hooks of their clients.
 	"internal/metrics": {"connector", "kudu", franzgo, hclog, prometheus},
+
+	// Levels of loggers that can be set while they log.
+	"internal/logs": {hclog},
 
 	// What the herder answers, over HTTP.
 	"internal/rest": {"connector", "internal/herder", hclog},
@@ -89,6 +92,7 @@ var allowed = map[string][]string{
 	"internal/overlay":          {},
 	"internal/overlay/generate": {"internal/overlay"},
 	"test/e2e":                  {},
+	"test/connect":              {},
 	"test/demo":                 {"connector", "offsets", "internal/config", "internal/testenv", franzgo, "golang.org/x/sync", "golang.org/x/sys"},
 	"test/bench":                {"connector", "kudu", "offsets", "serde", "internal/config", "internal/kafka", "internal/testenv", franzgo, hclog, "golang.org/x/sync", "golang.org/x/sys"},
 }

@@ -100,13 +100,13 @@ func TestRefusalsSayWhatIsWrong(t *testing.T) {
 		"Connector no not found (patch)":   second(a.PatchConfig(ctx, "no", nil)),
 		"Connector no not found (delete)":  a.Delete(ctx, "no"),
 		"Connector no not found (tasks)":   second(a.Tasks(ctx, "no")),
-		"Connector no not found (topics)":  second(a.Topics(ctx, "no")),
 		"Connector no not found (offsets)": second(a.Offsets(ctx, "no")),
 		"Connector no not found (reset)":   second(a.ResetOffsets(ctx, "no")),
 		"No status found for connector no": second(a.Status(ctx, "no")),
 		"No status found for task orders-7": second(func() (TaskStatus, error) {
 			return a.TaskStatus(ctx, "orders", 7)
 		}()),
+		"No status found for task no-0":        second(a.TaskStatus(ctx, "no", 0)),
 		"Unknown connector no":                 a.SetTarget(ctx, "no", TargetPaused),
 		"Unknown connector: no":                second(a.Restart(ctx, "no", true, false)),
 		"Unknown connector: no (task)":         a.RestartTask(ctx, "no", 0),
@@ -119,6 +119,13 @@ func TestRefusalsSayWhatIsWrong(t *testing.T) {
 		text, _, _ := strings.Cut(what, " (")
 		wantKind(t, err, NotFound, text)
 	}
+
+	// Of what isn't there, Connect has no topics, and nothing against forgetting them.
+	if topics, err := a.Topics(ctx, "no"); err != nil || len(topics) != 0 || a.ResetTopics(ctx, "no") != nil {
+		t.Errorf("topics of no connector are %v, %v", topics, err)
+	}
+	_, err = a.Validate(ctx, "no", map[string]string{"connector.class": connector.ConnectorClass})
+	wantKind(t, err, Invalid, "Included connector type "+connector.ConnectorClass+" does not match request type no")
 }
 
 func second[T any](_ T, err error) error { return err }

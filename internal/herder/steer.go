@@ -2,6 +2,7 @@ package herder
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -37,7 +38,8 @@ func (h *Herder) Status(_ context.Context, name string) (ConnectorStatus, error)
 // TaskStatus is the state of one task.
 func (h *Herder) TaskStatus(ctx context.Context, name string, task int) (TaskStatus, error) {
 	s, err := h.Status(ctx, name)
-	if err != nil {
+	var refused *Error
+	if err != nil && !(errors.As(err, &refused) && refused.Kind == NotFound) {
 		return TaskStatus{}, err
 	}
 	if task < 0 || task >= len(s.Tasks) {
@@ -125,9 +127,6 @@ func (h *Herder) Topics(_ context.Context, name string) ([]string, error) {
 	defer h.mu.Unlock()
 	if err := h.ready(); err != nil {
 		return nil, err
-	}
-	if properties, _ := h.settings(name); properties == nil {
-		return nil, notFound("Connector %s not found", name)
 	}
 	return append([]string{}, slices.Sorted(maps.Keys(h.peers.topics[name]))...), nil
 }

@@ -94,11 +94,11 @@ func defaultOf(k connector.Key) *string {
 // Validate says, key by key, what is wrong with a configuration. Nothing is looked
 // up in Kudu or Kafka.
 func (h *Herder) Validate(_ context.Context, plugin string, properties map[string]string) (ConfigInfos, error) {
+	if class, is := properties["connector.class"]; is && shortClass(class) != shortClass(plugin) {
+		return ConfigInfos{}, &Error{Kind: Invalid, Message: fmt.Sprintf("Included connector type %s does not match request type %s", class, plugin)}
+	}
 	if !isPlugin(plugin) {
 		return ConfigInfos{}, notFound("Unknown plugin %s.", plugin)
-	}
-	if class, is := properties["connector.class"]; is && isPlugin(class) && shortClass(class) != shortClass(plugin) || is && !isPlugin(class) {
-		return ConfigInfos{}, &Error{Kind: Invalid, Message: fmt.Sprintf("Included connector type %s does not match request type %s", class, plugin)}
 	}
 	h.mu.Lock()
 	properties = unmask(properties, h.known[properties["name"]])

@@ -2,6 +2,7 @@ package predicate
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 
 	"github.com/alecthomas/participle/v2"
@@ -144,6 +145,41 @@ func (c *Comparer) Compare(a *kudu.RowBatch, i int, b *kudu.RowBatch, j int) int
 		}
 	}
 	return 0
+}
+
+// AppendKey appends bytes that are ordered as Compare orders the rows, where one
+// row is to be compared with many.
+func (c *Comparer) AppendKey(dst []byte, b *kudu.RowBatch, row int) []byte {
+	for k, col := range c.cols {
+		v := b.Column(col)
+		if v.IsNull(row) {
+			dst = append(dst, 1)
+			continue
+		}
+		dst = append(dst, 0)
+		from := len(dst)
+		switch v.Type() {
+		case kudu.String, kudu.Varchar, kudu.Binary:
+			for _, x := range v.Bytes(row) {
+				if dst = append(dst, x); x == 0 {
+					dst = append(dst, 0xff)
+				}
+			}
+			dst = append(dst, 0, 0) // before whatever goes on
+		case kudu.Decimal128:
+			n := v.Int128(row)
+			dst = binary.BigEndian.AppendUint64(dst, uint64(n.Hi)^1<<63)
+			dst = binary.BigEndian.AppendUint64(dst, n.Lo)
+		default:
+			dst = binary.BigEndian.AppendUint64(dst, uint64(cellKey(v, row))^1<<63)
+		}
+		if c.keys[k].Desc {
+			for i := from; i < len(dst); i++ {
+				dst[i] = ^dst[i]
+			}
+		}
+	}
+	return dst
 }
 
 func compareCells(a *kudu.ColumnView, i int, b *kudu.ColumnView, j int) int {

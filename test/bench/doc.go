@@ -15,6 +15,13 @@
 // than at the head of the primary key, against reading it by the primary key, and
 // checks the order of what was published.
 //
+// With -only sweep it measures mode sweep: how quickly a queue is published out of
+// its order, against offset mode on the same table, and with how much memory; how
+// quickly published rows are swept, against a loop of batches of DELETE_IGNORE by
+// Kudu's Java client on an equal table, also with a single INT64 as the key; and the
+// time from when a row is due to its record in the hands of a read_committed
+// consumer.
+//
 // Each figure of the first two is the median of several rounds; in each round all of them are
 // measured once, one after the other, so that a change of the machine's mood
 // meets all alike.

@@ -24,7 +24,9 @@ func main() {
 	flag.IntVar(&b.tasks, "tasks", 4, "tasks.max")
 	flag.Int64Var(&b.sorted, "sorted", 5_000_000, "rows of the narrow table that is read by columns elsewhere than at the head of its primary key")
 	flag.StringVar(&b.sortedKey, "sorted.key", "amount,id", "those columns")
-	flag.StringVar(&b.only, "only", "", "comma-separated measurements: cli, scan, cli-ordered, scan-ordered, producer, e2e (together: throughput), writes, latency, restore; empty for these; and sorted, which runs only if it is named")
+	flag.StringVar(&b.only, "only", "", "comma-separated measurements: cli, scan, cli-ordered, scan-ordered, producer, e2e (together: throughput), writes, latency, restore; empty for these; and sorted and sweep, which run only if they are named")
+	flag.Int64Var(&b.queue, "queue", 1_000_000, "rows of the queue that is published out of order and swept; those that are only swept are a third of it")
+	flag.Int64Var(&b.intQueue, "queue.int", 50_000, "rows of the queue with a single INT64 key")
 	flag.DurationVar(&b.steady, "steady", time.Minute, "how long latency is measured")
 	flag.IntVar(&b.transactions, "transactions", 50*86400, "transactions played before restoring; the default is a day of 50 per second")
 	flag.Parse()
@@ -49,6 +51,8 @@ type bench struct {
 	only          string
 	steady        time.Duration
 	transactions  int
+	queue         int64
+	intQueue      int64
 	kudu          *testenv.Kudu
 	kafka         *testenv.Kafka
 	tool          *testenv.KuduTool
@@ -64,11 +68,15 @@ func (b *bench) wants(names ...string) bool {
 }
 
 func (b *bench) run(ctx context.Context) (err error) {
-	if b.kudu, err = testenv.StartKudu(ctx, testenv.KuduConfig{}); err != nil {
+	var config testenv.KuduConfig
+	if strings.Contains(","+b.only+",", ",sweep,") {
+		config.TabletServerFlags = sweepKuduFlags
+	}
+	if b.kudu, err = testenv.StartKudu(ctx, config); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.kudu.Close()) }()
-	if b.wants("throughput", "producer", "e2e", "latency", "restore", "sorted") {
+	if b.wants("throughput", "producer", "e2e", "latency", "restore", "sorted", "sweep") {
 		if b.kafka, err = testenv.StartKafka(ctx, testenv.KafkaConfig{}); err != nil {
 			return err
 		}
@@ -76,6 +84,9 @@ func (b *bench) run(ctx context.Context) (err error) {
 	}
 	if strings.Contains(","+b.only+",", ",sorted,") {
 		return b.measureSorted(ctx)
+	}
+	if strings.Contains(","+b.only+",", ",sweep,") {
+		return b.measureSweep(ctx)
 	}
 	if b.tool, err = testenv.StartKuduTool(ctx, b.kudu.Masters()); err != nil {
 		return err

@@ -26,8 +26,11 @@ func (b *bench) startWorker(group, table, topic, workerLines, connectorLines str
 	}
 	files := map[string]string{
 		"worker.yaml": fmt.Sprintf("bootstrap.servers: %s\ngroup.id: %s\n%s", b.kafka.BootstrapServers(), group, workerLines),
-		"connector.yaml": fmt.Sprintf("name: c\nkudu.masters: %s\nkudu.table: %s\nmode: offset\ntopic: %s\n%s",
+		"connector.yaml": fmt.Sprintf("name: c\nkudu.masters: %s\nkudu.table: %s\ntopic: %s\n%s",
 			b.kudu.MasterArg(), table, topic, connectorLines),
+	}
+	if !strings.Contains(connectorLines, "mode: ") {
+		files["connector.yaml"] += "mode: offset\n"
 	}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {

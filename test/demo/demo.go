@@ -130,6 +130,9 @@ func (d *demo) readConfig() error {
 }
 
 func (d *demo) createTable(ctx context.Context) error {
+	if d.scene.queue() {
+		return d.createQueue(ctx)
+	}
 	return d.tool.CreateTable(ctx, testenv.TableSpec{
 		Name: d.conn.KuduTable,
 		Columns: []testenv.ColumnSpec{
@@ -179,7 +182,11 @@ func (d *demo) watch(ctx context.Context) error {
 			failed <- fmt.Errorf("the writer failed: %w", err)
 		}
 	})
-	for _, look := range []func(context.Context) error{d.consume, d.lookAtPositions, d.lookAtWarnings} {
+	looks := []func(context.Context) error{d.consume, d.lookAtPositions, d.lookAtWarnings}
+	if d.scene.queue() {
+		looks = append(looks, d.lookAtQueue)
+	}
+	for _, look := range looks {
 		watchers.Go(func() {
 			if err := look(watching); err != nil && watching.Err() == nil {
 				failed <- err
@@ -235,6 +242,9 @@ func (d *demo) show(ctx context.Context, failed <-chan error) error {
 
 // write inserts rows, each second as many as the rate says, until ctx ends.
 func (d *demo) write(ctx context.Context) error {
+	if d.scene.queue() {
+		return d.writeJobs(ctx)
+	}
 	_, err := d.tool.Generate(ctx, testenv.GenerateOptions{
 		Table: d.conn.KuduTable, Kind: d.scene.kind, Rows: 1 << 50, Rate: d.rate, Clock: true,
 	}, func(total testenv.Written) error {
@@ -250,6 +260,9 @@ func (d *demo) write(ctx context.Context) error {
 // compare waits until the topic has as many rows as the table, as the Java
 // client counts them, and says whether each came once.
 func (d *demo) compare(ctx context.Context, failed <-chan error) error {
+	if d.scene.queue() {
+		return d.compareQueue(ctx, failed)
+	}
 	counting, cancel := context.WithTimeout(ctx, countLimit)
 	defer cancel()
 	end, err := d.tool.Read(counting, testenv.ReadOptions{Table: d.conn.KuduTable, Columns: []string{"id"}},

@@ -170,6 +170,23 @@ func TestDemoShowsRowsAndEndsByItself(t *testing.T) {
 	s.end(0)
 }
 
+func TestDemoOfASweepEmptiesTheTable(t *testing.T) {
+	s := startDemo(t, "", "MODE=sweep", "DEMO_SECONDS=6", "DEMO_RATE=300")
+	for _, line := range []*regexp.Regexp{
+		rowsLine,
+		regexp.MustCompile(`connector retry-queue is RUNNING: 4 of 4 tasks on 1 worker`),
+		regexp.MustCompile(`^  table    [0-9]+ jobs wait in it, [1-9][0-9]* are swept; journal [0-9]+$`),
+		regexp.MustCompile(`^  job      \{"due":"2.*","id":[0-9]+,"priority":[0-9],"payload":"try job [0-9]+ again"\}$`),
+	} {
+		s.await(line)
+	}
+	once := regexp.MustCompile(`^([1-9][0-9]*) jobs were written, the topic has ([1-9][0-9]*), each once; the table is empty$`)
+	if counts := once.FindStringSubmatch(s.await(once)); counts[1] != counts[2] {
+		t.Errorf("%s jobs were written, the topic has %s", counts[1], counts[2])
+	}
+	s.end(0)
+}
+
 func TestCtrlCStopsTheDemoInOrder(t *testing.T) {
 	s := startDemo(t, "")
 	s.await(rowsLine)

@@ -44,7 +44,8 @@ func (d *demo) consume(ctx context.Context) error {
 			return fmt.Errorf("consuming topic %s: %w", d.conn.TopicName(), err)
 		}
 		var last *kgo.Record
-		for _, r := range fetches.Records() {
+		records := fetches.Records()
+		for _, r := range records {
 			var key struct{ ID *int64 }
 			if err := json.Unmarshal(r.Key, &key); err != nil || key.ID == nil || *key.ID < 0 || *key.ID > maxID {
 				return fmt.Errorf("the record at offset %d of partition %d has the key %.200q", r.Offset, r.Partition, r.Key)
@@ -57,6 +58,9 @@ func (d *demo) consume(ctx context.Context) error {
 		}
 		if last != nil {
 			d.view.consumed(count, string(last.Key), string(last.Value))
+			if d.scene.queue() {
+				d.view.jobs(records[max(0, len(records)-shownJobs):])
+			}
 		}
 	}
 }
@@ -101,16 +105,24 @@ func (d *demo) lookAtPositions(ctx context.Context) error {
 		}
 		d.view.connector(state)
 		var marks []mark
+		journal := 0
 		for task := range int32(d.conn.TasksMax) {
 			stored, err := offsets.Load(ctx, d.clientOpts(), d.conn.OffsetsTopic(d.worker.GroupID), task, d.conn.Name)
 			if err != nil {
 				return err
 			}
+			for _, j := range stored.Journals {
+				journal += len(j.Rows)
+			}
 			for key, pos := range stored.Positions {
+				if d.scene.queue() {
+					continue // it is the journal that counts
+				}
 				marks = append(marks, mark{tablet: key.Tablet, task: task, key: string(pos.Key)})
 			}
 		}
 		d.view.positions(marks)
+		d.view.journal(journal)
 		select {
 		case <-again.C:
 		case <-ctx.Done():

@@ -2,7 +2,8 @@
 // "make demo" builds and runs it. It makes a table in Kudu, keeps a writer
 // inserting rows through Kudu's Java client, runs the connector of configs/ and
 // shows what a read_committed consumer finds in the topic. When it ends, it
-// compares the topic with the table.
+// compares the topic with the table. With MODE=sweep the table is a queue of jobs
+// that become due, are published in their order, and are deleted.
 //
 // DEMO_SECONDS ends it by itself, DEMO_RATE is how many rows the writer inserts
 // each second, MODE is the connector's mode. The exit code is 0 when it ended
@@ -38,11 +39,15 @@ type settings struct {
 // scene is what the demo shows, one for each mode.
 type scene struct {
 	worker, connector string // file names
-	kind              string // of rows, see testenv.GenerateOptions
+	kind              string // of rows, see testenv.GenerateOptions; empty: a queue
 }
+
+// queue says that the rows are jobs, which are swept once they are published.
+func (s scene) queue() bool { return s.kind == "" }
 
 var scenes = map[string]scene{
 	"offset": {worker: "demo-worker.yaml", connector: "demo-orders.yaml", kind: "narrow"},
+	"sweep":  {worker: "demo-worker.yaml", connector: "retry-queue.yaml"},
 }
 
 const (
@@ -105,7 +110,7 @@ func readSettings(args []string, env func(string) string) (settings, error) {
 	}
 	var known bool
 	if s.scene, known = scenes[mode]; !known {
-		return s, fmt.Errorf("MODE=%s: this release shows the mode offset only", mode)
+		return s, fmt.Errorf("MODE=%s: the demo shows the modes offset and sweep", mode)
 	}
 	// Say so now rather than after the servers have been started.
 	for _, path := range []string{s.binary, filepath.Join(s.configs, s.scene.worker), filepath.Join(s.configs, s.scene.connector)} {

@@ -20,6 +20,7 @@ type view struct {
 	state   string // of the connector
 	marks   []mark
 	warning string
+	queue   *queueView // with a queue
 	began   time.Time
 	samples []sample
 }
@@ -108,6 +109,7 @@ func (v *view) lines(now time.Time) []string {
 	for _, m := range v.marks {
 		lines = append(lines, fmt.Sprintf("  hwm      %.8s %s", m.tablet, m.key))
 	}
+	lines = append(lines, v.queue.lines(v.written)...)
 	if v.warning != "" {
 		lines = append(lines, "  warning  "+v.warning)
 	}

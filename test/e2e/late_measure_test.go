@@ -110,3 +110,78 @@ func measureRepair(t *testing.T, streaming string) {
 	}
 	w.stop()
 }
+
+// TestMeasureRepairWhileRowsCome shows what repairs cost the tablet server while
+// rows come all the time, 1 in 100 of them late: its time on the processor, and
+// the worker's, so that other work on the machine doesn't count.
+func TestMeasureRepairWhileRowsCome(t *testing.T) {
+	for _, streaming := range []string{"id", "at"} {
+		for _, late := range []string{"ignore", "repair"} {
+			t.Run(streaming+" "+late, func(t *testing.T) { measureBusy(t, streaming, late) })
+		}
+	}
+}
+
+func measureBusy(t *testing.T, streaming, late string) {
+	s := newStackOn(t, testenv.NewKudu(t, testenv.KuduConfig{}), testenv.SharedKafka(t))
+	j := newLateJob(t, 1)
+	j.connector["streaming.key"], j.connector["key.columns"], j.connector["late.rows"] = streaming, "id", late
+	j.connector["poll.interval.ms"], j.connector["late.rows.interval.ms"] = "100", "5000"
+	spec := lateTable(j.table, 4, 1)
+	spec.Columns = append(spec.Columns, testenv.ColumnSpec{Name: "at", Type: "INT64"})
+	if err := s.tool.CreateTable(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	client, err := kudu.New(kudu.Config{Masters: s.kudu.Masters()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = client.Close() }()
+	table, err := client.OpenTable(t.Context(), j.table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session := table.NewSession(kudu.SessionOptions{})
+	insert := func(from, to int64) {
+		t.Helper()
+		for n := from; n < to; n++ {
+			row := table.NewRow()
+			at := 100 * n
+			if n%100 == 50 {
+				at -= 100_000 // late
+			}
+			row.Set("id", at+1)
+			row.Set("at", at+1)
+			row.Set("v", "some text of the usual length")
+			if err := session.Apply(t.Context(), kudu.OpInsert, row); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := session.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const before, rate, seconds = 1_000_000, 1000, 20
+	insert(2000, 2000+before)
+	w := s.start(t, j, "worker")
+	s.awaitRecords(t, j.topic, before, 5*time.Minute)
+	time.Sleep(10 * time.Second) // Kudu flushes and compacts
+	server := s.kudu.TabletServers()[0]
+	kuduTime, workerTime := cpuTime(t, server.Pid()), cpuTime(t, w.Pid())
+	began := time.Now()
+	for i := range int64(seconds * 10) {
+		from := 2000 + before + i*rate/10
+		insert(from, from+rate/10)
+		time.Sleep(time.Until(began.Add(time.Duration(i+1) * 100 * time.Millisecond)))
+	}
+	took := time.Since(began)
+	t.Logf("%d rows a second into 1,000,000 for %v: tablet server %v, worker %v of processor time", rate, took.Round(time.Second),
+		cpuTime(t, server.Pid())-kuduTime, cpuTime(t, w.Pid())-workerTime)
+	if late == "repair" {
+		s.awaitRecords(t, j.topic, before+rate*seconds, time.Minute)
+	}
+	if err := session.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.stop()
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -167,14 +168,20 @@ func TestLateRowsArePublishedOnceThoughWorkersAreKilled(t *testing.T) {
 }
 
 // The leader of a tablet is paused until another one is elected and has taken
-// rows; when it goes on, it answers reads for a moment as if it still led.
+// rows; when it goes on, it answers reads for a moment as if it still led. Two
+// connectors read it, by the primary key and by a column that isn't part of it.
 func TestRowsADeposedLeaderDoesNotShowAreNotLost(t *testing.T) {
 	cluster := testenv.NewKudu(t, testenv.KuduConfig{TabletServers: 3})
 	s := newStackOn(t, cluster, testenv.SharedKafka(t))
 	j := newLateJob(t, 1)
 	j.connector["poll.interval.ms"], j.connector["poll.interval.max.ms"] = "1", "1"
 	j.connector["late.rows.interval.ms"] = "100"
-	if err := s.tool.CreateTable(t.Context(), lateTable(j.table, 1, 3)); err != nil {
+	elsewhere := *j
+	elsewhere.name, elsewhere.topic, elsewhere.connector = "elsewhere", j.topic+"_at", maps.Clone(j.connector)
+	elsewhere.connector["streaming.key"], elsewhere.connector["key.columns"] = "at", "id"
+	spec := lateTable(j.table, 1, 3)
+	spec.Columns = append(spec.Columns, testenv.ColumnSpec{Name: "at", Type: "INT64"})
+	if err := s.tool.CreateTable(t.Context(), spec); err != nil {
 		t.Fatal(err)
 	}
 	client, err := kudu.New(kudu.Config{Masters: cluster.Masters()})
@@ -195,20 +202,25 @@ func TestRowsADeposedLeaderDoesNotShowAreNotLost(t *testing.T) {
 		t.Helper()
 		var batch []testenv.Row
 		for _, id := range ids {
-			batch = append(batch, testenv.Row{"id": id, "v": "x"})
+			batch = append(batch, testenv.Row{"id": id, "v": "x", "at": id})
 			rows[id] = false
 		}
 		if _, err := s.tool.Write(t.Context(), j.table, "insert", batch...); err != nil {
 			t.Fatal(err)
 		}
 	}
-	w := s.start(t, j, "worker")
+	await := func() {
+		t.Helper()
+		s.awaitRows(t, j.topic, rows, 30*time.Second)
+		s.awaitRows(t, elsewhere.topic, rows, 30*time.Second)
+	}
+	w := s.startAll(t, []*job{j, &elsewhere}, "worker")
 	for round := range 2 {
 		base := 1000 * round
 		for i := range 10 {
 			write(base + 10*i)
 		}
-		s.awaitRows(t, j.topic, rows, 30*time.Second)
+		await()
 		_, addr, err := table.BarrierAt(t.Context(), tablets[0].ID)
 		if err != nil {
 			t.Fatal(err)
@@ -233,7 +245,7 @@ func TestRowsADeposedLeaderDoesNotShowAreNotLost(t *testing.T) {
 		}
 		write(base+55, base+600)
 	}
-	s.awaitRows(t, j.topic, rows, 30*time.Second)
+	await()
 	w.stop()
-	t.Logf("%d rows were late", s.lateOnce(t, j.topic, rows))
+	t.Logf("%d rows were late, and %d by the other key", s.lateOnce(t, j.topic, rows), s.lateOnce(t, elsewhere.topic, rows))
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -176,8 +177,8 @@ func (q *queue) write(stop <-chan struct{}) {
 	}
 }
 
-// left reads the payloads that the table has, with the official client.
-func (q *queue) left(s *stack) map[string]bool {
+// left reads the payloads that the table has.
+func (q *queue) left() map[string]bool {
 	q.t.Helper()
 	left := make(map[string]bool)
 	tablets, err := q.table.Tablets(q.t.Context())
@@ -191,8 +192,11 @@ func (q *queue) left(s *stack) map[string]bool {
 		}
 		for {
 			rows, err := sc.Next(q.t.Context())
-			if err != nil {
+			if errors.Is(err, io.EOF) {
 				break
+			}
+			if err != nil {
+				q.t.Fatal(err)
 			}
 			for i := range rows.NumRows() {
 				left[string(rows.Column(2).Bytes(i))] = true
@@ -219,7 +223,7 @@ func (q *queue) awaitSwept(s *stack, j *job, within time.Duration) {
 		}
 	})
 	eventually(q.t, within, "no row is due, and the journal is empty", func() bool {
-		left, journals = q.left(s), s.journals(q.t, j)
+		left, journals = q.left(), s.journals(q.t, j)
 		return len(left) == later && journals == 0
 	})
 }
@@ -266,7 +270,7 @@ func (q *queue) verify(s *stack, j *job) []queueRecord {
 		times[r.Payload]++
 		records = append(records, r)
 	}
-	left := q.left(s)
+	left := q.left()
 	known := make(map[string]bool)
 	swept, again := 0, 0
 	for _, l := range q.lives {

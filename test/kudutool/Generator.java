@@ -86,7 +86,15 @@ final class Generator {
 
   private Operation operation(long n) {
     Operation operation = Writes.operation(table, op);
-    kind.fill(operation.getRow(), time(n), n, new Kind.Noise(seed, n));
+    if (!op.startsWith("delete")) {
+      kind.fill(operation.getRow(), time(n), n, new Kind.Noise(seed, n));
+      return operation;
+    }
+    Operation whole = table.newInsert();
+    kind.fill(whole.getRow(), time(n), n, new Kind.Noise(seed, n));
+    for (int i = 0; i < table.getSchema().getPrimaryKeyColumnCount(); i++) {
+      operation.getRow().addObject(i, whole.getRow().getObject(i));
+    }
     return operation;
   }
 

@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/kudu2kafka/kudu2kafka/connector"
+	"github.com/kudu2kafka/kudu2kafka/internal/config"
+	"github.com/kudu2kafka/kudu2kafka/internal/herder"
+	"github.com/kudu2kafka/kudu2kafka/internal/logs"
+	"github.com/kudu2kafka/kudu2kafka/internal/metrics"
+	"github.com/kudu2kafka/kudu2kafka/internal/rest"
+)
+
+// setup is what a process runs.
+type setup struct {
+	config         connector.WorkerConfig
+	connectors     []connector.Config // of files
+	connectorFiles []string           // theirs, in the same order
+	env            func(name string) (value string, set bool)
+	levels         *logs.Levels
+	logger         hclog.Logger
+}
+
+// process is a worker with what steers and shows it.
+type process struct {
+	setup
+	worker    *connector.Worker
+	files     []herder.File
+	metrics   *metrics.Registry
+	listeners *rest.Listeners
+}
+
+// newProcess makes a worker and binds its listeners; nothing is connected yet.
+func newProcess(ctx context.Context, p setup) (worker, error) {
+	v := currentVersion()
+	made := &process{setup: p, metrics: metrics.New(metrics.Options{
+		Version: v.Version, Commit: v.Commit, GoVersion: v.Go, TabletsMax: p.config.MetricsTabletsMax, Logger: p.logger,
+	})}
+	for i, file := range p.connectorFiles {
+		settings, err := config.Settings(file)
+		if err != nil {
+			return nil, err
+		}
+		made.files = append(made.files, herder.File{Config: p.connectors[i], Settings: settings})
+	}
+	var err error
+	if made.worker, err = connector.NewWorker(p.config, p.connectors, p.logger, connector.WithObserver(made.metrics)); err != nil {
+		return nil, err
+	}
+	if made.listeners, err = rest.Listen(ctx, p.config, p.logger.Named("rest")); err != nil {
+		return nil, err
+	}
+	if len(p.connectors) == 0 {
+		// Connectors may come by REST, through this worker or another one.
+		made.worker.KeepRunning()
+	}
+	return made, nil
+}
+
+// Check looks whether the configuration fits Kafka and Kudu.
+func (p *process) Check(ctx context.Context) error {
+	err := p.worker.Check(ctx)
+	if err != nil {
+		p.listeners.Close()
+	}
+	return err
+}
+
+// Run works until ctx ends, or one part of the process can't go on.
+func (p *process) Run(ctx context.Context) error {
+	v := currentVersion()
+	steering, err := herder.New(herder.Options{
+		Config: p.config, Worker: p.worker, Files: p.files, Env: p.env, WorkerID: p.listeners.Advertised(),
+		Version: v.Version, Commit: v.Commit, Levels: loggers{p.levels}, Logger: p.logger,
+	})
+	if err != nil {
+		p.listeners.Close()
+		return err
+	}
+	server := rest.New(p.listeners, steering, rest.Options{
+		Users:    p.config.BasicAuthUsers(),
+		Handlers: map[string]http.Handler{"GET /metrics": p.metrics.Handler()},
+		Logger:   p.logger.Named("rest"),
+	})
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var serving sync.WaitGroup
+	var serveErr error
+	serving.Go(func() {
+		serveErr = server.Run(ctx)
+		stop()
+	})
+	err = steering.Run(ctx)
+	stop()
+	serving.Wait()
+	return errors.Join(err, serveErr)
+}
+
+// loggers shows levels in the words of REST.
+type loggers struct{ *logs.Levels }
+
+// All gives the level of each logger.
+func (l loggers) All() map[string]herder.LoggerLevel {
+	all := make(map[string]herder.LoggerLevel)
+	for name, level := range l.Levels.All() {
+		shown := herder.LoggerLevel{Level: level.Level}
+		if !level.Modified.IsZero() {
+			ms := level.Modified.UnixMilli()
+			shown.LastModified = &ms
+		}
+		all[name] = shown
+	}
+	return all
+}
+
+// Set sets the level of a logger and of those below it.
+func (l loggers) Set(name, level string) ([]string, error) {
+	touched, err := l.Levels.Set(name, level)
+	if errors.Is(err, logs.ErrLevel) {
+		err = herder.ErrNoLevel
+	}
+	return touched, err
+}

@@ -1,0 +1,117 @@
+package connector
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"slices"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu"
+)
+
+// selection keeps the first rows in order of all that are offered, in the memory
+// of twice as many. Rows are compared by their sort keys: the order, then the
+// primary key.
+type selection struct {
+	limit       int
+	best, spare *chosen
+	refs        []rowRef
+	key, sort   []byte // of the row that is offered
+	// edge is the sort key of the last row that is kept, once there are as many as
+	// may be; rows behind it need not be kept.
+	edge []byte
+}
+
+// chosen are rows with their sort keys.
+type chosen struct {
+	*kudu.BatchBuilder
+	from []uint16 // tablets
+	keys []byte   // one behind the other
+	ends []int    // of the keys
+}
+
+// rowRef sorts a row; the head of its sort key settles most comparisons.
+type rowRef struct {
+	head uint64
+	row  int
+}
+
+func newSelection(schema *kudu.Schema, limit int) *selection {
+	return &selection{limit: limit, best: &chosen{BatchBuilder: kudu.NewBatchBuilder(schema)}, spare: &chosen{BatchBuilder: kudu.NewBatchBuilder(schema)}}
+}
+
+func (c *chosen) key(row int) []byte {
+	if row == 0 {
+		return c.keys[:c.ends[0]]
+	}
+	return c.keys[c.ends[row-1]:c.ends[row]]
+}
+
+func (c *chosen) add(rows *kudu.RowBatch, row int, from uint16, key []byte) {
+	c.AppendFrom(rows, row)
+	c.from = append(c.from, from)
+	c.keys = append(c.keys, key...)
+	c.ends = append(c.ends, len(c.keys))
+}
+
+func (c *chosen) reset() {
+	c.Reset()
+	c.from, c.keys, c.ends = c.from[:0], c.keys[:0], c.ends[:0]
+}
+
+// beyond reports whether a row is too late by the columns of the order alone, whose
+// part of the sort key is in s.sort.
+func (s *selection) beyond() bool {
+	return s.edge != nil && bytes.Compare(s.sort, s.edge[:min(len(s.sort), len(s.edge))]) > 0
+}
+
+// offer takes the row with the sort key s.sort.
+func (s *selection) offer(rows *kudu.RowBatch, row int, tablet uint16) {
+	if s.edge != nil && bytes.Compare(s.sort, s.edge) >= 0 {
+		return
+	}
+	s.best.add(rows, row, tablet, s.sort)
+	if s.best.NumRows() >= 2*s.limit {
+		s.settle()
+		s.edge = append(s.edge[:0], s.best.key(s.limit-1)...)
+	}
+}
+
+// settle sorts what is there and lets go of what is beyond the limit.
+func (s *selection) settle() {
+	n := s.best.NumRows()
+	s.refs = s.refs[:0]
+	for i := range n {
+		s.refs = append(s.refs, rowRef{head: head(s.best.key(i)), row: i})
+	}
+	compare := func(a, b rowRef) int {
+		if c := cmp.Compare(a.head, b.head); c != 0 {
+			return c
+		}
+		return bytes.Compare(s.best.key(a.row), s.best.key(b.row))
+	}
+	if n > s.limit || !slices.IsSortedFunc(s.refs, compare) {
+		slices.SortFunc(s.refs, compare)
+		s.spare.reset()
+		all := s.best.Batch()
+		for _, r := range s.refs[:min(n, s.limit)] {
+			s.spare.add(all, r.row, s.best.from[r.row], s.best.key(r.row))
+		}
+		s.best, s.spare = s.spare, s.best
+	}
+}
+
+// head is the beginning of a sort key as a number: equal ones may differ behind.
+func head(key []byte) uint64 {
+	var b [8]byte
+	copy(b[:], key)
+	return binary.BigEndian.Uint64(b[:])
+}
+
+func (s *selection) result() (*kudu.RowBatch, []uint16) {
+	if s.best.NumRows() == 0 {
+		return nil, nil
+	}
+	s.settle()
+	return s.best.Batch(), s.best.from
+}
