@@ -3,7 +3,7 @@
 //
 // # Life of a row
 //
-// A worker (worker.go) runs connectors (instance.go). The workers of one
+// A worker (worker.go) runs connectors (host.go, instance.go). The workers of one
 // connector share its tasks through a consumer group on its offsets topic
 // (group.go); who is assigned partition p runs task p. A supervisor
 // (supervise.go) runs a task again after a failure that may pass. One run of a
@@ -46,6 +46,11 @@
 //	UNASSIGNED -> RESTORING -> RUNNING -> UNASSIGNED   (revoked, stopped)
 //	                 ^            |
 //	                 +- RESTARTING+-> FAILED           (by the error's kind)
+//	                 ^            |
+//	                 +-- PAUSED <-+                    (by an operator)
+//
+// A FAILED task waits for an operator's restart. A connector that is stopped has
+// no tasks; its host waits for another target.
 //
 // # Goroutines
 //

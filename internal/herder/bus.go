@@ -41,6 +41,9 @@ func newBus(opts kafka.Options, logger hclog.Logger) (*bus, error) {
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		// Idempotent, with acks=all: the client's defaults.
 		kgo.RecordDeliveryTimeout(deliveryTimeout),
+		// Else signs of life would pile up while Kafka is away. A record that is
+		// stored twice means the same.
+		kgo.AllowIdempotentProduceCancellation(),
 		kgo.ProducerLinger(0),
 		kgo.FetchMaxWait(500*time.Millisecond),
 	)...)
@@ -100,10 +103,23 @@ func (b *bus) write(ctx context.Context, records ...*kgo.Record) error {
 	return nil
 }
 
-// send stores records in their order.
+// send stores records in their order. When it fails, of ctx too, they may still
+// come to be stored: what is on its way can't be taken back, only be given up.
 func (b *bus) send(ctx context.Context, records ...*kgo.Record) error {
-	if err := b.client.ProduceSync(ctx, records...).FirstErr(); err != nil {
-		return kafka.Classify(fmt.Errorf("writing to topic %q: %w", records[0].Topic, err))
+	done := make(chan error, len(records))
+	for _, r := range records {
+		b.client.Produce(ctx, r, func(_ *kgo.Record, err error) { done <- err })
+	}
+	for range records {
+		var err error
+		select {
+		case err = <-done:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		if err != nil {
+			return kafka.Classify(fmt.Errorf("writing to topic %q: %w", records[0].Topic, err))
+		}
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/kudu2kafka/kudu2kafka/connector"
@@ -219,6 +220,7 @@ func named(name string, properties map[string]string) (map[string]string, error)
 // Connect does. The caller holds the lock.
 func (h *Herder) validated(name string, properties map[string]string) (connector.Config, error) {
 	cfg, faults := h.configOf(name, properties)
+	faults = append(faults, leftMasks(properties)...)
 	if len(faults) == 0 {
 		return cfg, nil
 	}
@@ -241,7 +243,11 @@ func (h *Herder) write(ctx context.Context, changes ...change) error {
 		}
 		records = append(records, &kgo.Record{Topic: h.config.ConfigTopic(), Key: key, Value: value})
 	}
-	if err := h.bus.write(ctx, records...); err != nil {
+	err := h.bus.write(ctx, records...)
+	if errors.Is(err, kerr.MessageTooLarge) {
+		return &Error{Kind: Invalid, Cause: err, Message: "The configuration is larger than a record of the config topic may be"}
+	}
+	if err != nil {
 		return unavailable("The change could not be stored in the config topic, or did not come back from it", err)
 	}
 	return nil

@@ -38,6 +38,7 @@ func TestConnectorOfAFileIsSteeredButNotEdited(t *testing.T) {
 	h.insert(30)
 	// Only a has the file; b answers for it all the same.
 	a, b := h.join("a:8083", memberOptions{files: []File{h.file("orders")}}), h.join("b:8083", memberOptions{})
+	h.published(0)
 	for _, m := range []*member{a, b} {
 		m.become("orders", running, running, running)
 		if got := must[[]string](t)(m.Connectors(ctx)); len(got) != 1 {
@@ -128,12 +129,21 @@ func TestRefusalsSayWhatIsWrong(t *testing.T) {
 	wantKind(t, err, Invalid, "Included connector type "+connector.ConnectorClass+" does not match request type no")
 }
 
+func TestConfigurationThatIsTooLargeIsRefused(t *testing.T) {
+	f := newFakes(t)
+	a := f.join("a", nil)
+	_, err := a.Create(t.Context(), CreateRequest{Name: "c", Config: plain("c", "topic.creation.default.x", strings.Repeat("x", 2<<20))})
+	wantKind(t, err, Invalid, "larger than a record")
+}
+
 func second[T any](_ T, err error) error { return err }
 
 func TestSecretsAreMaskedAndTheMaskKeepsThem(t *testing.T) {
 	h := newHerd(t)
 	ctx := t.Context()
 	a := h.join("a:8083", memberOptions{env: map[string]string{"TABLE": tableName}})
+	_, err := a.Create(ctx, CreateRequest{Name: "copy", Config: h.properties("copy", "topic.creation.default.my.password", Masked)})
+	wantKind(t, err, Invalid, "topic.creation.default.my.password: [hidden] stands for a secret that is stored, and there is none")
 	p := h.properties("orders", "topic.creation.default.my.password", "hunter2", "kudu.table", "${env:TABLE}", "topic.creation.default.a.token", "${env:TABLE}")
 	must[ConnectorInfo](t)(a.Create(ctx, CreateRequest{Name: "orders", Config: p, InitialState: TargetStopped}))
 	shown := must[ConnectorInfo](t)(a.Connector(ctx, "orders")).Config

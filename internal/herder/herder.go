@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -46,7 +47,8 @@ type Options struct {
 	Files  []File
 	// Env looks up an environment variable, as os.LookupEnv does.
 	Env func(name string) (value string, set bool)
-	// WorkerID names this worker to people, as host:port of its listener.
+	// WorkerID names this worker to people, as host:port of its listener. Empty:
+	// client.id@host.
 	WorkerID        string
 	Version, Commit string
 	// Levels are the levels of the process's loggers; nil: it has none to set.
@@ -89,6 +91,13 @@ func New(o Options) (*Herder, error) {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
+	if o.WorkerID == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			host = "unknown"
+		}
+		o.WorkerID = o.Config.ClientID + "@" + host
+	}
 	id := make([]byte, 8)
 	_, _ = rand.Read(id) // never fails
 	h := &Herder{
@@ -122,18 +131,24 @@ func (h *Herder) Run(ctx context.Context) error {
 		return err
 	}
 	h.bus.subscribe(h.config.ConfigTopic(), h.config.StatusTopic())
-	following, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var others sync.WaitGroup
-	defer others.Wait()
+	// What is followed and told goes on while the worker ends.
+	own, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var following sync.WaitGroup
+	defer following.Wait()
 	defer stop()
-	others.Go(func() { h.bus.follow(following, h.apply) })
+	following.Go(func() { h.bus.follow(own, h.apply) })
 	if err := h.catchUp(ctx); err != nil {
 		return nil // stopped before anything was begun
 	}
 	h.begin()
-	others.Go(func() { h.pulse(following) })
-	others.Go(func() { h.report(following) })
+	telling, hush := context.WithCancel(own)
+	defer hush()
+	var tellers sync.WaitGroup
+	tellers.Go(func() { h.pulse(telling) })
+	tellers.Go(func() { h.report(telling) })
 	err := h.worker.Run(ctx)
+	hush()
+	tellers.Wait() // nothing may follow the farewell
 	h.farewell(ctx)
 	return err
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/kudu2kafka/kudu2kafka/connector"
+	"github.com/kudu2kafka/kudu2kafka/internal/config"
 )
 
 func TestRestartsReachEveryWorkerOnceAndNoneThatStartsLater(t *testing.T) {
@@ -259,5 +260,54 @@ func TestLevelsAreSetHereOrEverywhere(t *testing.T) {
 	wantKind(t, err, NotFound, "invalid log level 'LOUD'")
 	if got := must[LoggerLevel](t)(a.Logger(ctx, "kudu2kafka")); got.Level != "INFO" {
 		t.Errorf("the level is %+v", got)
+	}
+}
+
+func TestWorkerThatStopsInOrderLeavesNothingBehind(t *testing.T) {
+	f := newFakes(t)
+	ctx := t.Context()
+	a, b := f.join("", nil), f.join("b", nil)
+	must[ConnectorInfo](t)(a.Create(ctx, CreateRequest{Name: "c", Config: plain("c")}))
+	a.worker.show(connector.Status{Connector: "c", State: connector.Running, Tasks: []connector.TaskStatus{{State: connector.Running}}})
+	(&herd{t: t}).eventually("b knows a by a name made of client.id", func() bool {
+		s, err := b.TaskStatus(ctx, "c", 0)
+		return err == nil && strings.HasPrefix(s.WorkerID, "kudu2kafka@")
+	})
+	a.stop()
+	(&herd{t: t}).eventually("b knows that nobody has the task", func() bool {
+		s, err := b.TaskStatus(ctx, "c", 0)
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return err == nil && s.State == "UNASSIGNED" && b.peers.all[a.uid] == nil
+	})
+}
+
+func TestFileCountsOnItsWorkerThoughRESTHasMadeItsName(t *testing.T) {
+	f := newFakes(t)
+	ctx := t.Context()
+	a := f.join("a", nil)
+	must[ConnectorInfo](t)(a.Create(ctx, CreateRequest{Name: "c", Config: plain("c", "tasks.max", "2")}))
+	b := f.join("b", func(o *Options) {
+		settings := plain("c", "tasks.max", "3")
+		cfg, faults := config.FromMap(settings, o.Env)
+		if len(faults) > 0 {
+			t.Fatal(faults)
+		}
+		o.Files = []File{{cfg, settings}}
+	})
+	if got := b.worker.was(); !slices.Equal(got, []string{"target c RUNNING"}) {
+		t.Errorf("b's worker was told %q", got)
+	}
+	if got := must[ConnectorInfo](t)(b.Connector(ctx, "c")); got.Config["tasks.max"] != "3" {
+		t.Errorf("b shows %v", got.Config)
+	}
+	_, _, err := b.PutConfig(ctx, "c", plain("c"))
+	wantKind(t, err, Conflict, "comes from a file")
+	// It can still be taken out of the topic through a.
+	if err := a.Delete(ctx, "c"); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.worker.was(); slices.Contains(got, "remove c") {
+		t.Errorf("b's worker was told %q", got)
 	}
 }

@@ -1,8 +1,10 @@
 package herder
 
 import (
+	"fmt"
 	"maps"
 	"regexp"
+	"slices"
 
 	"github.com/kudu2kafka/kudu2kafka/connector"
 )
@@ -42,6 +44,17 @@ func mask(properties map[string]string) map[string]string {
 		}
 	}
 	return shown
+}
+
+// leftMasks are masks that stand for nothing: they would be stored as the secret.
+func leftMasks(properties map[string]string) []connector.Fault {
+	var faults []connector.Fault
+	for _, key := range slices.Sorted(maps.Keys(properties)) {
+		if properties[key] == Masked && hides(key, Masked) {
+			faults = append(faults, connector.Fault{Key: key, What: fmt.Sprintf("%s stands for a secret that is stored, and there is none", Masked), Remedy: "give the secret itself, or a reference to it"})
+		}
+	}
+	return faults
 }
 
 // unmask puts the secrets that are stored in the places of their masks.

@@ -109,6 +109,7 @@ func (h *Herder) Validate(_ context.Context, plugin string, properties map[strin
 		_, faults = config.FromMap(properties, h.env)
 	}
 	h.mu.Unlock()
+	faults = append(faults, leftMasks(properties)...)
 	return infosOf(plugin, properties, faults), nil
 }
 

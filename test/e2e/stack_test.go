@@ -50,6 +50,7 @@ func newStackOn(t *testing.T, kudu *testenv.Kudu, kafka *testenv.Kafka) *stack {
 type job struct {
 	name, table, topic, group string
 	worker, connector         map[string]string
+	bare                      bool // the worker gets no file of a connector
 }
 
 var jobs atomic.Int32
@@ -130,6 +131,9 @@ func (s *stack) files(t *testing.T, dir string, jobs []*job) []string {
 	}
 	files := []string{writeYAML(t, dir, "worker.yaml", workerKeys)}
 	for n, j := range jobs {
+		if j.bare {
+			continue
+		}
 		connectorKeys := map[string]string{
 			"name": j.name, "kudu.masters": strings.Join(s.kudu.Masters(), ","), "kudu.table": j.table,
 			"mode": "offset", "topic": j.topic,
