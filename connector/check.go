@@ -123,7 +123,9 @@ func KafkaOptions(ctx context.Context, worker WorkerConfig, logger hclog.Logger)
 
 // KuduConfig is how a connector reaches its Kudu cluster.
 func KuduConfig(cfg Config, logger hclog.Logger) kudu.Config {
-	return kudu.Config{Masters: cfg.KuduMasters, OperationTimeout: cfg.KuduOperationTimeout, Logger: logger.Named("kudu")}
+	return kudu.Config{
+		Masters: cfg.KuduMasters, OperationTimeout: cfg.KuduOperationTimeout, Security: cfg.kuduSecurity(), Logger: logger.Named("kudu"),
+	}
 }
 
 // CheckBrokers looks whether a broker answers, for some seconds.
@@ -246,6 +248,9 @@ func CheckTable(ctx context.Context, client *kudu.Client, cfg Config) (*Outlook,
 		return []Fault{{Key: key, What: fmt.Sprintf("connector %q: %v", cfg.Name, err), Remedy: remedy}}
 	}
 	table, err := client.OpenTable(ctx, cfg.KuduTable)
+	if key, remedy, is := notAuthenticated(cfg, err); is {
+		return nil, about(key, err, remedy)
+	}
 	switch {
 	case errors.Is(err, kudu.ErrTableNotFound):
 		faults := about("kudu.table", err, "create the table, or correct its name")

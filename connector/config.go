@@ -62,8 +62,20 @@ type Config struct {
 	KuduMasters          []string      `koanf:"kudu.masters"` // host:port each
 	KuduTable            string        `koanf:"kudu.table"`
 	KuduOperationTimeout time.Duration `koanf:"kudu.operation.timeout.ms"`
-	KuduScanBatchBytes   int64         `koanf:"kudu.scan.batch.bytes"`
-	KuduRefresh          time.Duration `koanf:"kudu.table.refresh.interval.ms"`
+
+	KuduAuthentication    string `koanf:"kudu.authentication"` // none, kerberos or jwt
+	KuduKerberosPrincipal string `koanf:"kudu.kerberos.principal"`
+	KuduKerberosKeytab    string `koanf:"kudu.kerberos.keytab"`
+	KuduKerberosPassword  Secret `koanf:"kudu.kerberos.password"`
+	KuduKerberosCache     string `koanf:"kudu.kerberos.ccache"`
+	KuduKerberosService   string `koanf:"kudu.kerberos.service.name"`
+	KuduKerberosConf      string `koanf:"kudu.kerberos.krb5.conf"`
+	KuduJWT               Secret `koanf:"kudu.jwt"`
+	KuduJWTFile           string `koanf:"kudu.jwt.file"`
+	KuduCAFile            string `koanf:"kudu.tls.ca.file"`
+
+	KuduScanBatchBytes int64         `koanf:"kudu.scan.batch.bytes"`
+	KuduRefresh        time.Duration `koanf:"kudu.table.refresh.interval.ms"`
 
 	Mode         string        `koanf:"mode"`
 	StreamingKey []string      `koanf:"streaming.key"` // empty: the primary key
@@ -282,7 +294,7 @@ func (c Config) Validate() []Fault {
 			})
 		}
 	}
-	for _, f := range c.sweepFaults() {
+	for _, f := range append(c.sweepFaults(), c.kuduSecurityFaults()...) {
 		faults = addFault(faults, f)
 	}
 	if c.Order == orderNone && c.OrderScope == scopeTable {

@@ -192,6 +192,46 @@ var connectorKeys = []Key{
 		Doc: "How long one operation on Kudu may take, retries included, before it counts as failed.",
 	},
 	{
+		Name: "kudu.authentication", Type: TypeString, Default: "none", Importance: Medium, Values: []string{kuduNone, kuduKerberos, kuduJWT},
+		Doc: "How Kudu and this program prove to each other who they are. With kerberos or jwt, servers that offer less are refused and TLS is required; with none, TLS is used where servers offer it.",
+	},
+	{
+		Name: "kudu.kerberos.principal", Type: TypeString, Importance: Medium,
+		Doc: "Who to be, as name or name@REALM. May be left out with a ticket cache.",
+	},
+	{
+		Name: "kudu.kerberos.keytab", Type: TypeString, Importance: Medium,
+		Doc: "File with the principal's keys. Tickets are got and renewed by it.",
+	},
+	{
+		Name: "kudu.kerberos.password", Type: TypePassword, Importance: Medium,
+		Doc: "Password of the principal, instead of a keytab. Write it as a reference, such as ${file:...}.",
+	},
+	{
+		Name: "kudu.kerberos.ccache", Type: TypeString, Importance: Medium,
+		Doc: "File of a ticket cache that something else keeps filled, instead of a keytab. It is read again when its ticket is about to expire. With none of the three: KRB5CCNAME, or /tmp/krb5cc_ and the user's id.",
+	},
+	{
+		Name: "kudu.kerberos.service.name", Type: TypeString, Default: "kudu", Importance: Low,
+		Doc: "First part of the names of the Kudu servers' principals. The second is the host, as kudu.masters or the servers themselves name it: names aren't looked up in the DNS.",
+	},
+	{
+		Name: "kudu.kerberos.krb5.conf", Type: TypeString, Importance: Low,
+		Doc: "Kerberos's configuration file. Default: KRB5_CONFIG, or /etc/krb5.conf.",
+	},
+	{
+		Name: "kudu.jwt", Type: TypePassword, Importance: Medium,
+		Doc: "A JSON Web Token. Write it as a reference, such as ${env:...}.",
+	},
+	{
+		Name: "kudu.jwt.file", Type: TypeString, Importance: Medium,
+		Doc: "File with a JSON Web Token, which something else keeps fresh; it is read at each connection.",
+	},
+	{
+		Name: "kudu.tls.ca.file", Type: TypeString, Importance: Medium,
+		Doc: "File with the certificates (PEM) of the authorities that servers' certificates are checked against, read at each connection. Required with jwt. With kerberos it is needed only where certificates aren't Kudu's own. Names in certificates aren't checked, as by Kudu's own clients.",
+	},
+	{
 		Name: "kudu.scan.batch.bytes", Type: TypeBytes, Default: mib, Min: kib, Max: 8 * mib, Importance: Low,
 		Doc: "About how many bytes of rows Kudu sends in one answer.",
 	},
@@ -260,10 +300,10 @@ var connectorKeys = []Key{
 	},
 	{
 		Name: "sweep.order.by", Type: TypeList, Importance: Medium,
-		Doc: "In mode sweep, the order in which the rows that meet where are published, such as: due, priority DESC. Any columns, ASC or DESC; NULLs come last; rows that are equal are in the order of the primary key. Empty, or the first columns of the primary key ascending: the rows are streamed; otherwise each pass looks at all rows that meet where. With order.scope: table it is the order across all tablets.",
+		Doc: "In mode sweep, the order in which the rows that meet where are published, such as: due, priority DESC. Any columns, ASC or DESC; NULLs come last; rows that are equal are in the order of the primary key. Empty, or the first columns of the primary key ascending: the rows are streamed; otherwise a pass looks at all rows that meet where, or of a large backlog of one tablet at its head. With order.scope: table it is the order across all tablets.",
 	},
 	{
-		Name: "sweep.batch.max.rows", Type: TypeInt, Default: int64(20_000), Min: 1, Max: 1_000_000, Importance: Medium,
+		Name: "sweep.batch.max.rows", Type: TypeInt, Default: int64(10_000), Min: 1, Max: 1_000_000, Importance: Medium,
 		Doc: "Most rows that one pass takes, of a tablet, or with order.scope: table of the table; twice as many are held in memory.",
 	},
 	{
@@ -284,7 +324,7 @@ var connectorKeys = []Key{
 	},
 	{
 		Name: "sweep.journal.max.rows", Type: TypeInt, Default: int64(100_000), Min: 1, Max: 10_000_000, Importance: Low,
-		Doc: "How many rows of a task may be published and not yet swept. Publishing waits when there are as many; they take about 300 bytes of memory each.",
+		Doc: "How many rows of a task may be published and not yet swept. Publishing waits when there are as many; they take about 100 bytes of memory each, besides their key.",
 	},
 	{
 		Name: "sweep.dry.run", Type: TypeBoolean, Default: false, Importance: Medium,

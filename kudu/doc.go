@@ -58,11 +58,23 @@
 // pauses, until the context or Config.OperationTimeout ends; one call to a
 // server is given up after Config.CallTimeout.
 //
+// # Security
+//
+// Config.Security has the credentials: Kerberos's, or JSON Web Tokens. Servers
+// that offer less than is set there are refused. What expires, tickets and
+// tokens, is renewed before. ErrNotAuthenticated and ErrNoKDC tell what went
+// wrong.
+//
+// A server with Kerberos makes itself a certificate that Go's crypto/x509
+// refuses. Programs that reach such servers are built with the overlay that
+// internal/overlay makes; others say so in an error.
+//
 // # Goroutines
 //
 // A connection has two goroutines, which end with it; Client.Close waits for
 // them. A Scanner has one, and Scanner.Close waits for it. A Session has one
 // for each batch under way, and Session.Close waits for them. A search for the
 // leader master has one and one for each master, and the last caller that needs
-// its result waits for them. Nothing else runs in the background.
+// its result waits for them. A Client with Kerberos has one that renews tickets,
+// and Client.Close waits for it. Nothing else runs in the background.
 package kudu

@@ -116,7 +116,7 @@ func TestJSONWebTokensAreRenewedWhileRowsFlow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close()
+	t.Cleanup(func() { c.Close() }) // after the table's end
 	table := createTable(t, c, simpleTable("jwt"))
 	if table.Owner() != "alice" {
 		t.Errorf("the table's owner is %q", table.Owner())

@@ -73,6 +73,10 @@ func (s Security) check() error {
 // says why.
 var ErrNotAuthenticated = errors.New("not authenticated")
 
+// ErrNoKDC tells that no Kerberos KDC answers, and that the tickets that the
+// client has don't serve any more. It passes.
+var ErrNoKDC = kerberos.ErrUnreachable
+
 // errUnreadableCertificate explains what crypto/x509 says of the certificates
 // of a Kudu server that has a keytab.
 var errUnreadableCertificate = errors.New("this program was built without what it takes to read the certificates that a Kudu server with Kerberos makes for itself: build it by make build, or with the overlay that internal/overlay makes")
@@ -303,7 +307,7 @@ func (g *guardian) explain(e *Error, err error) *Error {
 		e.Class, e.Err = ClassFatal, fmt.Errorf("%w: %w: %w", ErrNotAuthenticated, errUnreadableCertificate, e.Err)
 	case errors.Is(err, kerberos.ErrUnreachable):
 		e.Class = ClassRetry
-	case errors.Is(err, kerberos.ErrCredentials), errors.Is(err, errAuthorities),
+	case errors.Is(err, kerberos.ErrCredentials), errors.Is(err, errAuthorities), errors.Is(err, krpc.ErrNoCredentials),
 		errors.Is(err, krpc.ErrNoCommonAuthentication), errors.Is(err, krpc.ErrTLSUnavailable):
 		e.Class, wrong = ClassFatal, true
 	case errors.Is(err, kerberos.ErrServer):

@@ -134,6 +134,28 @@ streaming.key:
 	}
 }
 
+func TestEveryKeyOfKuduAuthenticationReachesItsField(t *testing.T) {
+	got, err := loadOrders(t, plainOrders+`
+kudu.authentication: kerberos
+kudu.kerberos.principal: p
+kudu.kerberos.password: ${env:PW}
+`, map[string]string{"PW": "geheim"})
+	if err != nil || got.KuduKerberosPassword.Reveal() != "geheim" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err = loadOrders(t, plainOrders+"kudu.authentication: kerberos\nkudu.kerberos.ccache: /c\n", nil); err != nil || got.KuduKerberosCache != "/c" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	got, err = loadOrders(t, plainOrders+"kudu.authentication: jwt\nkudu.jwt: ${env:T}\nkudu.tls.ca.file: /a\n", map[string]string{"T": "geheim"})
+	if err != nil || got.KuduJWT.Reveal() != "geheim" || got.KuduCAFile != "/a" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	got, err = loadOrders(t, plainOrders+"kudu.authentication: jwt\nkudu.jwt.file: /f\nkudu.tls.ca.file: /a\n", nil)
+	if err != nil || got.KuduJWTFile != "/f" {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestEverySweepKeyReachesItsField(t *testing.T) {
 	got, err := loadOrders(t, plainOrders+`
 mode: sweep
@@ -162,7 +184,7 @@ sweep.dry.run: true
 }
 
 func TestEveryListenerKeyReachesItsField(t *testing.T) {
-	folder := write(t, map[string]string{"users": "ann:secret\n", "w.yaml": plainWorker + `
+	folder := write(t, map[string]string{"users": "ann:secret\nbob:c\n", "w.yaml": plainWorker + `
 listeners:
 - http://127.0.0.1:1
 - https://0.0.0.0:2
@@ -173,7 +195,7 @@ listeners.https.ssl:
   client.auth: requested
 rest.advertised.host.name: h
 rest.advertised.port: 3
-rest.basic.auth.users: ann:${file:users:ann},bob:c
+rest.basic.auth.users: ${file:users}
 rest.insecure.bind: true
 `})
 	got, _, err := Load(folder+"/w.yaml", nil, variables(nil))
@@ -184,7 +206,7 @@ rest.insecure.bind: true
 	want.BootstrapServers, want.GroupID = []string{"k:9092"}, "g"
 	want.Listeners, want.RESTAdvertisedHost, want.RESTAdvertisedPort = []string{"http://127.0.0.1:1", "https://0.0.0.0:2"}, "h", 3
 	want.ListenerCertificate, want.ListenerKey, want.ListenerCA, want.ListenerClientAuth = "c.pem", "k.pem", "ca.pem", "requested"
-	want.RESTUsers, want.RESTInsecureBind = "ann:secret,bob:c", true
+	want.RESTUsers, want.RESTInsecureBind = "ann:secret\nbob:c", true
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("worker is %+v, want %+v", got, want)
 	}
@@ -214,6 +236,12 @@ tasks.max: 2
 kudu.masters: a, b:1, [::1]:2, [::1]
 kudu.table: impala::d.t
 kudu.operation.timeout.ms: 101
+kudu.authentication: kerberos
+kudu.kerberos.principal: p@R
+kudu.kerberos.keytab: /k
+kudu.kerberos.service.name: s
+kudu.kerberos.krb5.conf: /e
+kudu.tls.ca.file: /t
 kudu.scan.batch.bytes: 1025
 mode: offset
 streaming.key: [k]
@@ -260,9 +288,11 @@ errors.retry.delay.max.ms: 10
 	}
 	sameConfig(t, got, connector.Config{
 		Name: "n", Class: "KuduSource", TasksMax: 2,
-		SweepAction: "delete", SweepBatchRows: 20_000, SweepJournalRows: 100_000, // see TestEverySweepKeyReachesItsField
+		SweepAction: "delete", SweepBatchRows: 10_000, SweepJournalRows: 100_000, // see TestEverySweepKeyReachesItsField
 		KuduMasters: []string{"a:7051", "b:1", "[::1]:2", "[::1]:7051"}, KuduTable: "impala::d.t",
 		KuduOperationTimeout: 101 * time.Millisecond, KuduScanBatchBytes: 1025,
+		KuduAuthentication: "kerberos", KuduKerberosPrincipal: "p@R", KuduKerberosKeytab: "/k", KuduKerberosService: "s",
+		KuduKerberosConf: "/e", KuduCAFile: "/t", // see also TestEveryKeyOfKuduAuthenticationReachesItsField
 		Mode: "offset", StreamingKey: []string{"k"}, PollInterval: 3 * time.Millisecond,
 		PollMax: 11 * time.Millisecond, OrderScope: "table", Order: "key", SortMemory: 1048577, SortDirectory: "/d", Where: "a > 1", Columns: []string{"a", "b AS c"}, KuduRefresh: 115 * time.Millisecond, OffsetStart: "latest",
 		OffsetStartValues: map[string]string{"k": "12"}, OffsetStopValues: map[string]string{"k": "13"}, SettleDelay: 14 * time.Millisecond,

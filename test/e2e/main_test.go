@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,7 +24,12 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	binary = filepath.Join(dir, "kudu2kafka")
-	args, cgo := []string{"build", "-o", binary}, "CGO_ENABLED=0"
+	overlay, err := testenv.Overlay(context.Background())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	args, cgo := []string{"build", "-overlay=" + overlay, "-o", binary}, "CGO_ENABLED=0"
 	if os.Getenv("K2K_E2E_RACE") == "1" {
 		args, cgo = append(args, "-race"), "CGO_ENABLED=1"
 	}

@@ -1,0 +1,286 @@
+package secured
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
+	"github.com/kudu2kafka/kudu2kafka/kudu"
+)
+
+// worker is the program, on a connector of its own.
+type worker struct {
+	binary, dir, log string
+	env              []string
+	process          *testenv.Process
+}
+
+func (w *worker) start(t *testing.T) {
+	t.Helper()
+	process, err := testenv.StartProcess(testenv.Command{
+		Name: "kudu2kafka", Path: w.binary, Args: []string{"run", w.dir + "/worker.yaml", w.dir + "/orders.yaml"}, Env: w.env, Log: w.log,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.process = process
+}
+
+func (w *worker) read(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(w.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// newWorker builds the program as it is shipped, and writes its files.
+func newWorker(t *testing.T, kafka *testenv.Kafka, cluster *testenv.Kudu, table, authentication string) *worker {
+	t.Helper()
+	overlay, err := testenv.Overlay(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	w := &worker{binary: filepath.Join(dir, "kudu2kafka"), dir: dir, log: filepath.Join(dir, "log"), env: []string{"PASSWORD=" + password}}
+	build := exec.CommandContext(t.Context(), "go", "build", "-overlay="+overlay, "-o", w.binary, "github.com/kudu2kafka/kudu2kafka/cmd/kudu2kafka")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("building the program: %v\n%s", err, out)
+	}
+	for name, text := range map[string]string{
+		"worker.yaml": fmt.Sprintf("bootstrap.servers: %s\ngroup.id: %s\nsession.timeout.ms: 6000\nheartbeat.interval.ms: 1000\nlog.level: debug\n",
+			kafka.BootstrapServers(), table),
+		"orders.yaml": fmt.Sprintf(`name: orders
+tasks.max: 1
+kudu.masters: %s
+kudu.table: %s
+topic: %s
+streaming.key: id
+poll.interval.ms: 100
+poll.interval.max.ms: 200
+kudu.operation.timeout.ms: 5000
+errors.retry.delay.max.ms: 1000
+%s`, strings.Join(cluster.Masters(), ","), table, table, authentication),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		if w.process != nil {
+			if err := w.process.Kill(); err != nil {
+				t.Error(err)
+			}
+			keepsSecrets(t, "the program's log", w.read(t))
+		}
+		if t.Failed() {
+			t.Logf("the program's log:\n%s", testenv.Tail(w.log, 60))
+		}
+	})
+	return w
+}
+
+// reader counts the committed records of each id.
+type reader struct {
+	client *kgo.Client
+	seen   map[int64]int
+}
+
+func newReader(t *testing.T, kafka *testenv.Kafka, topic string) *reader {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(kafka.BootstrapServers()), kgo.ConsumeTopics(topic),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.UnknownTopicRetries(-1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return &reader{client: client, seen: map[int64]int{}}
+}
+
+// await reads until so many ids are there, and for a second more.
+func (r *reader) await(t *testing.T, ids int, patience time.Duration) {
+	t.Helper()
+	poll := func(d time.Duration) {
+		ctx, cancel := context.WithTimeout(t.Context(), d)
+		defer cancel()
+		r.client.PollFetches(ctx).EachRecord(func(record *kgo.Record) {
+			var row struct{ ID int64 }
+			if err := json.Unmarshal(record.Value, &row); err != nil {
+				t.Fatalf("record %s: %v", record.Value, err)
+			}
+			r.seen[row.ID]++
+		})
+	}
+	for began := time.Now(); len(r.seen) < ids; poll(time.Second) {
+		if time.Since(began) > patience {
+			t.Fatalf("%d of %d rows were published", len(r.seen), ids)
+		}
+	}
+	poll(time.Second)
+	for id, times := range r.seen {
+		if times != 1 || id >= int64(ids) {
+			t.Errorf("row %d was published %d times", id, times)
+		}
+	}
+}
+
+// road is the way to the tablet servers. It can be cut.
+type road struct {
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+// build gives the way to one server.
+func (r *road) build(t *testing.T) func(addr string) (string, error) {
+	return func(addr string) (string, error) {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", err
+		}
+		var running sync.WaitGroup
+		running.Go(func() {
+			for {
+				near, err := listener.Accept()
+				if err != nil {
+					return
+				}
+				far, err := net.Dial("tcp", addr)
+				if err != nil {
+					near.Close()
+					continue
+				}
+				r.mu.Lock()
+				r.conns = append(r.conns, near, far)
+				r.mu.Unlock()
+				for _, way := range [][2]net.Conn{{near, far}, {far, near}} {
+					running.Go(func() {
+						_, _ = io.Copy(way[0], way[1])
+						near.Close()
+						far.Close()
+					})
+				}
+			}
+		})
+		t.Cleanup(func() {
+			listener.Close()
+			r.cut()
+			running.Wait()
+		})
+		return listener.Addr().String(), nil
+	}
+}
+
+// cut breaks all connections; new ones can be made.
+func (r *road) cut() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range r.conns {
+		c.Close()
+	}
+	r.conns = nil
+}
+
+// TestRowsArePublishedOnceWhileEverythingExpires runs the program on a cluster
+// with all that Kudu can demand, by tickets of 20 s and tokens of 10 s and 5 s.
+// It is killed twice, and is without a KDC for longer than its tickets last.
+func TestRowsArePublishedOnceWhileEverythingExpires(t *testing.T) {
+	const life = 20 * time.Second
+	kdc := testenv.NewKDC(t)
+	road := &road{}
+	cluster := strictBehind(t, kdc, road.build(t), "--authn_token_validity_seconds=10", "--authz_token_validity_seconds=5")
+	kafka := testenv.SharedKafka(t)
+	// The writer has tickets that last.
+	if err := kdc.AddUser(t.Context(), user, password, life); err != nil {
+		t.Fatal(err)
+	}
+	owner, err := kdc.Keytab(t.Context(), testenv.KuduAdmin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, _ := newClient(t, kudu.Config{Masters: cluster.Masters(), Security: kudu.Security{
+		Kerberos: &kudu.Kerberos{Principal: testenv.KuduAdmin, Keytab: owner, Conf: kdc.ClientConf()},
+	}})
+	table := newTable(t, c, "expiring", 0)
+	w := newWorker(t, kafka, cluster, table.Name(), `kudu.authentication: kerberos
+kudu.kerberos.principal: `+user+`
+kudu.kerberos.password: ${env:PASSWORD}
+kudu.kerberos.krb5.conf: `+kdc.ClientConf()+"\n")
+	w.start(t)
+	r := newReader(t, kafka, table.Name())
+	written := 0
+	flow := func(d time.Duration) {
+		for began := time.Now(); time.Since(began) < d; <-time.After(200 * time.Millisecond) {
+			insert(t, table, written, 5)
+			written += 5
+		}
+	}
+	for range 2 {
+		flow(life)
+		if err := w.process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		w.start(t)
+	}
+	flow(life / 2)
+	r.await(t, written, 30*time.Second)
+
+	// A worker goes on without the KDC while it has a ticket, of whose life a third
+	// is left at least, and says what it lacks when that has expired.
+	if err := kdc.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	from := w.process.LogSize()
+	road.cut()
+	flow(life / 5)
+	r.await(t, written, 10*time.Second)
+	if _, _, err := w.process.WaitLineFrom(within(t, 2*life), from, func(line string) bool {
+		return strings.Contains(line, "no Kerberos KDC answers for realm KUDU.TEST")
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := kdc.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	insert(t, table, written, 5)
+	written += 5
+	r.await(t, written, time.Minute)
+	t.Logf("%d rows, each once", written)
+}
+
+// TestProgramNamesTheKeyOfAFaultInItsCredentials starts the program on faults.
+func TestProgramNamesTheKeyOfAFaultInItsCredentials(t *testing.T) {
+	kdc := testenv.NewKDC(t)
+	cluster := strict(t, kdc)
+	kafka := testenv.SharedKafka(t)
+	if err := kdc.AddUser(t.Context(), user, "another-"+password, 0); err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct{ keys, says string }{
+		"wrong password": {"kudu.authentication: kerberos\nkudu.kerberos.principal: " + user + "\nkudu.kerberos.password: ${env:PASSWORD}\nkudu.kerberos.krb5.conf: " + kdc.ClientConf(),
+			"wrong password or keytab for alice@KUDU.TEST"},
+		"no authentication": {"kudu.authentication: none", "write kudu.authentication: kerberos or jwt"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorker(t, kafka, cluster, "none", tc.keys+"\n")
+			w.start(t)
+			code, err := w.process.Wait(within(t, 30*time.Second))
+			text := w.read(t)
+			if err != nil || code != 2 || !strings.Contains(text, "kudu.authentication: ") || !strings.Contains(text, tc.says) {
+				t.Errorf("exit code %d, %v:\n%s", code, err, text)
+			}
+		})
+	}
+}
