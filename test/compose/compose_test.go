@@ -250,6 +250,9 @@ func TestImageIsStaticAndRunsAsNobody(t *testing.T) {
 	if !strings.Contains(stages[0], "CGO_ENABLED=0") || !strings.Contains(stages[0], "-X main.version=${VERSION}") {
 		t.Error("the program isn't built static, or without its version")
 	}
+	if !strings.Contains(stages[0], "go build -overlay ") {
+		t.Error("the program isn't built with internal/overlay, as make build does")
+	}
 	version := regexp.MustCompile(`(?m)^go ([0-9.]+)$`).FindStringSubmatch(read(t, "go.mod"))
 	if version == nil || !strings.Contains(read(t, "Dockerfile"), "ARG GO_VERSION="+version[1]+"\n") {
 		t.Errorf("go.mod asks for Go %v, the Dockerfile takes another", version)
@@ -290,6 +293,7 @@ func TestBuildContextHasAllThatIsBuilt(t *testing.T) {
 		}
 	}
 	visit("cmd/kudu2kafka")
+	visit("internal/overlay/generate")
 	visit("test/sample")
 	if seen["internal/testenv"] || seen["internal/archtest"] {
 		t.Error("what .dockerignore leaves out is needed")
