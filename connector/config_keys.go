@@ -98,6 +98,10 @@ var processKeys = []Key{
 		Doc: "A name of this process that stays over its restarts and no other process has. With it a worker that comes back within session.timeout.ms takes up its tasks at once, without a rebalance. Default: none.",
 	},
 	{
+		Name: "startup.wait.ms", Type: TypeMillis, Default: 8 * time.Second, Min: 0, Max: hour, Also: []int64{-1}, Importance: Medium,
+		Doc: "How long a worker that starts tries to reach Kafka and Kudu before it ends with exit code 2. -1: it starts without them, and each connector waits for its table, also for one that has yet to be made; the REST interface tells what is waited for.",
+	},
+	{
 		Name: "log.level", Type: TypeString, Default: "info", Importance: Low, Values: []string{"trace", "debug", "info", "warn", "error"},
 		Doc: "Least severe messages to log. At info only changes of state are told.",
 	},
@@ -296,10 +300,10 @@ var connectorKeys = []Key{
 	},
 	{
 		Name: "sweep.order.by", Type: TypeList, Importance: Medium,
-		Doc: "In mode sweep, the order in which the rows that meet where are published, such as: due, priority DESC. Any columns, ASC or DESC; NULLs come last; rows that are equal are in the order of the primary key. Empty, or the first columns of the primary key ascending: the rows are streamed; otherwise each pass looks at all rows that meet where. With order.scope: table it is the order across all tablets.",
+		Doc: "In mode sweep, the order in which the rows that meet where are published, such as: due, priority DESC. Any columns, ASC or DESC; NULLs come last; rows that are equal are in the order of the primary key. Empty, or the first columns of the primary key ascending: the rows are streamed; otherwise a pass looks at all rows that meet where, or of a large backlog of one tablet at its head. With order.scope: table it is the order across all tablets.",
 	},
 	{
-		Name: "sweep.batch.max.rows", Type: TypeInt, Default: int64(20_000), Min: 1, Max: 1_000_000, Importance: Medium,
+		Name: "sweep.batch.max.rows", Type: TypeInt, Default: int64(10_000), Min: 1, Max: 1_000_000, Importance: Medium,
 		Doc: "Most rows that one pass takes, of a tablet, or with order.scope: table of the table; twice as many are held in memory.",
 	},
 	{
@@ -320,7 +324,7 @@ var connectorKeys = []Key{
 	},
 	{
 		Name: "sweep.journal.max.rows", Type: TypeInt, Default: int64(100_000), Min: 1, Max: 10_000_000, Importance: Low,
-		Doc: "How many rows of a task may be published and not yet swept. Publishing waits when there are as many; they take about 300 bytes of memory each.",
+		Doc: "How many rows of a task may be published and not yet swept. Publishing waits when there are as many; they take about 100 bytes of memory each, besides their key.",
 	},
 	{
 		Name: "sweep.dry.run", Type: TypeBoolean, Default: false, Importance: Medium,

@@ -18,7 +18,7 @@ var remedies = []struct {
 	is     func(error) bool
 	remedy string
 }{
-	{isAny(kudu.ErrTableNotFound), "create the table, or correct kudu.table; then restart the connector with its tasks"},
+	{isAny(kudu.ErrTableNotFound), "create the table, or correct kudu.table; what has FAILED must be restarted then"},
 	{isAny(kudu.ErrTableReplaced), "stop the connector, delete its offsets to publish the new table from its start, and resume it"},
 	{hasCode("NOT_AUTHORIZED"), "grant the worker's Kudu user the rights that \"kudu2kafka check\" lists, then restart the task"},
 	{isAny(kudu.ErrSnapshotTooOld), "the task begins anew at a newer snapshot by itself; if this comes again, raise the table's " + historyKey},

@@ -33,6 +33,7 @@ type queueTablet struct {
 	journal map[string]struct{} // encoded primary keys of the rows in the journal
 	sweptAt kudu.Timestamp      // newest sweep
 	idle    bool                // the last pass has found nothing
+	sample  *sample             // of the last full pass; nil without
 }
 
 func newPicker(rd reading, sweep *sweepPlan, tablets []*kudu.Tablet) (*picker, error) {
@@ -63,7 +64,7 @@ func newPicker(rd reading, sweep *sweepPlan, tablets []*kudu.Tablet) (*picker, e
 func (p *picker) pass(ctx context.Context, tablets []*tabletReader, limit int) (*batch, error) {
 	guarded := p.late.guard == guardBarrier
 	if guarded && p.idle(tablets) {
-		s, _, err := p.pick(ctx, tablets, make([]view, len(tablets)), 1, true)
+		s, _, err := p.pick(ctx, tablets, make([]view, len(tablets)), 1, scanning{first: true})
 		if err != nil {
 			return nil, err
 		}
@@ -79,7 +80,7 @@ func (p *picker) pass(ctx context.Context, tablets []*tabletReader, limit int) (
 			return nil, err
 		}
 	}
-	s, snapshot, err := p.pick(ctx, tablets, views, limit, false)
+	s, snapshot, err := p.pickFirst(ctx, tablets, views, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -96,6 +97,46 @@ func (p *picker) pass(ctx context.Context, tablets []*tabletReader, limit int) (
 		b.from = from
 	}
 	return b, nil
+}
+
+// pickFirst picks the first rows in order. Of a large backlog only its head is
+// asked for, as far as a sample of it tells.
+func (p *picker) pickFirst(ctx context.Context, tablets []*tabletReader, views []view, limit int) (*selection, kudu.Timestamp, error) {
+	key, place, can := sampled(p.sweep.order, p.schema)
+	if !can || p.sweep.streams || len(tablets) > 1 {
+		return p.pick(ctx, tablets, views, limit, scanning{})
+	}
+	t := p.tablets[tablets[0].id]
+	if bound := t.sample.bound(key, limit); bound != nil {
+		s, snapshot, err := p.pick(ctx, tablets, views, limit, scanning{bound: bound})
+		if err != nil {
+			return nil, 0, err
+		}
+		if s.best.NumRows() >= limit {
+			t.sample.served += limit
+			return s, snapshot, nil
+		}
+		p.spare.Put(s)
+	}
+	t.sample = nil
+	all := &sampler{}
+	s, snapshot, err := p.pick(ctx, tablets, views, limit, scanning{sampler: all, place: place})
+	if err != nil {
+		return nil, 0, err
+	}
+	if all.seen > 2*limit {
+		t.sample = all.finish(len(t.journal))
+		t.sample.served += min(limit, s.best.NumRows())
+	}
+	return s, snapshot, nil
+}
+
+// scanning is how a pass looks at a tablet.
+type scanning struct {
+	first   bool             // the first row that is found will do
+	bound   []kudu.Predicate // besides where
+	sampler *sampler         // is offered all rows; nil: none
+	place   int              // of what it samples, in the projection
 }
 
 // recycle takes the memory of a batch that is published.
@@ -145,9 +186,8 @@ func (p *picker) guard(ctx context.Context, tablets []*tabletReader, views []vie
 }
 
 // pick scans the tablets in their views. If the first one has no time, all are
-// read at the present of the first tablet's leader. With first the first row will
-// do, whatever its order.
-func (p *picker) pick(ctx context.Context, tablets []*tabletReader, views []view, limit int, first bool) (*selection, kudu.Timestamp, error) {
+// read at the present of the first tablet's leader.
+func (p *picker) pick(ctx context.Context, tablets []*tabletReader, views []view, limit int, how scanning) (*selection, kudu.Timestamp, error) {
 	snapshot := views[0].at
 	if snapshot == 0 {
 		var err error
@@ -167,10 +207,10 @@ func (p *picker) pick(ctx context.Context, tablets []*tabletReader, views []view
 		}
 		v := views[n]
 		v.at = snapshot
-		if err := p.scan(ctx, r.id, uint16(n), v, where, s, first); err != nil {
+		if err := p.scan(ctx, r.id, uint16(n), v, where, s, how); err != nil {
 			return nil, 0, fmt.Errorf("picking rows of tablet %s: %w", r.id, err)
 		}
-		if first && s.best.NumRows() > 0 {
+		if how.first && s.best.NumRows() > 0 {
 			break
 		}
 	}
@@ -191,10 +231,10 @@ func (rd *reading) present(ctx context.Context, tablet string) (kudu.Timestamp, 
 	return sc.Snapshot(), nil
 }
 
-func (p *picker) scan(ctx context.Context, tablet string, n uint16, v view, where *predicate.Bound, s *selection, first bool) error {
+func (p *picker) scan(ctx context.Context, tablet string, n uint16, v view, where *predicate.Bound, s *selection, how scanning) error {
 	sc, err := p.table.Scan(tablet, v.in(kudu.ScanOptions{
 		Columns: p.plan.columns, Ordered: p.sweep.streams, Mode: kudu.ReadAtSnapshot,
-		Predicates: where.ScanPredicates(), BatchBytes: p.batchBytes,
+		Predicates: slices.Concat(where.ScanPredicates(), how.bound), BatchBytes: p.batchBytes,
 	}))
 	if err != nil {
 		return err
@@ -212,14 +252,18 @@ func (p *picker) scan(ctx context.Context, tablet string, n uint16, v view, wher
 			return err
 		}
 		sel = where.Select(rows, sel)
-		if !first {
+		if !how.first {
 			p.seen.task().Filtered(rows.NumRows() - len(sel))
 		}
 		for _, i := range sel {
 			s.sort = s.sort[:0]
 			if p.compare != nil {
 				// Most rows of a large backlog are known by this to be too late.
-				if s.sort = p.compare.AppendKey(s.sort, rows, int(i)); s.beyond() {
+				s.sort = p.compare.AppendKey(s.sort, rows, int(i))
+				if how.sampler != nil {
+					how.sampler.offer(s.sort, rows, how.place, int(i))
+				}
+				if s.beyond() {
 					continue
 				}
 			}
@@ -230,7 +274,7 @@ func (p *picker) scan(ctx context.Context, tablet string, n uint16, v view, wher
 			s.sort = append(s.sort, s.key...)
 			s.offer(rows, int(i), n)
 			// In this order no later row of the tablet can come before.
-			if taken++; first || p.sweep.streams && taken == s.limit {
+			if taken++; how.first || p.sweep.streams && taken == s.limit {
 				return nil
 			}
 		}

@@ -307,7 +307,7 @@ func (g *guardian) explain(e *Error, err error) *Error {
 		e.Class, e.Err = ClassFatal, fmt.Errorf("%w: %w: %w", ErrNotAuthenticated, errUnreadableCertificate, e.Err)
 	case errors.Is(err, kerberos.ErrUnreachable):
 		e.Class = ClassRetry
-	case errors.Is(err, kerberos.ErrCredentials), errors.Is(err, errAuthorities),
+	case errors.Is(err, kerberos.ErrCredentials), errors.Is(err, errAuthorities), errors.Is(err, krpc.ErrNoCredentials),
 		errors.Is(err, krpc.ErrNoCommonAuthentication), errors.Is(err, krpc.ErrTLSUnavailable):
 		e.Class, wrong = ClassFatal, true
 	case errors.Is(err, kerberos.ErrServer):

@@ -179,7 +179,7 @@ func TestJSONWebTokensGoToServersOfTheAuthorityOnly(t *testing.T) {
 		"unknown authority":   {other, fixed(secret), ca.file, "certificate signed by unknown authority"},
 		"no TLS":              {bare, fixed(secret), ca.file, "client is not authenticated by any means that the server takes"},
 		"PLAIN only":          {plain, fixed(secret), ca.file, "client is not authenticated by any means that the server takes"},
-		"no token":            {good, fixed(""), ca.file, "no common way of authentication"},
+		"no token":            {good, fixed(""), ca.file, "no credentials to authenticate with: there are none"},
 		"no file":             {good, TokenFile(dir + "/absent"), ca.file, "reading the JSON Web Token: open " + dir + "/absent"},
 		"no authority":        {good, fixed(secret), dir + "/absent", "reading the certificate authorities: open " + dir + "/absent"},
 	} {

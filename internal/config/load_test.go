@@ -184,7 +184,7 @@ sweep.dry.run: true
 }
 
 func TestEveryListenerKeyReachesItsField(t *testing.T) {
-	folder := write(t, map[string]string{"users": "ann:secret\n", "w.yaml": plainWorker + `
+	folder := write(t, map[string]string{"users": "ann:secret\nbob:c\n", "w.yaml": plainWorker + `
 listeners:
 - http://127.0.0.1:1
 - https://0.0.0.0:2
@@ -195,7 +195,7 @@ listeners.https.ssl:
   client.auth: requested
 rest.advertised.host.name: h
 rest.advertised.port: 3
-rest.basic.auth.users: ann:${file:users:ann},bob:c
+rest.basic.auth.users: ${file:users}
 rest.insecure.bind: true
 `})
 	got, _, err := Load(folder+"/w.yaml", nil, variables(nil))
@@ -206,7 +206,7 @@ rest.insecure.bind: true
 	want.BootstrapServers, want.GroupID = []string{"k:9092"}, "g"
 	want.Listeners, want.RESTAdvertisedHost, want.RESTAdvertisedPort = []string{"http://127.0.0.1:1", "https://0.0.0.0:2"}, "h", 3
 	want.ListenerCertificate, want.ListenerKey, want.ListenerCA, want.ListenerClientAuth = "c.pem", "k.pem", "ca.pem", "requested"
-	want.RESTUsers, want.RESTInsecureBind = "ann:secret,bob:c", true
+	want.RESTUsers, want.RESTInsecureBind = "ann:secret\nbob:c", true
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("worker is %+v, want %+v", got, want)
 	}
@@ -288,7 +288,7 @@ errors.retry.delay.max.ms: 10
 	}
 	sameConfig(t, got, connector.Config{
 		Name: "n", Class: "KuduSource", TasksMax: 2,
-		SweepAction: "delete", SweepBatchRows: 20_000, SweepJournalRows: 100_000, // see TestEverySweepKeyReachesItsField
+		SweepAction: "delete", SweepBatchRows: 10_000, SweepJournalRows: 100_000, // see TestEverySweepKeyReachesItsField
 		KuduMasters: []string{"a:7051", "b:1", "[::1]:2", "[::1]:7051"}, KuduTable: "impala::d.t",
 		KuduOperationTimeout: 101 * time.Millisecond, KuduScanBatchBytes: 1025,
 		KuduAuthentication: "kerberos", KuduKerberosPrincipal: "p@R", KuduKerberosKeytab: "/k", KuduKerberosService: "s",

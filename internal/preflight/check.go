@@ -137,6 +137,8 @@ type look struct {
 	adm    *kadm.Client
 	kafka  bool // a broker answered
 
+	patience time.Duration // with coordinators
+
 	brokers  kadm.BrokerDetails
 	limits   connector.BrokerLimits
 	defaults map[string]string // settings of a broker; nil when they can't be read
@@ -162,6 +164,9 @@ type Options struct {
 	Worker     connector.WorkerConfig
 	Connectors []connector.Config
 	Logger     hclog.Logger // nil: none
+	// CoordinatorPatience is how long Kafka's coordinators may take to come. Default
+	// 10 s.
+	CoordinatorPatience time.Duration
 }
 
 // Check runs all checks. It comes back with an error only when ctx ends.
@@ -195,9 +200,14 @@ func begin(ctx context.Context, o Options) (*look, []*subject, error) {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
-	l := &look{worker: o.Worker, logger: o.Logger}
+	l := &look{worker: o.Worker, logger: o.Logger, patience: o.CoordinatorPatience}
+	if l.patience <= 0 {
+		l.patience = coordinatorPatience
+	}
 	var err error
-	if l.client, err = kgo.NewClient(connector.KafkaOptions(ctx, o.Worker, o.Logger)...); err != nil {
+	// A check is to say what is the matter within seconds; where it pays to wait, it
+	// does so by itself.
+	if l.client, err = kgo.NewClient(append(connector.KafkaOptions(ctx, o.Worker, o.Logger), kgo.RequestRetries(3))...); err != nil {
 		return nil, nil, fmt.Errorf("making a client of Kafka: %w", err)
 	}
 	l.adm = kadm.NewClient(l.client)

@@ -25,6 +25,8 @@ type world struct {
 	table *kudufake.Table
 	w     connector.WorkerConfig
 	c     connector.Config
+
+	patience time.Duration
 }
 
 const rows = 5
@@ -123,7 +125,7 @@ func (w *world) store(records ...*kgo.Record) {
 }
 
 func (w *world) options() Options {
-	return Options{Worker: w.w, Connectors: []connector.Config{w.c}}
+	return Options{Worker: w.w, Connectors: []connector.Config{w.c}, CoordinatorPatience: w.patience}
 }
 
 func (w *world) check() *Report {

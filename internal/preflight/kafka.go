@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -127,11 +128,17 @@ func checkTimeouts(_ context.Context, s *subject) ([]Finding, error) {
 // checkGroup looks at the connector's consumer group.
 func checkGroup(ctx context.Context, s *subject) ([]Finding, error) {
 	group := s.cfg.GroupID(s.worker.GroupID)
-	groups, err := s.adm.DescribeGroups(ctx, group)
-	if err == nil {
-		err = groups[group].Err
-	}
+	var groups kadm.DescribedGroups
+	err := s.withCoordinator(ctx, func() (err error) {
+		if groups, err = s.adm.DescribeGroups(ctx, group); err == nil {
+			err = groups[group].Err
+		}
+		return err
+	})
 	switch {
+	case errors.Is(err, kerr.CoordinatorNotAvailable):
+		return found(Warning, "", fmt.Sprintf("Kafka has no coordinator for group %q: its topic __consumer_offsets isn't there, or has no leader", group),
+			"wait a moment if the cluster is new; else compare the brokers' offsets.topic.replication.factor with the number of brokers"), nil
 	case errors.Is(err, kerr.GroupIDNotFound), errors.Is(err, kerr.GroupAuthorizationFailed): // kafka.rights tells the latter
 		return nil, nil
 	case err != nil:
@@ -146,6 +153,26 @@ func checkGroup(ctx context.Context, s *subject) ([]Finding, error) {
 			"choose another group.id, or another name for the connector"), nil
 	}
 	return found(Note, "", fmt.Sprintf("the connector runs now, on %s of group %q", plural(len(g.Members), "worker", "workers"), group), ""), nil
+}
+
+// coordinatorPatience is how long a coordinator may take to come: a new cluster
+// makes its topic when it is asked for one.
+const coordinatorPatience = 10 * time.Second
+
+// withCoordinator asks again while there is no coordinator, for some seconds.
+func (l *look) withCoordinator(ctx context.Context, ask func() error) error {
+	deadline := time.Now().Add(l.patience)
+	for {
+		err := ask()
+		if !errors.Is(err, kerr.CoordinatorNotAvailable) && !errors.Is(err, kerr.CoordinatorLoadInProgress) || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
 }
 
 // checkPositions compares what is stored with what the configuration asks for.

@@ -214,6 +214,16 @@ func TestAGroupOfAnotherProgramIsAnError(t *testing.T) {
 	w.check().want(t, Error, "kafka.group", "group.id", "of another program")
 }
 
+func TestCoordinatorsThatComeLateAreWaitedForAndThoseThatDoNotAreWarnings(t *testing.T) {
+	w := newWorld(t)
+	w.makeTopics()
+	w.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeGroups}, Group: "g-orders", Err: kerr.CoordinatorNotAvailable, Count: 3})
+	w.check().wantNoWorseThan(t, Note)
+	w.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeGroups}, Group: "g-orders", Err: kerr.CoordinatorNotAvailable, Count: -1})
+	w.patience = time.Millisecond
+	w.check().want(t, Warning, "kafka.group", "", `Kafka has no coordinator for group "g-orders"`)
+}
+
 func TestACheckThatCannotRunIsToldAsSuch(t *testing.T) {
 	w := newWorld(t)
 	w.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeGroups}, Group: "g-orders", Err: kerr.UnknownServerError, Count: -1})

@@ -167,12 +167,18 @@ func (s *subject) ofGroup(ctx context.Context, have grants) error {
 	group := s.cfg.GroupID(s.worker.GroupID)
 	req := kmsg.NewPtrDescribeGroupsRequest()
 	req.Groups, req.IncludeAuthorizedOperations = []string{group}, true
-	groups, err := req.RequestWith(ctx, s.look.client)
-	if err != nil {
-		if errors.Is(err, kerr.GroupAuthorizationFailed) {
-			have[resourceOf(connector.ResourceGroup, group)] = nil
-			return nil
-		}
+	var groups *kmsg.DescribeGroupsResponse
+	err := s.withCoordinator(ctx, func() (err error) {
+		groups, err = req.RequestWith(ctx, s.look.client)
+		return err
+	})
+	switch {
+	case errors.Is(err, kerr.GroupAuthorizationFailed):
+		have[resourceOf(connector.ResourceGroup, group)] = nil
+		return nil
+	case errors.Is(err, kerr.CoordinatorNotAvailable):
+		return nil // not told; kafka.group says so
+	case err != nil:
 		return fmt.Errorf("asking for the rights on group %q: %w", group, err)
 	}
 	for _, g := range groups.Groups {
@@ -195,7 +201,18 @@ func (s *subject) transactionalIDs(ctx context.Context) ([]Finding, error) {
 			ids = append(ids, r.Name)
 		}
 	}
-	described, err := s.adm.DescribeTransactions(ctx, ids...)
+	var described kadm.DescribedTransactions
+	err := s.withCoordinator(ctx, func() (err error) {
+		if described, err = s.adm.DescribeTransactions(ctx, ids...); err != nil {
+			return err
+		}
+		for _, d := range described {
+			if errors.Is(d.Err, kerr.CoordinatorNotAvailable) || errors.Is(d.Err, kerr.CoordinatorLoadInProgress) {
+				return d.Err
+			}
+		}
+		return nil
+	})
 	var denied []string
 	for _, id := range ids {
 		if errors.Is(described[id].Err, kerr.TransactionalIDAuthorizationFailed) {
@@ -219,6 +236,9 @@ func (s *subject) transactionalIDs(ctx context.Context) ([]Finding, error) {
 			Severity: Error, Key: "group.id", Problem: fmt.Sprintf("this user lacks WRITE on %s %s", plural(len(denied), "transactional id:", "transactional ids:"), some(denied)),
 			Remedy: fmt.Sprintf("have WRITE granted on all transactional ids that begin with %q: kafka-acls --add --resource-pattern-type prefixed", s.cfg.GroupID(s.worker.GroupID)+"-"),
 		}}, nil
+	case errors.Is(err, kerr.CoordinatorNotAvailable):
+		return found(Warning, "", "Kafka has no coordinator for transactions: its topic __transaction_state isn't there, or has no leader",
+			"wait a moment if the cluster is new; else compare the brokers' transaction.state.log.replication.factor with the number of brokers"), nil
 	case err != nil && !errors.Is(err, kerr.TransactionalIDNotFound):
 		return nil, fmt.Errorf("asking for the transactional ids: %w", err)
 	}

@@ -22,6 +22,8 @@ var (
 	// ErrNoCommonAuthentication tells that the server asks for a way of
 	// authentication that the client was not given.
 	ErrNoCommonAuthentication = errors.New("no common way of authentication")
+	// ErrNoCredentials tells that no authenticator could take part.
+	ErrNoCredentials = errors.New("no credentials to authenticate with")
 	// ErrTLSUnavailable tells that TLS is required here, and the server does
 	// not offer it.
 	ErrTLSUnavailable = errors.New("server does not offer TLS")

@@ -171,8 +171,12 @@ func (n *negotiation) begin(ctx context.Context) ([]started, error) {
 			errs = append(errs, fmt.Errorf("preparing %s %s: %w", a.Type(), a.Mechanism(), err))
 		}
 	}
-	if len(ready) == 0 {
-		return nil, errors.Join(append(errs, ErrNoCommonAuthentication)...)
+	switch {
+	case len(ready) > 0:
+	case len(errs) > 0:
+		return nil, fmt.Errorf("%w: %w", ErrNoCredentials, errors.Join(errs...))
+	default:
+		return nil, fmt.Errorf("%w: there are none", ErrNoCredentials)
 	}
 	for _, err := range errs {
 		n.opts.Logger.Warn("leaving out a way of authentication", "addr", n.addr, "error", err)

@@ -333,7 +333,7 @@ func TestFailingAuthenticatorIsLeftOut(t *testing.T) {
 		t.Errorf("negotiated %+v", c.Negotiated())
 	}
 	_, err := Dial(testContext(t), addr, Options{Authenticators: []Authenticator{broken}})
-	if !errors.Is(err, broken.err) || !errors.Is(err, ErrNoCommonAuthentication) {
+	if !errors.Is(err, broken.err) || !errors.Is(err, ErrNoCredentials) {
 		t.Errorf("got %v", err)
 	}
 }
