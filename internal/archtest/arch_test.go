@@ -93,8 +93,11 @@ var allowed = map[string][]string{
 	"internal/overlay/generate": {"internal/overlay"},
 	"test/e2e":                  {},
 	"test/connect":              {},
-	"test/demo":                 {"connector", "offsets", "internal/config", "internal/testenv", franzgo, "golang.org/x/sync", "golang.org/x/sys"},
-	"test/bench":                {"connector", "kudu", "offsets", "serde", "internal/config", "internal/kafka", "internal/testenv", franzgo, hclog, "golang.org/x/sync", "golang.org/x/sys"},
+	"test/compose":              {},
+	// Fills the table of docker-compose.yml: in an image of its own.
+	"test/sample": {"kudu"},
+	"test/demo":   {"connector", "offsets", "internal/config", "internal/testenv", franzgo, "golang.org/x/sync", "golang.org/x/sys"},
+	"test/bench":  {"connector", "kudu", "offsets", "serde", "internal/config", "internal/kafka", "internal/testenv", franzgo, hclog, "golang.org/x/sync", "golang.org/x/sys"},
 }
 
 // forTests is what tests may import beside that of their package.
@@ -115,6 +118,8 @@ var moreForTests = map[string][]string{
 	// Rules and dashboards are YAML and JSON.
 	"internal/metrics": {"kudu/kudufake", "internal/config", "go.yaml.in/yaml/v3"},
 	"kudu/kudufake":    {"kudu/kudutest"},
+	"test/sample":      {"kudu/kudufake"},
+	"test/compose":     {"go.yaml.in/yaml/v3"},
 	"test/e2e":         {"connector", "offsets", "internal/config", "internal/preflight", "kudu"},
 	"test/secured":     {"kudu"},
 	// gofork is gokrb5's own encoding/asn1.

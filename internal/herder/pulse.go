@@ -238,7 +238,7 @@ func (h *Herder) Health(context.Context) Health {
 	limit := max(3*h.heartbeat(), h.config.SessionTimeout)
 	switch now := time.Now(); {
 	case !h.begun:
-		return Health{"starting", "Worker is still starting up: it reads the config topic " + h.config.ConfigTopic() + "."}
+		return Health{"starting", "Worker is still starting up: " + h.step + "."}
 	case now.Sub(h.echoed) > limit:
 		return Health{"unhealthy", fmt.Sprintf("Kafka can't be reached: for %v this worker has not seen a sign of life that it wrote to topic %s.",
 			now.Sub(h.echoed).Round(time.Second), h.config.StatusTopic())}
