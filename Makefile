@@ -8,6 +8,7 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 PKGS      ?= ./...
 TESTFLAGS ?=
 FUZZTIME  ?= 30s
+IMAGE     ?= kudu2kafka
 BENCHFLAGS ?=
 K2K_CHAOS_SCHEDULES ?= 100
 K2K_CHAOS_SECONDS   ?= 30
@@ -40,6 +41,10 @@ overlay:
 .PHONY: build
 build: overlay ## build bin/kudu2kafka, one static binary
 	CGO_ENABLED=0 $(GO) build -overlay $(OVERLAY) -trimpath -ldflags '$(LDFLAGS)' -o bin/kudu2kafka ./cmd/kudu2kafka
+
+.PHONY: image
+image: ## build the Docker image kudu2kafka (IMAGE, VERSION)
+	docker build --build-arg VERSION='$(VERSION)' -t '$(IMAGE)' .
 
 .PHONY: demo
 demo: build ## show rows going from Kudu to Kafka, on servers of its own (MODE, DEMO_SECONDS, DEMO_RATE)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,8 +26,13 @@ import (
 // start.
 const checkTimeout = 15 * time.Second
 
+// firstLook bounds the look of a worker that starts without Kafka and Kudu if they
+// aren't there: it only is to find mistakes early.
+const firstLook = 3 * time.Second
+
 // Check looks, before anything is written, whether Kafka and the tables are
-// there and fit the configuration. What doesn't is in a *ConfigError.
+// there and fit the configuration. What doesn't is in a *ConfigError. What isn't
+// there yet is none if the worker may start without it.
 func (w *Worker) Check(ctx context.Context) error {
 	var mu sync.Mutex
 	var faults []Fault
@@ -44,6 +50,14 @@ func (w *Worker) Check(ctx context.Context) error {
 	checks.Wait()
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if w.cfg.StartsAlone() {
+		faults = slices.DeleteFunc(faults, func(f Fault) bool {
+			if f.absent {
+				w.logger.Warn("starting without what is not there yet", "key", f.Key, "what", f.What)
+			}
+			return f.absent
+		})
 	}
 	if len(faults) > 0 {
 		return &ConfigError{Faults: faults}
@@ -87,8 +101,19 @@ func (w *Worker) checkConnector(ctx context.Context, cfg Config) []Fault {
 		return faultsOf(cfg.Name, err)
 	}
 	defer func() { _ = client.Close() }()
-	_, faults := CheckTable(ctx, client, cfg)
-	return faults
+	if w.cfg.StartsAlone() {
+		ctx, cancel := context.WithTimeout(ctx, firstLook)
+		defer cancel()
+		_, faults := CheckTable(ctx, client, cfg)
+		return faults
+	}
+	for deadline := time.Now().Add(w.cfg.StartupWait); ; {
+		_, faults := CheckTable(ctx, client, cfg)
+		if !slices.ContainsFunc(faults, func(f Fault) bool { return f.absent && f.Key == "kudu.masters" }) ||
+			time.Now().After(deadline) || pause(ctx, 250*time.Millisecond) != nil {
+			return faults
+		}
+	}
 }
 
 // KafkaOptions are the options of a Kafka client of a worker, which ends with ctx.
@@ -105,25 +130,26 @@ func KuduConfig(cfg Config, logger hclog.Logger) kudu.Config {
 
 // CheckBrokers looks whether a broker answers, for some seconds.
 func CheckBrokers(ctx context.Context, client *kgo.Client, worker WorkerConfig) []Fault {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	ctx, cancel := context.WithTimeout(ctx, max(checkTimeout, worker.StartupWait+checkTimeout/2))
 	defer cancel()
-	if err := awaitKafka(ctx, kadm.NewClient(client)); err != nil {
+	if worker.StartsAlone() {
+		ctx, cancel = context.WithTimeout(ctx, firstLook)
+		defer cancel()
+	}
+	if err := awaitKafka(ctx, kadm.NewClient(client), worker.StartupWait); err != nil {
 		return []Fault{{
-			Key: "bootstrap.servers", What: fmt.Sprintf("no Kafka broker answers at %s: %v", strings.Join(worker.BootstrapServers, ", "), err),
+			absent: !errors.Is(kafka.Classify(err), kafka.ErrPermanent),
+			Key:    "bootstrap.servers", What: fmt.Sprintf("no Kafka broker answers at %s: %v", strings.Join(worker.BootstrapServers, ", "), err),
 			Remedy: "start Kafka, or correct the addresses",
 		}}
 	}
 	return nil
 }
 
-// brokerPatience is how long a worker that starts waits for a broker that can't
-// be reached: one that restarts is away for some seconds, and isn't a mistake in
-// the configuration.
-const brokerPatience = 8 * time.Second
-
-// awaitKafka asks for the cluster's brokers until an answer comes.
-func awaitKafka(ctx context.Context, adm *kadm.Client) error {
-	deadline := time.Now().Add(brokerPatience)
+// awaitKafka asks for the cluster's brokers until an answer comes: a broker that
+// restarts is away for some seconds, and isn't a mistake in the configuration.
+func awaitKafka(ctx context.Context, adm *kadm.Client, patience time.Duration) error {
+	deadline := time.Now().Add(patience)
 	for {
 		_, err := adm.BrokerMetadata(ctx)
 		if err == nil || errors.Is(kafka.Classify(err), kafka.ErrPermanent) || time.Now().After(deadline) || pause(ctx, 250*time.Millisecond) != nil {
@@ -227,12 +253,16 @@ func CheckTable(ctx context.Context, client *kudu.Client, cfg Config) (*Outlook,
 	}
 	switch {
 	case errors.Is(err, kudu.ErrTableNotFound):
-		return nil, about("kudu.table", err, "create the table, or correct its name")
+		faults := about("kudu.table", err, "create the table, or correct its name")
+		faults[0].absent = true
+		return nil, faults
 	case err != nil && refused(err):
 		// It answers, so the addresses are right.
 		return nil, about("kudu.table", err, "have the worker's user granted the right to read it, or see what Kudu says")
 	case err != nil:
-		return nil, about("kudu.masters", err, "start Kudu, or correct the addresses")
+		faults := about("kudu.masters", err, "start Kudu, or correct the addresses")
+		faults[0].absent = true
+		return nil, faults
 	}
 	o, err := newOutlook(cfg, table)
 	if err != nil {

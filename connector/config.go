@@ -19,6 +19,8 @@ type WorkerConfig struct {
 	ClientID         string   `koanf:"client.id"`
 	GroupInstanceID  string   `koanf:"group.instance.id"` // empty: dynamic membership
 
+	StartupWait time.Duration `koanf:"startup.wait.ms"` // -1 ms: as long as it takes
+
 	LogLevel  string `koanf:"log.level"`  // trace, debug, info, warn or error
 	LogFormat string `koanf:"log.format"` // text or json
 
@@ -169,6 +171,8 @@ type Fault struct {
 	What   string
 	Remedy string
 
+	// absent: what is configured isn't there, and may yet come.
+	absent bool
 	// others are further keys that the fault rests on. When one of them has a
 	// fault of its own, this one would only repeat it.
 	others []string
@@ -395,6 +399,10 @@ func (c Config) OffsetsTopic(workerGroup string) string {
 	}
 	return c.GroupID(workerGroup) + "-offsets"
 }
+
+// StartsAlone tells whether the worker starts though Kafka, Kudu or tables aren't
+// there yet.
+func (c WorkerConfig) StartsAlone() bool { return c.StartupWait < 0 }
 
 // ConfigTopic is the compacted topic that holds the connectors made by REST and
 // what operators ask for.

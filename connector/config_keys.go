@@ -98,6 +98,10 @@ var processKeys = []Key{
 		Doc: "A name of this process that stays over its restarts and no other process has. With it a worker that comes back within session.timeout.ms takes up its tasks at once, without a rebalance. Default: none.",
 	},
 	{
+		Name: "startup.wait.ms", Type: TypeMillis, Default: 8 * time.Second, Min: 0, Max: hour, Also: []int64{-1}, Importance: Medium,
+		Doc: "How long a worker that starts tries to reach Kafka and Kudu before it ends with exit code 2. -1: it starts without them, and each connector waits for its table, also for one that has yet to be made; the REST interface tells what is waited for.",
+	},
+	{
 		Name: "log.level", Type: TypeString, Default: "info", Importance: Low, Values: []string{"trace", "debug", "info", "warn", "error"},
 		Doc: "Least severe messages to log. At info only changes of state are told.",
 	},

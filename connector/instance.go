@@ -86,6 +86,9 @@ func (i *instance) disconnect() { _ = i.kudu.Close() }
 // run takes part in the connector's work until ctx ends. Failures of tasks stay
 // with the tasks.
 func (i *instance) run(ctx context.Context) error {
+	if i.worker.StartsAlone() && i.awaitTable(ctx) != nil {
+		return nil // stopped before anything was begun
+	}
 	if err := i.prepare(ctx); err != nil {
 		return err
 	}
@@ -147,14 +150,58 @@ func (i *instance) join() (*group, error) {
 // unobserve.
 func (i *instance) observe(id int32) observed {
 	p := newProgress()
-	seen := observed{to: i.seen.Task(id, p.look), progress: p}
-	i.board.observe(id, seen.to)
+	seen := observed{to: bytesCounted{i.seen.Task(id, p.look), i.board, id}, progress: p}
+	i.board.observe(id, seen)
 	return seen
 }
 
 func (i *instance) unobserve(id int32, seen observed) {
-	i.board.observe(id, nil)
+	i.board.unobserve(id, seen)
 	seen.to.Close()
+}
+
+// bytesCounted has the board count the bytes that are committed.
+type bytesCounted struct {
+	TaskObserver
+	board *statusBoard
+	task  int32
+}
+
+// Transaction has ended.
+func (c bytesCounted) Transaction(e TransactionEnd) {
+	if e.Outcome == OutcomeCommitted {
+		c.board.addBytes(c.task, e.Bytes)
+	}
+	c.TaskObserver.Transaction(e)
+}
+
+// tablePause is the longest pause between two looks for a table that isn't there.
+const tablePause = 5 * time.Second
+
+// awaitTable waits until Kudu has the table. An error is that of ctx; any other that
+// Kudu gives is left to the tasks, which tell those apart that may pass.
+func (i *instance) awaitTable(ctx context.Context) error {
+	longest := min(tablePause, i.cfg.RetryDelayMax)
+	pace := backoff.NewExponentialBackOff(
+		backoff.WithInitialInterval(min(firstRestartPause, longest)), backoff.WithMaxInterval(longest), backoff.WithMaxElapsedTime(0),
+	)
+	for {
+		attempt, cancel := context.WithTimeout(ctx, checkTimeout)
+		_, err := i.kudu.OpenTable(attempt, i.cfg.KuduTable)
+		cancel()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil || refused(err) && !errors.Is(err, kudu.ErrTableNotFound) {
+			return nil
+		}
+		i.board.set(Restarting, err)
+		wait := pace.NextBackOff()
+		i.logger.Warn("waiting for the table", "table", i.cfg.KuduTable, "again_in", wait.Round(time.Millisecond), "error", err)
+		if pause(ctx, wait) != nil {
+			return ctx.Err()
+		}
+	}
 }
 
 // prepare makes sure that both topics are there and that positions are where

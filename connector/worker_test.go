@@ -14,11 +14,20 @@ import (
 	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 )
 
+func (s *stack) workerConfig() WorkerConfig {
+	cfg := DefaultWorkerConfig()
+	cfg.BootstrapServers, cfg.GroupID, cfg.OffsetsReplicationFactor = s.kafka.ListenAddrs(), "g", 1
+	return cfg
+}
+
 // work runs a worker with these connectors until the test ends.
 func (s *stack) work(keep bool, connectors ...Config) *Worker {
 	s.t.Helper()
-	cfg := DefaultWorkerConfig()
-	cfg.BootstrapServers, cfg.GroupID, cfg.OffsetsReplicationFactor = s.kafka.ListenAddrs(), "g", 1
+	return s.workAs(s.workerConfig(), keep, connectors...)
+}
+
+func (s *stack) workAs(cfg WorkerConfig, keep bool, connectors ...Config) *Worker {
+	s.t.Helper()
 	w, err := NewWorker(cfg, connectors, hclog.NewNullLogger())
 	if err != nil {
 		s.t.Fatal(err)

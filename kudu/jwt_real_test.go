@@ -145,4 +145,5 @@ func TestJSONWebTokensAreRenewedWhileRowsFlow(t *testing.T) {
 		}
 	}
 	renew("alice", time.Hour) // for the table's end
+	<-time.After(2500 * time.Millisecond)
 }

@@ -46,7 +46,7 @@ found, or the arguments or the configuration are wrong.`,
   kudu2kafka check --json worker.yaml *.connector.yaml | jq '.findings[] | select(.severity == "error")'`,
 		Args: workerArgs,
 		RunE: func(_ *cobra.Command, args []string) error {
-			o, err := a.options(args, verbose)
+			o, err := a.options(withFolders(args), verbose)
 			if err != nil {
 				return err
 			}
@@ -64,6 +64,11 @@ func workerArgs(_ *cobra.Command, args []string) error {
 		return errors.New("the worker's file is missing")
 	}
 	return nil
+}
+
+// withFolders has folders stand for the connectors' files in them.
+func withFolders(args []string) []string {
+	return append(args[:1:1], config.ConnectorFiles(args[1:])...)
 }
 
 // options loads the files; their faults end the command.

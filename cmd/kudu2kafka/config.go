@@ -44,7 +44,7 @@ Exit codes: 0 no fault, 1 failed, 2 wrong arguments, or there are faults.`,
 		Example: `  kudu2kafka config validate configs/worker.yaml configs/orders.yaml`,
 		Args:    workerArgs,
 		RunE: func(_ *cobra.Command, args []string) error {
-			_, _, err := config.Load(args[0], args[1:], a.env)
+			_, _, err := config.Load(args[0], config.ConnectorFiles(args[1:]), a.env)
 			if !asJSON {
 				if err != nil {
 					return &exitError{code: exitUsage, err: err}
@@ -90,6 +90,7 @@ Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.`,
 		Example: `  kudu2kafka config print configs/worker.yaml configs/orders.yaml`,
 		Args:    workerArgs,
 		RunE: func(_ *cobra.Command, args []string) error {
+			args = withFolders(args)
 			worker, connectors, err := config.Load(args[0], args[1:], a.env)
 			if err != nil {
 				return &exitError{code: exitUsage, err: err}

@@ -6,6 +6,7 @@
 //	kudu2kafka plan WORKER.yaml CONNECTOR.yaml [CONNECTOR.yaml ...] [--json]
 //	kudu2kafka config validate|print|reference
 //	kudu2kafka offsets list|export|import|reset WORKER.yaml CONNECTOR.yaml
+//	kudu2kafka health [WORKER.yaml] [--url URL]
 //	kudu2kafka completion bash|zsh|fish|powershell
 //	kudu2kafka version [--json]
 //

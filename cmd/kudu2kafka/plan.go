@@ -39,7 +39,7 @@ Kafka or the table isn't as the configuration says.`,
 			return nil
 		},
 		RunE: func(_ *cobra.Command, args []string) error {
-			o, err := a.options(args, verbose)
+			o, err := a.options(withFolders(args), verbose)
 			if err != nil {
 				return err
 			}

@@ -40,10 +40,13 @@ func (a *app) runCommand() *cobra.Command {
 transactions, leaves its groups and exits within 10 seconds; a second signal
 ends it at once.
 
+A folder in place of a CONNECTOR.yaml stands for all its files that end in .yaml
+or .yml.
+
 Exit codes: 0 stopped in order, 1 failed while running, 2 wrong arguments or
 configuration (nothing was written).`,
 		Args: workerArgs,
-		RunE: func(_ *cobra.Command, args []string) error { return a.run(args[0], args[1:]) },
+		RunE: func(_ *cobra.Command, args []string) error { return a.run(args[0], config.ConnectorFiles(args[1:])) },
 	}
 }
 

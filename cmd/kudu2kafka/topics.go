@@ -30,7 +30,8 @@ lost or repeated by it.`,
 			Short: "How configuration files are written",
 			Long: `WORKER.yaml says what one process needs to know: Kafka's addresses and the name
 of the group. CONNECTOR.yaml is one table read into one topic; a worker takes
-any number of them, and their names must differ.
+any number of them, and their names must differ. A folder stands for the files in
+it that end in .yaml or .yml.
 
   - Dotted and nested keys mean the same: transaction.max.rows: 1000 is
     transaction: {max: {rows: 1000}}.

@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -161,6 +162,42 @@ func TestDocumentsNameKeysThatExist(t *testing.T) {
 	}
 	if checked < 200 {
 		t.Errorf("only %d keys were found in the documents", checked)
+	}
+}
+
+// keyInMessage is what a key looks like in a sentence.
+var keyInMessage = regexp.MustCompile(`[a-z]+(?:\.[a-z_]+)+`)
+
+func TestMessagesNameKeysThatExist(t *testing.T) {
+	keys := ourKeys(t, userDocuments(t))
+	first := make(map[string]bool)
+	for key := range keys {
+		word, _, _ := strings.Cut(key, ".")
+		first[word] = true
+	}
+	texts := literals(t)
+	names := make(map[string]bool)
+	for _, text := range texts {
+		names[text] = true
+	}
+	checked := 0
+	for _, text := range texts {
+		if !strings.Contains(text, " ") {
+			continue // a name, not a sentence
+		}
+		for _, name := range keyInMessage.FindAllString(text, -1) {
+			word, _, _ := strings.Cut(name, ".")
+			// Kudu's keys have underscores; files and hosts are none.
+			if !first[word] || strings.Contains(name, "_") || slices.Contains([]string{".yaml", ".example"}, path.Ext(name)) {
+				continue
+			}
+			if checked++; !known(keys, name) && !names[name] {
+				t.Errorf("the message %q names the key %s, which is not there", text, name)
+			}
+		}
+	}
+	if checked < 100 {
+		t.Errorf("only %d keys were found in messages", checked)
 	}
 }
 

@@ -38,7 +38,7 @@ func notFound(format string, args ...any) error {
 // caller holds the lock.
 func (h *Herder) ready() error {
 	if !h.begun {
-		return &Error{Kind: Unavailable, Message: "This worker is starting up and still reads the config topic; try again in a moment"}
+		return &Error{Kind: Unavailable, Message: "This worker is starting up: " + h.step + "; try again in a moment"}
 	}
 	return nil
 }

@@ -31,6 +31,8 @@ type Worker interface {
 	RestartTask(name string, task int32) bool
 	Status() []connector.Status
 	OnChange(f func())
+	Tablets(now time.Time, each func(connector string, task int32, p connector.TabletProgress))
+	Position(connector string, task int32, tablet string) string
 }
 
 // File is a connector that comes from a file of this worker.
@@ -79,6 +81,7 @@ type Herder struct {
 	configs map[string]connector.Config // that can be run here, of files too
 	peers   *peers
 	begun   bool             // the config topic was read, and what is in it begun
+	step    string           // what is being done until then
 	echoed  time.Time        // when this worker last saw a sign of life of its own
 	current time.Time        // when all of the config topic had last been read
 	counted map[string]int64 // rows by connector, when its topics were reset
@@ -130,6 +133,7 @@ func (h *Herder) Run(ctx context.Context) error {
 		}
 		return err
 	}
+	h.begins("it reads the config topic " + h.config.ConfigTopic())
 	h.bus.subscribe(h.config.ConfigTopic(), h.config.StatusTopic())
 	// What is followed and told goes on while the worker ends.
 	own, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -153,6 +157,13 @@ func (h *Herder) Run(ctx context.Context) error {
 	return err
 }
 
+// begins notes what this worker does before it can answer for the group.
+func (h *Herder) begins(step string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.step = step
+}
+
 // catchUp returns once everything is applied that is in the config topic now. A
 // mark of its own tells where that ends.
 func (h *Herder) catchUp(ctx context.Context) error {
@@ -163,6 +174,7 @@ func (h *Herder) catchUp(ctx context.Context) error {
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err()
 		}
+		h.begins(fmt.Sprintf("it reads the config topic %s: %v", h.config.ConfigTopic(), err))
 		h.logger.Warn("reading the config topic", "topic", h.config.ConfigTopic(), "error", err)
 		select {
 		case <-ctx.Done():

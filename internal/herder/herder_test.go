@@ -1,6 +1,7 @@
 package herder
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/kudu2kafka/kudu2kafka/connector"
 	"github.com/kudu2kafka/kudu2kafka/internal/config"
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 )
 
 func TestRestartsReachEveryWorkerOnceAndNoneThatStartsLater(t *testing.T) {
@@ -211,6 +213,34 @@ func TestTopicOfSeveralPartitionsIsRefused(t *testing.T) {
 	wantKind(t, err, Unavailable, "starting up")
 	var unfit *unfitTopicError
 	if err := hd.Run(t.Context()); !errors.As(err, &unfit) || !strings.Contains(err.Error(), "config.storage.topic: topic \"g-configs\" has 2 partitions") {
+		t.Errorf("Run ended with %v", err)
+	}
+}
+
+func TestStartingWorkerTellsWhatItWaitsFor(t *testing.T) {
+	f := newFakes(t)
+	f.kafka.Close()
+	cfg := connector.DefaultWorkerConfig()
+	cfg.BootstrapServers, cfg.GroupID = f.kafka.ListenAddrs(), "g"
+	hd, err := New(Options{Config: cfg, Worker: &fakeWorker{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- hd.Run(ctx) }()
+	cause := "it waits for Kafka at " + strings.Join(cfg.BootstrapServers, ", ") + ": "
+	said := func() bool {
+		h := hd.Health(t.Context())
+		return h.Status == "starting" && strings.Contains(h.Message, cause)
+	}
+	if !testenv.Eventually(t.Context(), 15*time.Second, said) {
+		t.Errorf("health is %+v", hd.Health(t.Context()))
+	}
+	_, err = hd.Status(t.Context(), "orders")
+	wantKind(t, err, Unavailable, cause)
+	stop()
+	if err := <-ended; err != nil {
 		t.Errorf("Run ended with %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -29,6 +30,8 @@ func (h *Herder) ensureTopics(ctx context.Context) error {
 	pace := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(200*time.Millisecond), backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0),
 	)
+	step := "it waits for Kafka at " + strings.Join(h.config.BootstrapServers, ", ")
+	h.begins(step)
 	for {
 		err := ensureTopic(ctx, h.bus.admin, h.config.ConfigTopic(), "config.storage.topic", h.config.ConfigReplicationFactor)
 		if err == nil {
@@ -37,6 +40,7 @@ func (h *Herder) ensureTopics(ctx context.Context) error {
 		if err == nil || ctx.Err() != nil || errors.Is(err, kafka.ErrPermanent) || errors.As(err, new(*unfitTopicError)) {
 			return err
 		}
+		h.begins(step + ": " + err.Error())
 		wait := pace.NextBackOff()
 		h.logger.Warn("preparing the topics of the group", "again_in", wait.Round(time.Millisecond), "error", err)
 		select {
