@@ -25,7 +25,7 @@ var remedies = []struct {
 	{isAny(kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed, kerr.GroupAuthorizationFailed),
 		"grant the worker's Kafka user the rights that \"kudu2kafka check\" lists, then restart the task"},
 	{isAny(kerr.SaslAuthenticationFailed, kerr.UnsupportedSaslMechanism), "correct the worker's Kafka user and password, and restart the worker"},
-	{isAny(kerr.MessageTooLarge, kerr.RecordListTooLarge), "raise max.message.bytes of the topic and producer.max.request.size, or leave wide columns out; then restart the task"},
+	{isAny(kerr.MessageTooLarge, kerr.RecordListTooLarge), "raise max.message.bytes of the topic and producer.override.batch.size, or leave wide columns out; then restart the task"},
 	{isAny(kerr.UnknownTopicOrPartition, kerr.UnknownTopicID), "create the topic, or allow it to be created with topic.creation.enable; then restart the connector with its tasks"},
 	{isAny(kerr.InvalidTransactionTimeout), "lower transaction.timeout.ms, or raise the brokers' transaction.max.timeout.ms"},
 	{isAny(kafka.ErrFenced, errLost), "none is needed if another worker has the task now; else look whether two groups have the same group.id and connector name"},
