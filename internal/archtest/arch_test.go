@@ -40,7 +40,7 @@ const (
 // down only, see ARCHITECTURE.md. A new edge is a new word here, and a reason
 // for it in the change that brings it.
 var allowed = map[string][]string{
-	"cmd/kudu2kafka": {"connector", "internal/config", "internal/herder", "internal/logs", "internal/metrics", "internal/preflight", "internal/rest", hclog, "github.com/spf13/cobra"},
+	"cmd/kudu2kafka": {"connector", "internal/config", "internal/herder", "internal/logs", "internal/metrics", "internal/preflight", "internal/rest", "internal/status", hclog, "github.com/spf13/cobra"},
 
 	// x/sync: a migration does what it does for all partitions several at a time.
 	"connector":        {"kudu", "offsets", "serde", "internal/extsort", "internal/kafka", "internal/predicate", franzgo, hclog, backoff, "golang.org/x/sync"},
@@ -70,6 +70,9 @@ var allowed = map[string][]string{
 
 	// What the herder answers, over HTTP.
 	"internal/rest": {"connector", "internal/herder", hclog},
+
+	// What the herder knows, for people: a page, and text.
+	"internal/status": {"internal/herder"},
 
 	// The Kudu client could be a module of its own: nothing of Kafka, nothing
 	// of the rest of this module.
