@@ -40,7 +40,7 @@ const (
 // down only, see ARCHITECTURE.md. A new edge is a new word here, and a reason
 // for it in the change that brings it.
 var allowed = map[string][]string{
-	"cmd/kudu2kafka": {"connector", "internal/config", "internal/herder", "internal/logs", "internal/metrics", "internal/preflight", "internal/rest", "internal/status", hclog, "github.com/spf13/cobra"},
+	"cmd/kudu2kafka": {"connector", "internal/config", "internal/herder", "internal/logs", "internal/metrics", "internal/preflight", "internal/rest", "internal/status", hclog, "github.com/spf13/cobra", "golang.org/x/term"},
 
 	// x/sync: a migration does what it does for all partitions several at a time.
 	"connector":        {"kudu", "offsets", "serde", "internal/extsort", "internal/kafka", "internal/predicate", franzgo, hclog, backoff, "golang.org/x/sync"},
