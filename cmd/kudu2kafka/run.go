@@ -13,6 +13,7 @@ import (
 	"github.com/kudu2kafka/kudu2kafka/connector"
 	"github.com/kudu2kafka/kudu2kafka/internal/config"
 	"github.com/kudu2kafka/kudu2kafka/internal/logs"
+	"github.com/kudu2kafka/kudu2kafka/internal/status"
 )
 
 // hardStop is how long the worker may take to stop after a signal. Service
@@ -57,7 +58,8 @@ func (a *app) run(workerFile string, connectorFiles []string) error {
 	if err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
-	levels, logger := newLogger(a.stderr, cfg)
+	out, bar := a.progressBar(cfg)
+	levels, logger := newLogger(out, cfg)
 	logger.Info("starting", "version", currentVersion().Version, "group.id", cfg.GroupID, "connectors", len(connectors))
 	if listeners, _ := cfg.RESTListeners(); len(connectors) == 0 && len(listeners) == 0 {
 		logger.Warn("no connector was given, and there is no REST interface: connectors can only come through other workers of the group")
@@ -69,7 +71,7 @@ func (a *app) run(workerFile string, connectorFiles []string) error {
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
-		done <- a.work(ctx, setup{config: cfg, connectors: connectors, connectorFiles: connectorFiles, env: a.env, levels: levels, logger: logger})
+		done <- a.work(ctx, setup{config: cfg, connectors: connectors, connectorFiles: connectorFiles, env: a.env, levels: levels, logger: logger, bar: bar})
 	}()
 
 	var stopping bool
@@ -94,6 +96,17 @@ func (a *app) run(workerFile string, connectorFiles []string) error {
 			return &exitError{code: exitFailed}
 		}
 	}
+}
+
+// progressBar gives what logs are written to, with a bar below them if that is a
+// terminal and the log isn't so long that nobody would see it.
+func (a *app) progressBar(cfg connector.WorkerConfig) (io.Writer, *status.Bar) {
+	width, tty := a.terminal(a.stderr)
+	if !tty || cfg.LogFormat == "json" || hclog.LevelFromString(cfg.LogLevel) < hclog.Info {
+		return a.stderr, nil
+	}
+	bar := status.NewBar(a.stderr, width)
+	return bar, bar
 }
 
 // work makes, checks and runs the worker.
