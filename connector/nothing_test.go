@@ -11,6 +11,7 @@ import (
 	"github.com/kudu2kafka/kudu2kafka/internal/extsort"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/kudu/kudufake"
+	"github.com/kudu2kafka/kudu2kafka/offsets"
 )
 
 // TestTabletWithoutARowThatCanMeetWhereIsComplete: there is nothing to wait for, in
@@ -152,5 +153,57 @@ func TestWalkOnItsWayIsKeptWhenNothingCanMeetWhere(t *testing.T) {
 				t.Error("the tablet isn't complete")
 			}
 		})
+	}
+}
+
+// TestWalkGoesOnBehindARowWithAnEmptyKey: its encoded primary key has no bytes, but
+// is a place behind the start.
+func TestWalkGoesOnBehindARowWithAnEmptyKey(t *testing.T) {
+	c, err := kudufake.New(kudufake.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	made, err := c.CreateTable(kudufake.TableSpec{Name: "t", Columns: []kudu.Column{
+		{Name: "name", Type: kudu.String, Key: true}, {Name: "due", Type: kudu.Int64},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := made.Insert(kudufake.Row{"name": "", "due": 2}, kudufake.Row{"name": "a", "due": 1}); err != nil {
+		t.Fatal(err)
+	}
+	client := newKuduClient(t, c.Config())
+	table, err := client.OpenTable(t.Context(), "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := DefaultConfig()
+	cfg.StreamingKey, cfg.KeyColumns = []string{"due"}, []string{"name"}
+	plan, err := planRead(cfg, table.Schema())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &offsetSource{read: reading{table: table, client: client, plan: plan, batchBytes: 1 << 10, logger: hclog.NewNullLogger()}}
+	r := &tabletReader{id: made.Tablets()[0].ID}
+	var pos offsets.Position
+	if _, err := (&walkPoller{s.read}).poll(t.Context(), r, func(b *batch) bool {
+		pos, err = s.Position(b.pointAt(b.row(0))) // the first row is committed, then it is killed
+		return false
+	}); err != nil {
+		t.Fatal(err)
+	}
+	r = &tabletReader{id: r.id}
+	if err := s.restore(r, pos); err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	if _, err := (&walkPoller{s.read}).poll(t.Context(), r, func(b *batch) bool {
+		for n := 0; b.end == nil && n < b.published(); n++ {
+			names = append(names, fmt.Sprint(b.rows.Column(b.rows.Schema().Index("name")).Value(b.row(n))))
+		}
+		return true
+	}); err != nil || fmt.Sprint(names) != "[a]" {
+		t.Errorf("published behind the row without a name: %q, %v", names, err)
 	}
 }

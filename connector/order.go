@@ -104,7 +104,7 @@ func (o *order) appendKey(dst []byte, rows *kudu.RowBatch, row int) []byte {
 
 // primaryKey is a row's encoded primary key.
 func (o *order) primaryKey(rows *kudu.RowBatch, row int) []byte {
-	return kudu.AppendKey(nil, rows, o.places[len(o.places)-len(o.primary):], row)
+	return kudu.AppendKey([]byte{}, rows, o.places[len(o.places)-len(o.primary):], row) // not nil, as in appendKey
 }
 
 // placesIn are those of the order's columns in a projection.

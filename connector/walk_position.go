@@ -47,8 +47,8 @@ func (o *order) restoreWalk(pos offsets.Position, base []byte) (*walk, error) {
 	if err != nil {
 		return nil, &FatalError{fmt.Errorf("its walk's last row doesn't fit the table: %w", err)}
 	}
-	if w.after, err = kudu.EncodeKey(o.primary, primary); err != nil {
-		return nil, &FatalError{err}
+	if w.after, err = fatalKey(kudu.EncodeKey(o.primary, primary)); err != nil {
+		return nil, err
 	}
 	if pos.Walk.GreatestPrimaryKey != nil {
 		w.greatest, err = o.restore(offsets.Position{Key: pos.Walk.GreatestKey, PrimaryKey: pos.Walk.GreatestPrimaryKey, Columns: pos.Columns})

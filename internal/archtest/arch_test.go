@@ -96,6 +96,7 @@ var allowed = map[string][]string{
 	"internal/overlay/generate": {"internal/overlay"},
 	"test/e2e":                  {},
 	"test/connect":              {},
+	"test/page":                 {},
 	"test/compose":              {},
 	// Fills the table of docker-compose.yml: in an image of its own.
 	"test/sample": {"kudu"},
@@ -125,6 +126,8 @@ var moreForTests = map[string][]string{
 	"test/compose":     {"go.yaml.in/yaml/v3"},
 	"test/e2e":         {"connector", "offsets", "internal/config", "internal/preflight", "kudu"},
 	"test/secured":     {"kudu"},
+	// A browser, and a worker on fake servers for it to look at.
+	"test/page": {"kudu", "kudu/kudufake", "github.com/chromedp"},
 	// gofork is gokrb5's own encoding/asn1.
 	"kudu/internal/kerberos": {"github.com/jcmturner/gofork", protobuf},
 }

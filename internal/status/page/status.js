@@ -124,7 +124,7 @@
     $("totals").replaceChildren(
       tile("rows per second", number(t.rows_per_s), "rows-rate"), tile("bytes per second", bytes(t.bytes_per_s)),
       tile("rows", number(t.rows), "rows"), tile("bytes", bytes(t.bytes)),
-      tile("tasks running", t.tasks_running + " of " + t.tasks), tile("failed", t.connectors_failed ? t.connectors_failed + (t.connectors_failed === 1 ? " connector" : " connectors") : "none"),
+      tile("tasks running", t.tasks_running + " of " + t.tasks), tile("connectors failed", String(t.connectors_failed)),
       tile("tablets behind", t.tablets_behind + " of " + t.tablet_count), tile("lag", lag(t, t.tablet_count) || "not known"));
     $("charts").replaceChildren(...charts(t.history));
     $("connectors").replaceChildren(...(d.connectors.length ? d.connectors.map(connector) : [h("p", {class: "dim"}, "There are no connectors.")]));
