@@ -100,6 +100,10 @@ model: ## check the model of the exactly-once protocol (needs spin and a C compi
 generate: ## rewrite the files that are made from others (docs/configuration.md, docs/metrics.md)
 	$(GO) generate ./internal/config ./internal/metrics
 
+.PHONY: pictures
+pictures: ## take the pictures in docs/img anew, in a headless Chromium
+	K2K_PICTURES=1 K2K_REQUIRE_SERVERS=1 $(GO) test -count=1 ./test/page
+
 .PHONY: clean
 clean: ## remove what was built; servers stay in the user's cache
 	rm -rf bin

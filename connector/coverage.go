@@ -138,7 +138,7 @@ func (o *order) restoreRepair(pos offsets.Position, c coverage) (*repairPoint, e
 	if o.prefix {
 		return nil, &FatalError{fmt.Errorf("it is in the middle of a repair by another streaming key: reset the connector's offsets, or put that key back")}
 	}
-	upTo, err := o.restore(offsets.Position{Key: pos.Repair.Key, PrimaryKey: pos.Repair.PrimaryKey})
+	upTo, err := o.restore(offsets.Position{Key: pos.Repair.Key, PrimaryKey: pos.Repair.PrimaryKey, Columns: pos.Columns})
 	if err != nil {
 		return nil, fmt.Errorf("the repair under way: %w", err)
 	}
@@ -157,7 +157,7 @@ func (o *order) restoreCovered(pos offsets.Position, hwm []byte) (coverage, erro
 		upTo := hwm
 		if s.PrimaryKey != nil {
 			var err error
-			if upTo, err = o.restore(offsets.Position{Key: s.Key, PrimaryKey: s.PrimaryKey}); err != nil {
+			if upTo, err = o.restore(offsets.Position{Key: s.Key, PrimaryKey: s.PrimaryKey, Columns: pos.Columns}); err != nil {
 				return nil, fmt.Errorf("stretch %d of what is covered: %w", i+1, err)
 			}
 		}

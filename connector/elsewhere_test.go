@@ -320,7 +320,7 @@ func TestBoundsOfAWalkAreStoredAsTheyWereGiven(t *testing.T) {
 		if err != nil {
 			rt.Fatal(err)
 		}
-		if again, err := o.restoreBound(text); err != nil || !bytes.Equal(again, key) {
+		if again, err := o.restoreBound(text, nil); err != nil || !bytes.Equal(again, key) {
 			rt.Fatalf("%x became %s became %x, %v", key, text, again, err)
 		}
 	})

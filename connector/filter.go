@@ -92,7 +92,18 @@ func (rd *reading) passOf(ctx context.Context, tablet string, f *predicate.Filte
 // holds.
 var errNothingPasses = errors.New("no row can meet where")
 
-// ignoreNothing turns a poll that can find nothing into one that found nothing.
+// foundNothing turns a poll that can find nothing into one that found nothing. With
+// offset.stop, whole, there is no need to look again, unless it is now() that
+// nothing meets: later something may.
+func (rd *reading) foundNothing(r *tabletReader, whole bool, err error) error {
+	if !errors.Is(err, errNothingPasses) {
+		return err
+	}
+	r.complete = whole && !rd.plan.filter.UsesNow()
+	return nil
+}
+
+// ignoreNothing is foundNothing for those who don't poll.
 func ignoreNothing(err error) error {
 	if errors.Is(err, errNothingPasses) {
 		return nil

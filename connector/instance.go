@@ -150,14 +150,29 @@ func (i *instance) join() (*group, error) {
 // unobserve.
 func (i *instance) observe(id int32) observed {
 	p := newProgress()
-	seen := observed{to: i.seen.Task(id, p.look), progress: p}
-	i.board.observe(id, seen.to)
+	seen := observed{to: bytesCounted{i.seen.Task(id, p.look), i.board, id}, progress: p}
+	i.board.observe(id, seen)
 	return seen
 }
 
 func (i *instance) unobserve(id int32, seen observed) {
-	i.board.observe(id, nil)
+	i.board.unobserve(id, seen)
 	seen.to.Close()
+}
+
+// bytesCounted has the board count the bytes that are committed.
+type bytesCounted struct {
+	TaskObserver
+	board *statusBoard
+	task  int32
+}
+
+// Transaction has ended.
+func (c bytesCounted) Transaction(e TransactionEnd) {
+	if e.Outcome == OutcomeCommitted {
+		c.board.addBytes(c.task, e.Bytes)
+	}
+	c.TaskObserver.Transaction(e)
 }
 
 // tablePause is the longest pause between two looks for a table that isn't there.

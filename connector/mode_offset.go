@@ -217,6 +217,9 @@ func (s *offsetSource) Position(p point) (offsets.Position, error) {
 	pos := s.position()
 	pos.Snapshot = uint64(p.snapshot)
 	o := s.read.plan.order
+	if p.key != nil || p.walk != nil {
+		pos.Columns = o.ids
+	}
 	if p.key != nil {
 		if err := o.store(&pos, p.key); err != nil {
 			return pos, err

@@ -205,7 +205,7 @@ func TestPositionsOutliveRenamedKeyColumns(t *testing.T) {
 		{`{"date":1,"number"`, `{"date":1,"number"`},
 		{``, ``},
 	} {
-		if got, moved := renamed(json.RawMessage(c.stored), cols); string(got) != c.want || moved != "" {
+		if got, moved := renamed(json.RawMessage(c.stored), cols, false); string(got) != c.want || moved != "" {
 			t.Errorf("%s becomes %s, want %s; moved %q", c.stored, got, c.want, moved)
 		}
 	}

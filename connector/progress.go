@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/kudu2kafka/kudu2kafka/kudu"
+	"github.com/kudu2kafka/kudu2kafka/serde"
 )
 
 // TabletProgress tells how far behind its table a tablet is in Kafka.
@@ -263,6 +264,37 @@ func (p *progress) tell(m *tabletMark, now time.Time) TabletProgress {
 		}
 	}
 	return t
+}
+
+// position is the order key of the last row of a tablet that was committed, as
+// JSON; empty without.
+func (p *progress) position(tablet string) string {
+	if p == nil {
+		return ""
+	}
+	p.mu.Lock()
+	m, o := p.tablets[tablet], p.order
+	var key []byte
+	if m != nil {
+		key = m.hwm
+	}
+	p.mu.Unlock()
+	if key == nil {
+		return ""
+	}
+	values, err := kudu.DecodeKey(o.columns, key)
+	if err != nil {
+		return ""
+	}
+	columns := o.columns
+	if !o.prefix { // the primary key behind it only breaks ties
+		columns, values = o.streaming, values[:len(o.streaming)]
+	}
+	text, err := serde.MarshalValues(columns, values)
+	if err != nil {
+		return ""
+	}
+	return string(text)
 }
 
 // timeOf is the time that an order key begins with, if it does.

@@ -170,3 +170,24 @@ func TestNotingProgressAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations for a look at a tablet and its commit", n)
 	}
 }
+
+func TestPositionIsTheStreamingKeyForPeople(t *testing.T) {
+	columns := []kudu.Column{{Name: "at", Type: kudu.UnixtimeMicros, Key: true}, {Name: "id", Type: kudu.Int64, Key: true}}
+	key, err := kudu.EncodeKey(columns, []any{int64(1_767_355_200_000_000), int64(7)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newProgress()
+	p.order = &order{streaming: columns[:1], primary: columns, columns: columns, prefix: true}
+	p.tablets["a"], p.tablets["b"] = &tabletMark{id: "a", hwm: key}, &tabletMark{id: "b"}
+	if got := p.position("a"); got != `{"at":"2026-01-02T12:00:00.000000Z","id":7}` {
+		t.Errorf("got %s", got)
+	}
+	if got := p.position("b") + p.position("c"); got != "" {
+		t.Errorf("a tablet without a row published, and one that isn't there, have %q", got)
+	}
+	var nobody *progress
+	if got := nobody.position("a"); got != "" {
+		t.Errorf("without progress there is %q", got)
+	}
+}

@@ -138,11 +138,8 @@ func (p *mergePoller) round(ctx context.Context, r *tabletReader, emit func(*bat
 			m, err := p.open(ctx, upper, nil, true)
 			m.close()
 			r.shown = m.snapshot
-			if errors.Is(err, errNothingPasses) {
-				return false, nil
-			}
 			if err != nil || len(m.heap) == 0 && !(whole && p.stopPassed(m.snapshot)) {
-				return false, err
+				return false, p.foundNothing(r, whole, err)
 			}
 		}
 		if views, err = p.views(ctx, p.readers); err != nil {
@@ -152,7 +149,7 @@ func (p *mergePoller) round(ctx context.Context, r *tabletReader, emit func(*bat
 	m, err := p.open(ctx, upper, views, false)
 	defer m.close()
 	if err != nil {
-		return false, ignoreNothing(err)
+		return false, p.foundNothing(r, whole, err)
 	}
 	if err := m.run(ctx, emit); err != nil {
 		return false, err

@@ -36,8 +36,7 @@ func (p *prefixPoller) round(ctx context.Context, r *tabletReader, emit func(*ba
 	}
 	where, err := p.pass(ctx, r.id)
 	if err != nil {
-		r.complete = whole && errors.Is(err, errNothingPasses) && !p.plan.filter.UsesNow()
-		return false, ignoreNothing(err)
+		return false, p.foundNothing(r, whole, err)
 	}
 	bounds := kudu.ScanOptions{From: r.from, After: r.hwm, To: upper, Predicates: pushed(where)}
 	if p.late.guarded() {

@@ -43,7 +43,7 @@ func (p *sortedPoller) poll(ctx context.Context, r *tabletReader, emit func(*bat
 	if err = p.round(ctx, r, readers, emit); p.again(r, err) {
 		return true, nil
 	}
-	return false, ignoreNothing(err)
+	return false, err
 }
 
 // round repairs, if it is time to, and reads what is new.
@@ -65,7 +65,7 @@ func (p *sortedPoller) round(ctx context.Context, r *tabletReader, readers []*ta
 			some, at, err := p.some(ctx, readers, upper)
 			r.shown = at
 			if err != nil || !some && !(whole && p.stopPassed(at)) {
-				return err
+				return p.foundNothing(r, whole, err)
 			}
 		}
 		if views, err = p.views(ctx, readers); err != nil {
@@ -74,7 +74,7 @@ func (p *sortedPoller) round(ctx context.Context, r *tabletReader, readers []*ta
 	}
 	snapshot, err := p.sorted(ctx, r, readers, views, upper, emit)
 	if err != nil {
-		return err
+		return p.foundNothing(r, whole, err)
 	}
 	if r.shown = snapshot; !whole || !p.stopPassed(snapshot) {
 		return nil

@@ -90,16 +90,29 @@ func (p *walkPoller) poll(ctx context.Context, r *tabletReader, emit func(*batch
 			r.walk.renew()
 			continue
 		}
-		if errors.Is(err, errNothingPasses) && r.walk.snapshot == 0 {
-			r.walk = nil // it hasn't begun
-			return false, nil
+		if errors.Is(err, errNothingPasses) {
+			return false, p.nothing(ctx, r, err)
 		}
 		if err != nil || !done {
-			return err == nil, ignoreNothing(err)
+			return err == nil, err
 		}
 		break
 	}
 	return p.finish(r, emit), ctx.Err()
+}
+
+// nothing ends a poll in which no row can meet where. A walk that has come
+// somewhere stays there, even without a snapshot, lest the next walk publish its
+// rows again; one that hasn't begins anew, with the bounds of then.
+func (p *walkPoller) nothing(ctx context.Context, r *tabletReader, cause error) error {
+	if r.walk.after == nil {
+		r.walk = nil
+	}
+	_, whole, err := p.upperBound(ctx, r.id)
+	if err != nil {
+		return err
+	}
+	return p.foundNothing(r, whole, cause)
 }
 
 // stretch walks until the end, or until the task's other tablets want their

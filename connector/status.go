@@ -1,6 +1,8 @@
 package connector
 
 import (
+	"errors"
+	"maps"
 	"sort"
 	"sync"
 	"time"
@@ -27,28 +29,39 @@ const (
 type TaskStatus struct {
 	Task  int32
 	State State
-	// Cause is why the task isn't running; empty when it is.
-	Cause string
+	// Cause is why the task isn't running; empty when it is. Remedy is what can be
+	// done about it; empty when that isn't known, or nothing needs to be done.
+	Cause, Remedy string
+	// Last is what last went wrong with the task on this worker, also when it runs
+	// again by now; the zero value: nothing has.
+	Last Mishap
 	// Since is when the state was taken.
 	Since time.Time
 	// Generation is that of the group in which this worker was assigned the task:
 	// of two workers that claim a task, the one with the greater one has it.
 	Generation int32
 	// Rows is how many rows this worker has committed for the task since it was
-	// assigned.
-	Rows int64
+	// assigned; Bytes are those of their keys and values, before compression.
+	Rows, Bytes int64
 	// Swept tells, in mode sweep, what this worker has done with rows that were
 	// published.
 	Swept SweepCounts
+}
+
+// Mishap is something that went wrong.
+type Mishap struct {
+	Cause, Remedy string
+	At            time.Time
 }
 
 // Status is the state of one connector on this worker.
 type Status struct {
 	Connector string
 	State     State
-	Cause     string
-	Since     time.Time
-	Tasks     []TaskStatus // those assigned to this worker, by number
+	// Cause and Remedy are as those of a task.
+	Cause, Remedy string
+	Since         time.Time
+	Tasks         []TaskStatus // those assigned to this worker, by number
 }
 
 // statusBoard collects what tasks report. Safe for concurrent use.
@@ -56,29 +69,58 @@ type statusBoard struct {
 	mu    sync.Mutex
 	state State
 	cause string
-	since time.Time
-	tasks map[int32]*TaskStatus
+	// remedy is what can be done about cause.
+	remedy string
+	since  time.Time
+	tasks  map[int32]*TaskStatus
 	// paused shows what runs as paused.
 	paused bool
 	// changed, unless nil, is called after a state has changed. It must not block.
 	changed func()
 	// observers are told of new states of their tasks.
 	observers map[int32]TaskObserver
+	// progress is where the tasks stand in their tablets.
+	progress map[int32]*progress
 }
 
 func newStatusBoard() *statusBoard {
-	return &statusBoard{state: Unassigned, tasks: make(map[int32]*TaskStatus), observers: make(map[int32]TaskObserver)}
+	return &statusBoard{state: Unassigned, tasks: make(map[int32]*TaskStatus), observers: make(map[int32]TaskObserver), progress: make(map[int32]*progress)}
 }
 
-// observe has an observer told of a task's states; nil: nobody.
-func (b *statusBoard) observe(task int32, o TaskObserver) {
+// observe has an observer told of a task's states, and shows where the task
+// stands.
+func (b *statusBoard) observe(task int32, seen observed) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if o == nil {
+	b.observers[task], b.progress[task] = seen.to, seen.progress
+}
+
+// unobserve ends what observe has begun.
+func (b *statusBoard) unobserve(task int32, seen observed) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.progress[task] == seen.progress {
 		delete(b.observers, task)
-		return
+		delete(b.progress, task)
 	}
-	b.observers[task] = o
+}
+
+// tablets tells where the tasks stand in their tablets.
+func (b *statusBoard) tablets(now time.Time, each func(task int32, p TabletProgress)) {
+	b.mu.Lock()
+	all := maps.Clone(b.progress)
+	b.mu.Unlock()
+	for task, p := range all {
+		p.look(now, func(t TabletProgress) { each(task, t) })
+	}
+}
+
+// position is the last row committed of a task's tablet, for people to read.
+func (b *statusBoard) position(task int32, tablet string) string {
+	b.mu.Lock()
+	p := b.progress[task]
+	b.mu.Unlock()
+	return p.position(tablet)
 }
 
 // update changes the board under its lock, and tells of it when f says so.
@@ -96,7 +138,7 @@ func (b *statusBoard) set(state State, cause error) {
 		if b.state == state && b.cause == text(cause) {
 			return false
 		}
-		b.state, b.cause, b.since = state, text(cause), time.Now()
+		b.state, b.cause, b.remedy, b.since = state, text(cause), remedyOf(cause), time.Now()
 		return true
 	})
 }
@@ -127,7 +169,10 @@ func (b *statusBoard) setTask(task int32, state State, cause error) {
 		if o := b.observers[task]; o != nil && state != t.State {
 			o.State(state)
 		}
-		t.State, t.Cause, t.Since = state, text(cause), time.Now()
+		t.State, t.Cause, t.Remedy, t.Since = state, text(cause), remedyOf(cause), time.Now()
+		if cause != nil && !errors.Is(cause, errChanged) {
+			t.Last = Mishap{t.Cause, t.Remedy, t.Since}
+		}
 		return true
 	})
 }
@@ -151,6 +196,14 @@ func (b *statusBoard) addRows(task int32, rows int64) {
 	}
 }
 
+func (b *statusBoard) addBytes(task int32, bytes int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if t := b.tasks[task]; t != nil {
+		t.Bytes += bytes
+	}
+}
+
 func (b *statusBoard) addSwept(task int32, c SweepCounts) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -162,7 +215,7 @@ func (b *statusBoard) addSwept(task int32, c SweepCounts) {
 func (b *statusBoard) snapshot(name string) Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := Status{Connector: name, State: b.state, Cause: b.cause, Since: b.since}
+	s := Status{Connector: name, State: b.state, Cause: b.cause, Remedy: b.remedy, Since: b.since}
 	completed := len(b.tasks) > 0
 	for _, t := range b.tasks {
 		s.Tasks = append(s.Tasks, *t)

@@ -34,7 +34,7 @@ type entryRow struct {
 func newEntry(key offsets.JournalKey, j offsets.Journal, o *order) (*sweepEntry, error) {
 	e := &sweepEntry{key: key, journal: j, restored: true}
 	for _, r := range j.Rows {
-		values, err := restoreValues(o.primary, r.PrimaryKey)
+		values, err := restoreValues(o.primary, r.PrimaryKey, false)
 		var encoded []byte
 		if err == nil {
 			encoded, err = kudu.EncodeKey(o.primary, values)

@@ -349,7 +349,7 @@ func (p *producer) firstFailure() error {
 	defer p.mu.Unlock()
 	err := p.failure
 	if err != nil && p.largest.size > 0 && errors.Is(err, kerr.MessageTooLarge) {
-		err = fmt.Errorf("%w: the largest record has key %.300q and %d bytes of value: raise the topic's max.message.bytes and producer.max.request.size, or leave columns out",
+		err = fmt.Errorf("%w: the largest record has key %.300q and %d bytes of value: raise the topic's max.message.bytes and producer.override.batch.size, or leave columns out",
 			err, p.largest.key, p.largest.value)
 	}
 	if err == nil {

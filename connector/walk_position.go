@@ -43,15 +43,15 @@ func (o *order) restoreWalk(pos offsets.Position, base []byte) (*walk, error) {
 		return nil, &FatalError{fmt.Errorf("its phase is %q, but it doesn't say which row was walked last", pos.Phase)}
 	}
 	w := &walk{base: base, snapshot: kudu.Timestamp(pos.Snapshot), closed: pos.Walk.Closed}
-	primary, err := restoreValues(o.primary, pos.Walk.After)
+	primary, err := restoreValues(o.primary, pos.Walk.After, false)
 	if err != nil {
 		return nil, &FatalError{fmt.Errorf("its walk's last row doesn't fit the table: %w", err)}
 	}
-	if w.after, err = kudu.EncodeKey(o.primary, primary); err != nil {
-		return nil, &FatalError{err}
+	if w.after, err = fatalKey(kudu.EncodeKey(o.primary, primary)); err != nil {
+		return nil, err
 	}
 	if pos.Walk.GreatestPrimaryKey != nil {
-		w.greatest, err = o.restore(offsets.Position{Key: pos.Walk.GreatestKey, PrimaryKey: pos.Walk.GreatestPrimaryKey})
+		w.greatest, err = o.restore(offsets.Position{Key: pos.Walk.GreatestKey, PrimaryKey: pos.Walk.GreatestPrimaryKey, Columns: pos.Columns})
 		if err != nil {
 			return nil, err
 		}
@@ -59,10 +59,10 @@ func (o *order) restoreWalk(pos offsets.Position, base []byte) (*walk, error) {
 	if w.closed && w.greatest == nil {
 		return nil, &FatalError{fmt.Errorf("its walk is closed, but doesn't say at which key")}
 	}
-	if w.from, err = o.restoreBound(pos.Walk.From); err != nil {
+	if w.from, err = o.restoreBound(pos.Walk.From, pos.Columns); err != nil {
 		return nil, err
 	}
-	w.until, err = o.restoreBound(pos.Walk.Until)
+	w.until, err = o.restoreBound(pos.Walk.Until, pos.Columns)
 	return w, err
 }
 
@@ -89,7 +89,7 @@ func (o *order) storeBound(key []byte) (json.RawMessage, error) {
 	return serde.MarshalValues(o.streaming[:n], streaming[:n])
 }
 
-func (o *order) restoreBound(stored json.RawMessage) ([]byte, error) {
+func (o *order) restoreBound(stored json.RawMessage, ids map[string]int32) ([]byte, error) {
 	if stored == nil {
 		return nil, nil
 	}
@@ -98,8 +98,12 @@ func (o *order) restoreBound(stored json.RawMessage) ([]byte, error) {
 	if err != nil || len(members) > len(o.streaming) {
 		return nil, &FatalError{fmt.Errorf("the bound %s of its walk doesn't fit the streaming key", stored)}
 	}
+	certain, err := o.sameColumns(stored, nil, ids)
+	if err != nil {
+		return nil, err
+	}
 	cols := o.streaming[:len(members)]
-	values, err := restoreValues(cols, stored)
+	values, err := restoreValues(cols, stored, certain)
 	if err != nil {
 		return nil, &FatalError{fmt.Errorf("a bound of its walk doesn't fit the streaming key: %w", err)}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 )
@@ -279,6 +280,34 @@ func (w *Worker) Status() []Status {
 	all := make([]Status, len(w.names))
 	for n, name := range w.names {
 		all[n] = w.hosts[name].board.snapshot(name)
+	}
+	return all
+}
+
+// Tablets tells where the tasks of this worker stand in their tablets, connector by
+// connector. each must not call the worker.
+func (w *Worker) Tablets(now time.Time, each func(connector string, task int32, p TabletProgress)) {
+	for name, board := range w.boards() {
+		board.tablets(now, func(task int32, p TabletProgress) { each(name, task, p) })
+	}
+}
+
+// Position is the streaming key of the last row committed of a tablet that a task
+// of this worker reads, as a JSON object; empty when there is none, or none is
+// known.
+func (w *Worker) Position(connector string, task int32, tablet string) string {
+	if b := w.boards()[connector]; b != nil {
+		return b.position(task, tablet)
+	}
+	return ""
+}
+
+func (w *Worker) boards() map[string]*statusBoard {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := make(map[string]*statusBoard, len(w.hosts))
+	for name, h := range w.hosts {
+		all[name] = h.board
 	}
 	return all
 }

@@ -17,7 +17,7 @@
 // The package builds records and reads them back; it has no way to write one.
 // Only the task's transactional producer does, in the transaction of the rows
 // the position covers (I1). Positions written by any release stay readable
-// (I7): testdata/v1 holds examples that are never changed.
+// (I7): testdata/v1 and v2 hold examples that are never changed.
 //
 // It imports franz-go only. Load starts one client and closes it before it
 // returns; nothing here outlives its call, and the byte slices of what Load

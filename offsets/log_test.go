@@ -326,7 +326,7 @@ func TestRecordsOfOtherConnectorsAreSkipped(t *testing.T) {
 func TestARecordThatCannotBeReadStopsLoadUntilItIsReplaced(t *testing.T) {
 	good := string(record(t, 1, 10).Key)
 	for name, bad := range map[string]*kgo.Record{
-		"later version":      {Key: []byte(good), Value: []byte(`{"version":2,"mode":"offset"}`)},
+		"later version":      {Key: []byte(good), Value: []byte(`{"version":3,"mode":"offset"}`)},
 		"empty value":        {Key: []byte(good), Value: []byte{}},
 		"other spelling":     {Key: []byte(strings.Replace(good, ",", ", ", 1)), Value: []byte(`{"version":1,"mode":"offset"}`)},
 		"key of another use": {Key: []byte("session-1"), Value: []byte("x")},

@@ -11,6 +11,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// planVersion is the layout that Plan is written in (I7).
+const planVersion = 1
+
 // Plan says how a connector's tablets are spread over its tasks, and with that
 // in which partition each tablet's position is. It is stored in every partition
 // of the offsets topic, so that a task finds it where it reads its positions. When
@@ -46,7 +49,7 @@ func PlanRecord(topic string, partition int32, connector string, p Plan) (*kgo.R
 	if err != nil {
 		return nil, fmt.Errorf("encoding the plan's key: %w", err)
 	}
-	value, err := appendJSON(nil, planV1{positionVersion, p})
+	value, err := appendJSON(nil, planV1{planVersion, p})
 	if err != nil {
 		return nil, fmt.Errorf("encoding the plan: %w", err)
 	}
@@ -62,8 +65,8 @@ func ParsePlan(value []byte) (Plan, error) {
 		return Plan{}, fmt.Errorf("the plan: %w", err)
 	}
 	switch {
-	case p.Version != positionVersion:
-		return Plan{}, fmt.Errorf("the plan has version %d, this release reads version %d: upgrade kudu2kafka", p.Version, positionVersion)
+	case p.Version != planVersion:
+		return Plan{}, fmt.Errorf("the plan has version %d, this release reads version %d: upgrade kudu2kafka", p.Version, planVersion)
 	case p.Tasks < 1:
 		return Plan{}, fmt.Errorf("the plan has %d tasks", p.Tasks)
 	}

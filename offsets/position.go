@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"unicode/utf8"
 )
@@ -37,6 +38,11 @@ type Position struct {
 	// PrimaryKey is a JSON object of the full primary key of the last row
 	// published, in the order of the key's columns; nil before the first row.
 	PrimaryKey json.RawMessage
+	// Columns are Kudu's ids, 1 or more, of the columns of the streaming key that
+	// aren't in the primary key, by the names that they have in all of the
+	// position's keys and bounds. A column keeps its id when it is renamed. Nil
+	// when there are none, and in positions of version 1.
+	Columns map[string]int32
 	// Snapshot is the hybrid timestamp, chosen by a tablet server, that the
 	// last row was read at; 0 when there is none yet.
 	Snapshot uint64
@@ -79,25 +85,28 @@ type Walk struct {
 	Closed bool
 }
 
-// positionVersion is the layout that Position is written in. Readers of older
-// layouts are added beside readV1, never in place of it (I7).
-const positionVersion = 1
+// positionVersion is the latest layout that Position is written in. Readers of later
+// layouts are added beside readV1, never in place of it (I7). Version 1 had no
+// columns; a position without any is still written in it, and so readable by
+// releases that know no other.
+const positionVersion = 2
 
-// positionV1 is the stored layout; its order of fields is the order of the
+// positionV2 is the stored layout; its order of fields is the order of the
 // members. Snapshot is a string because a hybrid time has more digits than the
 // 53 bits that many JSON tools keep of a number: a position patched with such
 // a tool must not move by a rounding.
-type positionV1 struct {
-	Version    int             `json:"version"`
-	Mode       string          `json:"mode"`
-	Phase      string          `json:"phase,omitempty"`
-	TableID    string          `json:"table_id,omitempty"`
-	Key        json.RawMessage `json:"key,omitempty"`
-	PrimaryKey json.RawMessage `json:"primary_key,omitempty"`
-	Snapshot   uint64          `json:"snapshot,string,omitempty"`
-	Walk       *walkV1         `json:"walk,omitempty"`
-	Covered    []coverV1       `json:"covered,omitempty"`
-	Repair     *coverV1        `json:"repair,omitempty"`
+type positionV2 struct {
+	Version    int              `json:"version"`
+	Mode       string           `json:"mode"`
+	Phase      string           `json:"phase,omitempty"`
+	TableID    string           `json:"table_id,omitempty"`
+	Key        json.RawMessage  `json:"key,omitempty"`
+	PrimaryKey json.RawMessage  `json:"primary_key,omitempty"`
+	Columns    map[string]int32 `json:"columns,omitempty"`
+	Snapshot   uint64           `json:"snapshot,string,omitempty"`
+	Walk       *walkV1          `json:"walk,omitempty"`
+	Covered    []coverV1        `json:"covered,omitempty"`
+	Repair     *coverV1         `json:"repair,omitempty"`
 }
 
 type coverV1 struct {
@@ -140,9 +149,17 @@ func (p Position) AppendJSON(b []byte) ([]byte, error) {
 			return b, fmt.Errorf("encoding position: %q is not UTF-8", s)
 		}
 	}
-	stored := positionV1{
+	for name := range p.Columns {
+		if !utf8.ValidString(name) {
+			return b, fmt.Errorf("encoding position: the column %q is not UTF-8", name)
+		}
+	}
+	stored := positionV2{
 		Version: positionVersion, Mode: p.Mode, Phase: p.Phase, TableID: p.TableID,
-		Key: p.Key, PrimaryKey: p.PrimaryKey, Snapshot: p.Snapshot, Walk: (*walkV1)(p.Walk), Repair: (*coverV1)(p.Repair),
+		Key: p.Key, PrimaryKey: p.PrimaryKey, Columns: p.Columns, Snapshot: p.Snapshot, Walk: (*walkV1)(p.Walk), Repair: (*coverV1)(p.Repair),
+	}
+	if len(p.Columns) == 0 {
+		stored.Version = 1
 	}
 	for _, c := range p.Covered {
 		stored.Covered = append(stored.Covered, coverV1(c))
@@ -243,11 +260,26 @@ func ParsePosition(b []byte) (Position, error) {
 	if !ok {
 		return Position{}, errors.New(`the position has no member "version"`)
 	}
-	if string(version) != strconv.Itoa(positionVersion) {
-		return Position{}, fmt.Errorf("the position has version %s, this release reads version %d: upgrade kudu2kafka, or reset the position",
-			bytes.TrimSpace(version), positionVersion)
+	switch string(version) {
+	case "1":
+		return readV1(members)
+	case "2":
+		return readV2(members)
 	}
-	return readV1(members)
+	return Position{}, fmt.Errorf("the position has version %s, this release reads up to version %d: upgrade kudu2kafka, or reset the position",
+		bytes.TrimSpace(version), positionVersion)
+}
+
+// readV2 reads the members of a version 2 position: those of version 1, and columns.
+func readV2(members map[string]json.RawMessage) (Position, error) {
+	columns, err := readColumns(members["columns"])
+	if err != nil {
+		return Position{}, fmt.Errorf("the position's member \"columns\": %w", err)
+	}
+	delete(members, "columns")
+	p, err := readV1(members)
+	p.Columns = columns
+	return p, err
 }
 
 // readV1 reads the members of a version 1 position. A member it does not know
@@ -289,6 +321,26 @@ func readV1(members map[string]json.RawMessage) (Position, error) {
 		return Position{}, errors.New(`the position has no member "mode"`)
 	}
 	return p, nil
+}
+
+// readColumns reads ids of columns; nil when there are none.
+func readColumns(value json.RawMessage) (map[string]int32, error) {
+	if value == nil || isNull(value) {
+		return nil, nil
+	}
+	members, err := readObject(value)
+	if err != nil || len(members) == 0 {
+		return nil, err
+	}
+	ids := make(map[string]int32, len(members))
+	for name, value := range members {
+		id, err := strconv.ParseInt(string(value), 10, 32)
+		if err != nil || id < 1 {
+			return nil, fmt.Errorf("not the id of a column, which is a whole number from 1 to %d: %q is %s", math.MaxInt32, name, value)
+		}
+		ids[name] = int32(id)
+	}
+	return ids, nil
 }
 
 func readCovered(value json.RawMessage) ([]Cover, error) {

@@ -51,7 +51,41 @@ var goldens = map[string]Position{
 			Key: json.RawMessage(`{"due":"2025-12-31T23:59:59.000000Z"}`), PrimaryKey: json.RawMessage(`{"id":77}`), Snapshot: 7182736455463729000,
 		},
 	},
-	"v1/least.json": {Mode: "offset"},
+	"v2/repairing.json": {
+		Mode:       "offset",
+		Phase:      "streaming",
+		TableID:    "9f6e5c2b7d8a4e1f8a3b2c1d0e9f8a7b",
+		Key:        json.RawMessage(`{"due":"2026-01-02T03:04:05.000006Z","id":12}`),
+		PrimaryKey: json.RawMessage(`{"id":12}`),
+		Columns:    map[string]int32{"due": 12},
+		Snapshot:   7182736455463728999,
+		Covered: []Cover{
+			{Key: json.RawMessage(`{"due":"2026-01-01T00:00:00.000000Z","id":900}`), PrimaryKey: json.RawMessage(`{"id":900}`), Snapshot: 7182736455463728191},
+			{Snapshot: 7182736455463728999},
+		},
+		Repair: &Cover{
+			Key: json.RawMessage(`{"due":"2025-12-31T23:59:59.000000Z","id":77}`), PrimaryKey: json.RawMessage(`{"id":77}`), Snapshot: 7182736455463729000,
+		},
+	},
+	"v2/walk.json": {
+		Mode:       "offset",
+		Phase:      "walk",
+		TableID:    "9f6e5c2b7d8a4e1f8a3b2c1d0e9f8a7b",
+		Key:        json.RawMessage(`{"amount":"1.50","user":"a"}`),
+		PrimaryKey: json.RawMessage(`{"id":5}`),
+		Columns:    map[string]int32{"amount": 2147483647, "user": 1},
+		Snapshot:   7182736455463728191,
+		Walk: &Walk{
+			After:              json.RawMessage(`{"id":77}`),
+			GreatestKey:        json.RawMessage(`{"amount":"9.00","user":"z"}`),
+			GreatestPrimaryKey: json.RawMessage(`{"id":12}`),
+			From:               json.RawMessage(`{"amount":"0.00"}`),
+			Until:              json.RawMessage(`{"amount":"10.00","user":"m"}`),
+			Closed:             true,
+		},
+	},
+	"v2/patched-by-hand.json": {Mode: "offset", Key: json.RawMessage(`{"due":5}`), PrimaryKey: json.RawMessage(`{"id":5}`)},
+	"v1/least.json":           {Mode: "offset"},
 	"v1/walk.json": {
 		Mode:       "offset",
 		Phase:      "walk",
@@ -98,13 +132,13 @@ func TestPositionsOfEveryReleaseStayReadable(t *testing.T) {
 }
 
 func TestNoFieldIsForgottenInTheGoldenPositions(t *testing.T) {
-	walking, covered := goldens["v1/walk.json"], goldens["v1/repairing.json"]
+	walking, covered := goldens["v2/walk.json"], goldens["v2/repairing.json"]
 	for _, part := range []struct {
 		goldens []any // each field is set in one of them
 		stored  reflect.Type
 		more    int // members beside those of the golden's type
 	}{
-		{[]any{walking, covered}, reflect.TypeFor[positionV1](), 1},
+		{[]any{walking, covered}, reflect.TypeFor[positionV2](), 1},
 		{[]any{*walking.Walk}, reflect.TypeFor[walkV1](), 0},
 		{[]any{covered.Covered[0]}, reflect.TypeFor[coverV1](), 0},
 	} {
@@ -133,6 +167,24 @@ func TestPositionIsWrittenInStableOrderWithoutEscapes(t *testing.T) {
 	}
 }
 
+func TestPositionIsWrittenInTheLeastVersionThatHoldsIt(t *testing.T) {
+	for name, want := range map[string]string{"v1/walk.json": "v1/walk.json", "v2/walk.json": "v2/walk.json", "v2/patched-by-hand.json": ""} {
+		got, err := goldens[name].AppendJSON(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := []byte(`{"version":1,"mode":"offset","key":{"due":5},"primary_key":{"id":5}}`)
+		if want != "" {
+			if text, err = os.ReadFile(filepath.Join("testdata", want)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if string(got) != strings.TrimSuffix(string(text), "\n") {
+			t.Errorf("%s is written as %s\nwant %s", name, got, text)
+		}
+	}
+}
+
 func TestUnreadablePositionsSayWhy(t *testing.T) {
 	for text, why := range map[string]string{
 		``:                                 "not a JSON object",
@@ -140,8 +192,15 @@ func TestUnreadablePositionsSayWhy(t *testing.T) {
 		`{"version":1,"mode":"offset"`:     "unexpected EOF",
 		`{"version":1,"mode":"offset"} {}`: "not a single JSON object",
 		`{"mode":"offset"}`:                `no member "version"`,
-		`{"version":2,"mode":"offset"}`:    "version 2, this release reads version 1: upgrade kudu2kafka",
+		`{"version":3,"mode":"offset"}`:    "version 3, this release reads up to version 2: upgrade kudu2kafka",
 		`{"version":1}`:                    `no member "mode"`,
+		`{"version":1,"mode":"offset","columns":{"c":5}}`:                     `"columns": unknown member`,
+		`{"version":2,"mode":"offset","columns":[5]}`:                         `"columns": not a JSON object`,
+		`{"version":2,"mode":"offset","columns":{"c":0}}`:                     `from 1 to 2147483647: "c" is 0`,
+		`{"version":2,"mode":"offset","columns":{"c":2147483648}}`:            "not the id of a column",
+		`{"version":2,"mode":"offset","columns":{"c":"5"}}`:                   "not the id of a column",
+		`{"version":2,"mode":"offset","columns":{"c":5,"c":6}}`:               `"c" is there twice`,
+		`{"version":2,"mode":"offset","column":{}}`:                           `"column": unknown member`,
 		`{"version":1,"mode":"offset","primarykey":{}}`:                       `"primarykey": unknown member`,
 		`{"version":1,"mode":"offset","Key":{}}`:                              `"Key": unknown member`,
 		`{"version":1,"mode":"offset","mode":"sweep"}`:                        `"mode" is there twice`,
@@ -174,6 +233,8 @@ func TestPositionThatCouldNotBeReadBackIsNotWritten(t *testing.T) {
 		{Mode: "offset", Key: json.RawMessage(`[]`)},
 		{Mode: "offset", Key: json.RawMessage(`{`)},
 		{Mode: "offset", Repair: &Cover{Snapshot: 5}},
+		{Mode: "offset", Columns: map[string]int32{"\xff": 5}},
+		{Mode: "offset", Columns: map[string]int32{"c": 0}},
 		{Mode: "offset", PrimaryKey: json.RawMessage(`{"a":1,"a":2}`)},
 	} {
 		if out, err := p.AppendJSON(nil); err == nil {

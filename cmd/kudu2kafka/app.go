@@ -18,6 +18,9 @@ type app struct {
 	newWorker      workerFactory
 	newOffsets     offsetsFactory
 	look           looker
+	// terminal tells whether something written to is a terminal, and its width in
+	// columns.
+	terminal func(w io.Writer) (width int, is bool)
 	// notify begins to deliver the signals that stop the process, until the
 	// function it returns is called.
 	notify func() (signals <-chan os.Signal, stop func())
@@ -75,7 +78,7 @@ look at them with check and plan, and start run.`,
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.AddCommand(a.runCommand(), a.checkCommand(), a.planCommand(), a.configCommand(), a.offsetsCommand(), a.healthCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.checkCommand(), a.planCommand(), a.configCommand(), a.offsetsCommand(), a.statusCommand(), a.healthCommand(), a.versionCommand())
 	root.AddCommand(helpTopics()...)
 	return root
 }

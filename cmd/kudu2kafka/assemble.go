@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"net/http"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -14,6 +13,7 @@ import (
 	"github.com/kudu2kafka/kudu2kafka/internal/logs"
 	"github.com/kudu2kafka/kudu2kafka/internal/metrics"
 	"github.com/kudu2kafka/kudu2kafka/internal/rest"
+	"github.com/kudu2kafka/kudu2kafka/internal/status"
 )
 
 // setup is what a process runs.
@@ -82,10 +82,11 @@ func (p *process) Run(ctx context.Context) error {
 		p.listeners.Close()
 		return err
 	}
+	recorder := status.NewRecorder(steering)
+	handlers := recorder.Handlers()
+	handlers["GET /metrics"] = p.metrics.Handler()
 	server := rest.New(p.listeners, steering, rest.Options{
-		Users:    p.config.BasicAuthUsers(),
-		Handlers: map[string]http.Handler{"GET /metrics": p.metrics.Handler()},
-		Logger:   p.logger.Named("rest"),
+		Users: p.config.BasicAuthUsers(), Handlers: handlers, Page: status.Page(), Logger: p.logger.Named("rest"),
 	})
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
@@ -95,6 +96,9 @@ func (p *process) Run(ctx context.Context) error {
 		serveErr = server.Run(ctx)
 		stop()
 	})
+	if len(p.listeners.Addresses()) > 0 {
+		serving.Go(func() { recorder.Run(ctx) })
+	}
 	err = steering.Run(ctx)
 	stop()
 	serving.Wait()

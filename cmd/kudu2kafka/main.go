@@ -7,6 +7,7 @@
 //	kudu2kafka config validate|print|reference
 //	kudu2kafka offsets list|export|import|reset WORKER.yaml CONNECTOR.yaml
 //	kudu2kafka health [WORKER.yaml] [--url URL]
+//	kudu2kafka status [--url URL] [--json] [--watch]
 //	kudu2kafka completion bash|zsh|fish|powershell
 //	kudu2kafka version [--json]
 //
@@ -34,6 +35,7 @@ const (
 	exitOK     = 0 // done, or stopped by a signal with everything in order
 	exitFailed = 1 // failed while running, or not stopped in time
 	exitUsage  = 2 // wrong arguments or configuration, or check found an error; nothing was written
+	exitBroken = 3 // status: a connector or a task has failed
 )
 
 func main() {
@@ -46,7 +48,8 @@ func main() {
 		newOffsets: func(cfg connector.Config, worker connector.WorkerConfig, logger hclog.Logger) (offsetsAdmin, error) {
 			return connector.NewOffsetsAdmin(cfg, worker, logger)
 		},
-		look: looker{check: preflight.Check, plan: preflight.MakePlans},
+		look:     looker{check: preflight.Check, plan: preflight.MakePlans},
+		terminal: terminalOf,
 		notify: func() (<-chan os.Signal, func()) {
 			signals := make(chan os.Signal, 2)
 			signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,7 +69,8 @@ func newHarness(t *testing.T, w worker, workerLines string) *harness {
 			h.cfg, h.conns = p.config, p.connectors
 			return w, nil
 		},
-		notify: func() (<-chan os.Signal, func()) { return h.signals, func() {} },
+		terminal: func(io.Writer) (int, bool) { return 0, false },
+		notify:   func() (<-chan os.Signal, func()) { return h.signals, func() {} },
 	}
 	return h
 }

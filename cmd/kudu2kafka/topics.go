@@ -17,6 +17,7 @@ func helpTopics() []*cobra.Command {
   2  wrong arguments or configuration, or what is configured isn't there:
      starting again gives the same until something is changed. run has written
      nothing then.
+  3  status: a connector or a task has FAILED.
 
 For check: 0 no finding of severity error, though there may be warnings; 1 no
 error, but a check couldn't be run; 2 at least one finding of severity error.

@@ -40,7 +40,7 @@ const (
 // down only, see ARCHITECTURE.md. A new edge is a new word here, and a reason
 // for it in the change that brings it.
 var allowed = map[string][]string{
-	"cmd/kudu2kafka": {"connector", "internal/config", "internal/herder", "internal/logs", "internal/metrics", "internal/preflight", "internal/rest", hclog, "github.com/spf13/cobra"},
+	"cmd/kudu2kafka": {"connector", "internal/config", "internal/herder", "internal/logs", "internal/metrics", "internal/preflight", "internal/rest", "internal/status", hclog, "github.com/spf13/cobra", "golang.org/x/term"},
 
 	// x/sync: a migration does what it does for all partitions several at a time.
 	"connector":        {"kudu", "offsets", "serde", "internal/extsort", "internal/kafka", "internal/predicate", franzgo, hclog, backoff, "golang.org/x/sync"},
@@ -71,6 +71,9 @@ var allowed = map[string][]string{
 	// What the herder answers, over HTTP.
 	"internal/rest": {"connector", "internal/herder", hclog},
 
+	// What the herder knows, for people: a page, and text.
+	"internal/status": {"internal/herder"},
+
 	// The Kudu client could be a module of its own: nothing of Kafka, nothing
 	// of the rest of this module.
 	"kudu":               {"kudu/internal/kerberos", "kudu/internal/krpc", "kudu/internal/pb", hclog, backoff, protobuf, "golang.org/x/sync"},
@@ -93,6 +96,7 @@ var allowed = map[string][]string{
 	"internal/overlay/generate": {"internal/overlay"},
 	"test/e2e":                  {},
 	"test/connect":              {},
+	"test/page":                 {},
 	"test/compose":              {},
 	// Fills the table of docker-compose.yml: in an image of its own.
 	"test/sample": {"kudu"},
@@ -122,6 +126,8 @@ var moreForTests = map[string][]string{
 	"test/compose":     {"go.yaml.in/yaml/v3"},
 	"test/e2e":         {"connector", "offsets", "internal/config", "internal/preflight", "kudu"},
 	"test/secured":     {"kudu"},
+	// A browser, and a worker on fake servers for it to look at.
+	"test/page": {"kudu", "kudu/kudufake", "github.com/chromedp"},
 	// gofork is gokrb5's own encoding/asn1.
 	"kudu/internal/kerberos": {"github.com/jcmturner/gofork", protobuf},
 }

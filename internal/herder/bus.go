@@ -107,8 +107,11 @@ func (b *bus) write(ctx context.Context, records ...*kgo.Record) error {
 // come to be stored: what is on its way can't be taken back, only be given up.
 func (b *bus) send(ctx context.Context, records ...*kgo.Record) error {
 	done := make(chan error, len(records))
+	// A record whose context ends fails those of others that wait with it, while
+	// the client gets its id or in a batch; deliveryTimeout is for all the same.
+	life := context.WithoutCancel(ctx)
 	for _, r := range records {
-		b.client.Produce(ctx, r, func(_ *kgo.Record, err error) { done <- err })
+		b.client.Produce(life, r, func(_ *kgo.Record, err error) { done <- err })
 	}
 	for range records {
 		var err error

@@ -19,7 +19,14 @@ type fakeWorker struct {
 	mu       sync.Mutex
 	told     []string
 	shows    []connector.Status
+	tablets  []fakeTablet
 	onChange func()
+}
+
+type fakeTablet struct {
+	connector string
+	task      int32
+	connector.TabletProgress
 }
 
 func (w *fakeWorker) note(format string, args ...any) {
@@ -61,6 +68,18 @@ func (w *fakeWorker) Status() []connector.Status {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Clone(w.shows)
+}
+
+func (w *fakeWorker) Tablets(_ time.Time, each func(string, int32, connector.TabletProgress)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, t := range w.tablets {
+		each(t.connector, t.task, t.TabletProgress)
+	}
+}
+
+func (w *fakeWorker) Position(_ string, _ int32, tablet string) string {
+	return `{"id":"` + tablet + `"}`
 }
 
 func (w *fakeWorker) OnChange(f func()) { w.onChange = f }

@@ -31,6 +31,8 @@ type Worker interface {
 	RestartTask(name string, task int32) bool
 	Status() []connector.Status
 	OnChange(f func())
+	Tablets(now time.Time, each func(connector string, task int32, p connector.TabletProgress))
+	Position(connector string, task int32, tablet string) string
 }
 
 // File is a connector that comes from a file of this worker.

@@ -219,9 +219,9 @@ func TestTopicOfSeveralPartitionsIsRefused(t *testing.T) {
 
 func TestStartingWorkerTellsWhatItWaitsFor(t *testing.T) {
 	f := newFakes(t)
-	f.kafka.Close()
 	cfg := connector.DefaultWorkerConfig()
 	cfg.BootstrapServers, cfg.GroupID = f.kafka.ListenAddrs(), "g"
+	f.kafka.Close()
 	hd, err := New(Options{Config: cfg, Worker: &fakeWorker{}})
 	if err != nil {
 		t.Fatal(err)

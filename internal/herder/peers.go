@@ -36,6 +36,7 @@ type report struct {
 	Version int             `json:"version"`
 	State   connector.State `json:"state"`
 	Trace   string          `json:"trace,omitempty"`
+	Remedy  string          `json:"remedy,omitempty"`
 	Tasks   []taskReport    `json:"tasks,omitempty"`
 	// File is the configuration, secrets masked, of a connector that comes from a
 	// file of that worker.
@@ -48,7 +49,21 @@ type taskReport struct {
 	Trace      string          `json:"trace,omitempty"`
 	Generation int32           `json:"generation"`
 	Since      time.Time       `json:"since"`
-	Rows       int64           `json:"rows,omitempty"`
+	Remedy     string          `json:"remedy,omitempty"`
+	Last       *Mishap         `json:"last,omitempty"`
+
+	taskCounts
+}
+
+// taskCounts are what changes all the time, and is told only from time to time.
+type taskCounts struct {
+	Rows    int64 `json:"rows,omitempty"`
+	Bytes   int64 `json:"bytes,omitempty"`
+	Tablets int   `json:"tablets,omitempty"`
+	Behind  int   `json:"behind,omitempty"` // tablets
+	// Complete is the time up to which everything is in Kafka, of the tablet that is
+	// furthest behind; nil when none is.
+	Complete *time.Time `json:"complete,omitempty"`
 }
 
 type topicV1 struct {
@@ -176,7 +191,7 @@ func merge(name string, tasks int, alive []*peer) ConnectorStatus {
 	s := ConnectorStatus{Name: name, Type: "source", Tasks: []TaskStatus{}, Connector: StatusOf{State: State(connector.Unassigned)}}
 	best := len(precedence)
 	var failures []string
-	claims := make(map[int]claim)
+	claims := claimsOf(name, tasks, alive)
 	completed := true
 	for _, one := range alive {
 		r, is := one.reports[name]
@@ -189,11 +204,6 @@ func merge(name string, tasks int, alive []*peer) ConnectorStatus {
 		}
 		if r.State == connector.Failed {
 			failures = append(failures, fmt.Sprintf("on worker %s: %s", one.id, r.Trace))
-		}
-		for _, t := range r.Tasks {
-			if c := (claim{t, one}); t.ID < tasks && c.beats(claims[t.ID]) {
-				claims[t.ID] = c
-			}
 		}
 	}
 	if s.Connector.State != State(connector.Failed) && len(failures) > 0 {
@@ -226,6 +236,19 @@ type claim struct {
 	by   *peer
 }
 
+// claimsOf finds out which worker has each of a connector's tasks.
+func claimsOf(name string, tasks int, alive []*peer) map[int]claim {
+	claims := make(map[int]claim)
+	for _, one := range alive {
+		for _, t := range one.reports[name].Tasks {
+			if c := (claim{t, one}); t.ID < tasks && c.beats(claims[t.ID]) {
+				claims[t.ID] = c
+			}
+		}
+	}
+	return claims
+}
+
 // beats reports whether the task is rather this claim's: that of the later
 // generation of the group, and of two in one generation, of which one is a zombie's,
 // that which changed last.
@@ -240,11 +263,16 @@ func (c claim) beats(o claim) bool {
 
 // reportOf puts a status into the form that is told to others.
 func reportOf(s connector.Status, file map[string]string) report {
-	r := report{Version: recordVersion, State: s.State, Trace: s.Cause, File: file}
+	r := report{Version: recordVersion, State: s.State, Trace: s.Cause, Remedy: s.Remedy, File: file}
 	for _, t := range s.Tasks {
-		r.Tasks = append(r.Tasks, taskReport{
-			ID: int(t.Task), State: t.State, Trace: t.Cause, Generation: t.Generation, Since: t.Since.UTC().Round(time.Millisecond), Rows: t.Rows,
-		})
+		told := taskReport{
+			ID: int(t.Task), State: t.State, Trace: t.Cause, Generation: t.Generation, Since: t.Since.UTC().Round(time.Millisecond),
+			Remedy: t.Remedy, taskCounts: taskCounts{Rows: t.Rows, Bytes: t.Bytes},
+		}
+		if !t.Last.At.IsZero() {
+			told.Last = &Mishap{Trace: t.Last.Cause, Remedy: t.Last.Remedy, At: t.Last.At.UTC().Round(time.Millisecond)}
+		}
+		r.Tasks = append(r.Tasks, told)
 	}
 	return r
 }
@@ -254,10 +282,18 @@ func (r report) shows(o report) bool {
 	plain := func(r report) string {
 		r.Tasks = slices.Clone(r.Tasks)
 		for n := range r.Tasks {
-			r.Tasks[n].Rows = 0
+			r.Tasks[n].taskCounts = taskCounts{}
 		}
 		b, _ := json.Marshal(r) // of strings and numbers
 		return string(b)
 	}
 	return plain(r) == plain(o)
+}
+
+// counts reports whether a report's counters are others than another's.
+func (r report) counts(o report) bool {
+	return !slices.EqualFunc(r.Tasks, o.Tasks, func(a, b taskReport) bool {
+		same := (a.Complete == nil) == (b.Complete == nil) && (a.Complete == nil || a.Complete.Equal(*b.Complete))
+		return same && a.Rows == b.Rows && a.Bytes == b.Bytes && a.Tablets == b.Tablets && a.Behind == b.Behind
+	})
 }

@@ -132,19 +132,19 @@ func (h *Herder) tellNews(ctx context.Context, told map[string]report, counts bo
 	for name := range told {
 		gone[name] = true
 	}
-	for _, s := range h.worker.Status() {
-		delete(gone, s.Connector)
-		now := reportOf(s, h.shownFile(s.Connector))
-		before, is := told[s.Connector]
-		if is && now.shows(before) && !(counts && now.counts() != before.counts()) {
+	for _, now := range h.ownReports() {
+		name, now := now.connector, now.report
+		delete(gone, name)
+		before, is := told[name]
+		if is && now.shows(before) && !(counts && now.counts(before)) {
 			continue
 		}
 		value, err := encodeJSON(now)
 		if err != nil {
 			return fmt.Errorf("encoding a report: %w", err)
 		}
-		news[s.Connector] = now
-		records = append(records, h.statusRecord(statusConnectorKey+s.Connector+":"+h.uid, value))
+		news[name] = now
+		records = append(records, h.statusRecord(statusConnectorKey+name+":"+h.uid, value))
 	}
 	for name := range gone {
 		records = append(records, h.statusRecord(statusConnectorKey+name+":"+h.uid, nil))
@@ -166,14 +166,6 @@ func (h *Herder) tellNews(ctx context.Context, told map[string]report, counts bo
 		delete(told, name)
 	}
 	return nil
-}
-
-func (r report) counts() int64 {
-	var n int64
-	for _, t := range r.Tasks {
-		n += t.Rows
-	}
-	return n
 }
 
 // shownFile is a connector's file as others may see it, nil if it has none.

@@ -200,3 +200,24 @@ func TestActiveTellsHowThisProgramWasBuilt(t *testing.T) {
 		t.Errorf("active %t, and reading one says %v", active, err)
 	}
 }
+
+// TestWhatIsShippedIsBuiltWithTheOverlay looks at each place that builds the
+// program for others.
+func TestWhatIsShippedIsBuiltWithTheOverlay(t *testing.T) {
+	text, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	builds := 0
+	for line := range strings.Lines(string(text)) {
+		if !strings.Contains(line, "$(GO) build") || !strings.Contains(line, "./cmd/kudu2kafka") {
+			continue
+		}
+		if builds++; !strings.Contains(line, "-overlay $(OVERLAY)") {
+			t.Errorf("without the overlay: %s", line)
+		}
+	}
+	if builds == 0 || !strings.Contains(string(text), "build: overlay") {
+		t.Error("the Makefile doesn't make the overlay, or doesn't build the program")
+	}
+}

@@ -82,11 +82,23 @@ func fetchKerberos(ctx context.Context) (*kerberosPrograms, error) {
 	}, nil
 }
 
-// unpackKerberos fills dir with bin and lib, using package lists of its own, so
-// that neither those of the system nor the right to renew them are needed.
+// unpackKerberos fills dir with bin and lib.
 func unpackKerberos(ctx context.Context, dir string) error {
-	work := filepath.Join(dir, "work")
-	for _, sub := range []string{"lists/partial", "cache/archives/partial", "root", "../bin", "../lib"} {
+	for _, sub := range []string{"bin", "lib"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o755); err != nil {
+			return err
+		}
+	}
+	return unpackPackages(ctx, filepath.Join(dir, "work"), kerberosPackages.MatchString, func(root string) error { return flatten(root, dir) },
+		"krb5-kdc", "krb5-admin-server", "krb5-user")
+}
+
+// unpackPackages fetches Debian's packages, and of all that they depend on those
+// wanted, and unpacks them below a folder that is there for use only. The package
+// lists are its own, so that neither those of the system nor the right to renew
+// them are needed.
+func unpackPackages(ctx context.Context, work string, wanted func(name string) bool, use func(root string) error, packages ...string) error {
+	for _, sub := range []string{"lists/partial", "cache/archives/partial", "root"} {
 		if err := os.MkdirAll(filepath.Join(work, sub), 0o755); err != nil {
 			return err
 		}
@@ -108,19 +120,21 @@ func unpackKerberos(ctx context.Context, dir string) error {
 	// One source that isn't reached is no failure: what counts is whether the
 	// packages are found.
 	_, updateErr := apt("apt-get", "update")
-	listed, err := apt("apt-cache", "depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks",
-		"--no-replaces", "--no-enhances", "krb5-kdc", "krb5-admin-server", "krb5-user")
+	listed, err := apt("apt-cache", append([]string{
+		"depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks",
+		"--no-replaces", "--no-enhances",
+	}, packages...)...)
 	if err != nil {
 		return errors.Join(err, updateErr)
 	}
-	packages := map[string]bool{}
+	names := map[string]bool{}
 	for lines := bufio.NewScanner(bytes.NewReader(listed)); lines.Scan(); {
-		if name := lines.Text(); kerberosPackages.MatchString(name) {
-			packages[name] = true
+		if name := lines.Text(); wanted(name) {
+			names[name] = true
 		}
 	}
 	args := []string{"download"}
-	for name := range packages {
+	for name := range names {
 		args = append(args, name)
 	}
 	if _, err := apt("apt-get", args...); err != nil {
@@ -137,7 +151,7 @@ func unpackKerberos(ctx context.Context, dir string) error {
 			return err
 		}
 	}
-	if err := flatten(filepath.Join(work, "root"), dir); err != nil {
+	if err := use(filepath.Join(work, "root")); err != nil {
 		return err
 	}
 	return os.RemoveAll(work)
