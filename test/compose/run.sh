@@ -244,7 +244,7 @@ uid=$((20000 + RANDOM))
 KUDU2KAFKA_USER=$uid:$uid compose up -d --no-deps kudu2kafka >/dev/null 2>&1 || fail "up as user $uid"
 await 90 "running tasks" running
 await 60 "health" healthy
-docker top "$(compose ps -q kudu2kafka)" -o uid | grep >/dev/null "^ *$uid *$" || fail "it doesn't run as $uid: $(docker top "$(compose ps -q kudu2kafka)")"
+docker top "$(compose ps -q kudu2kafka)" -o pid,uid | grep >/dev/null " $uid *$" || fail "it doesn't run as $uid: $(docker top "$(compose ps -q kudu2kafka)")"
 say "as user $uid with a read-only root: healthy, RUNNING"
 
 # --- Kafka and Kudu come late
