@@ -220,10 +220,11 @@ var tableCases = []namedCase{
 			return resp.Error == nil && resp.GetLiveRowCount() == 10
 		})
 	}},
+}
+
+// replicaCases are those of tables with three replicas.
+var replicaCases = []namedCase{
 	{"FollowersRefuseWrites", func(s *suite) {
-		if s.c.Replicas < 3 {
-			s.Skip("the tables have one replica")
-		}
 		t, _ := s.kv(1)
 		resp := &pb.GetTableLocationsResponsePB{}
 		s.master("GetTableLocations", &pb.GetTableLocationsRequestPB{Table: t.ident(), InternTsInfosInResponse: new(true)}, resp)

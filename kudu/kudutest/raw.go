@@ -32,17 +32,22 @@ type Cluster struct {
 
 // Run runs the suite. Cases run one after the other.
 func Run(t *testing.T, c Cluster) {
-	for _, group := range []struct {
+	type group struct {
 		name  string
 		cases []namedCase
-	}{
+	}
+	groups := []group{
 		{"Master", masterCases}, {"Table", tableCases}, {"Partition", partitionCases}, {"Layout", layoutCases}, {"Scan", scanCases},
 		{"Predicate", predicateCases}, {"Snapshot", snapshotCases}, {"Diff", diffCases}, {"Write", writeCases}, {"Alter", alterCases},
-		{"Client", clientCases}, {"Batch", batchCases}, {"Types", typeCasesOfClient}, {"Authz", authzCases},
-	} {
-		if group.name == "Authz" && !c.Authz {
-			continue
-		}
+		{"Client", clientCases}, {"Batch", batchCases}, {"Types", typeCasesOfClient},
+	}
+	if c.Authz {
+		groups = append(groups, group{"Authz", authzCases})
+	}
+	if c.Replicas >= 3 {
+		groups = append(groups, group{"Replica", replicaCases})
+	}
+	for _, group := range groups {
 		t.Run(group.name, func(t *testing.T) {
 			for _, nc := range group.cases {
 				t.Run(nc.name, func(t *testing.T) { nc.run(newSuite(t, c)) })

@@ -96,7 +96,7 @@ func TestStopInTheFutureIsWaitedFor(t *testing.T) {
 	s := newStack(t)
 	j := newJob(t, 1)
 	base := time.Now().UTC().Truncate(time.Second)
-	const window = 6 // seconds
+	const window = 10 // seconds
 	j.connector["offset.stop.at"] = base.Add(window * time.Second).Format(time.RFC3339)
 	if err := s.tool.CreateTable(t.Context(), eventTable(j.table)); err != nil {
 		t.Fatal(err)
@@ -106,6 +106,9 @@ func TestStopInTheFutureIsWaitedFor(t *testing.T) {
 	s.awaitRecords(t, j.topic, 50, 30*time.Second)
 	// The connector has read all there is, but more may come before the bound.
 	s.events(t, j.table, base.Add(-100*time.Second), 50, 60)
+	if late := time.Since(base.Add(window * time.Second)); late > 0 {
+		t.Fatalf("the later rows were written %v after the bound, when nobody waits for them any more", late)
+	}
 	s.awaitRecords(t, j.topic, 60, 30*time.Second)
 	w.awaitLine("task completed", 30*time.Second)
 	if early := time.Until(base.Add(window * time.Second)); early > 0 {

@@ -98,7 +98,7 @@ func (s *stack) awaitRecords(t *testing.T, topic string, n int, within time.Dura
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(s.kafka.BootstrapServers()), kgo.ConsumeTopics(topic),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.UnknownTopicRetries(-1),
+		kgo.UnknownTopicRetries(-1), kgo.MetadataMinAge(100*time.Millisecond), // the topic may be about to come
 	)
 	if err != nil {
 		t.Fatal(err)
