@@ -76,8 +76,14 @@ func NewKudu(t TB, config KuduConfig) *Kudu {
 // NewKDC starts a KDC for this test and closes it at the test's end.
 func NewKDC(t TB) *KDC {
 	t.Helper()
+	return NewRealm(t, Realm)
+}
+
+// NewRealm is NewKDC for a realm of another name.
+func NewRealm(t TB, realm string) *KDC {
+	t.Helper()
 	Require(t)
-	k, err := StartKDC(t.Context())
+	k, err := startKDC(t.Context(), realm)
 	switch {
 	case errors.Is(err, ErrMissing) && os.Getenv("K2K_REQUIRE_SERVERS") != "1":
 		t.Skipf("no Kerberos here: %v", err)

@@ -109,7 +109,7 @@ func (l *Login) obtain(ctx context.Context, host string) (*ticket, *identity, er
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := (&kdcs{id.conf, l.dial}).service(ctx, id.name, id.realm, id.tgt, serviceName(l.cfg.Service, host))
+	t, err := (&kdcs{id.conf, l.dial}).service(ctx, id, l.cfg.Service, host)
 	l.settle(host, err)
 	l.mu.Lock()
 	defer l.mu.Unlock()
