@@ -133,6 +133,19 @@ func newGuardian(c *Client) (*guardian, error) {
 	return g, nil
 }
 
+// who names the user that the client is, for errors.
+func (g *guardian) who() string {
+	switch {
+	case g.login != nil:
+		return g.login.Name()
+	case g.c.cfg.Security.JWT != nil:
+		return "the user of the JSON Web Token"
+	case g.c.cfg.User != "":
+		return g.c.cfg.User
+	}
+	return krpc.DefaultUser()
+}
+
 // close waits for the renewals to end.
 func (g *guardian) close() {
 	g.stop()

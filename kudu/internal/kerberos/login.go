@@ -73,6 +73,19 @@ func NewLogin(cfg Config, dial func(ctx context.Context, network, addr string) (
 	}, nil
 }
 
+// Name is the principal, as far as it is known.
+func (l *Login) Name() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.identity != nil:
+		return l.identity.String()
+	case l.cfg.Principal != "":
+		return l.cfg.Principal
+	}
+	return "the user of the ticket cache " + l.cfg.Cache
+}
+
 // ticketFor gives a ticket for the service on the host, and the client's
 // identity.
 func (l *Login) ticketFor(ctx context.Context, host string) (*ticket, *identity, error) {
