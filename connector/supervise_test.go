@@ -23,6 +23,7 @@ type supervised struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{}
 	runs   []time.Time
+	mended int
 }
 
 // superviseIn starts a supervisor whose n-th run ends with outcome(n).
@@ -43,6 +44,7 @@ func superviseSteered(t *testing.T, outcome func(n int, ctx context.Context, ali
 	sup := &supervisor{
 		task: 3, delayMax: time.Minute, board: s.board, logger: hclog.NewNullLogger(), steer: steer,
 		confirm: func(context.Context, func(error)) error { return nil },
+		mended:  func() { s.mended++ },
 		run: func(ctx context.Context, alive func(), _ *waits) error {
 			s.runs = append(s.runs, time.Now())
 			return outcome(len(s.runs)-1, ctx, alive)

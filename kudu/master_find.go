@@ -140,6 +140,11 @@ func (m *masters) find(ctx context.Context) (leader, location string, err error)
 	if unlisted > 0 {
 		cause = fmt.Errorf("none of the masters leads; the cluster has %d more than are configured: list them all", unlisted)
 	}
+	if len(silent) > 0 {
+		if trouble := m.c.guardian.trouble(); trouble != nil {
+			silent = append(silent, trouble)
+		}
+	}
 	cause = errors.Join(slices.Concat([]error{cause}, failures, silent)...)
 	class := ClassRetry
 	// Who isn't let in by one master isn't by the others.

@@ -333,11 +333,31 @@ func (g *guardian) explain(e *Error, err error) *Error {
 		}
 	default:
 		e.Class = ClassReconnect
+		if trouble := g.trouble(); trouble != nil && gaveUpItself(err) {
+			e.Class, e.Err = ClassRetry, fmt.Errorf("%w: %w", e.Err, trouble)
+		}
 	}
 	if wrong {
 		e.Err = fmt.Errorf("%w: %w", ErrNotAuthenticated, e.Err)
 	}
 	return e
+}
+
+// trouble is why there is no ticket, if that is because no KDC answers: who
+// waits for a server meanwhile waits for that.
+func (g *guardian) trouble() error {
+	if g.login == nil {
+		return nil
+	}
+	return g.login.Trouble()
+}
+
+// AskAgain has the client ask for tickets when they are needed next, though the
+// KDC has refused them a short while ago: somebody may have mended that.
+func (c *Client) AskAgain() {
+	if c.guardian.login != nil {
+		c.guardian.login.AskAgain()
+	}
 }
 
 // forget drops the ticket for a server.

@@ -125,7 +125,8 @@ var moreForTests = map[string][]string{
 	"test/sample":      {"kudu/kudufake"},
 	"test/compose":     {"go.yaml.in/yaml/v3"},
 	"test/e2e":         {"connector", "offsets", "internal/config", "internal/preflight", "kudu"},
-	"test/secured":     {"kudu"},
+	// Messages of a negotiation, for somebody in between.
+	"test/secured": {"kudu", protobuf},
 	// A browser, and a worker on fake servers for it to look at.
 	"test/page": {"kudu", "kudu/kudufake", "github.com/chromedp"},
 	// gofork is gokrb5's own encoding/asn1.

@@ -146,6 +146,8 @@ var shared struct {
 	kudu  *Kudu
 	kafka *Kafka
 	tool  *KuduTool
+	// programs is the folder of what Program has built.
+	programs string
 }
 
 // SharedKudu returns the cluster of one master and one tablet server that all
@@ -215,7 +217,7 @@ func (c closingShared) Run() int {
 	return code
 }
 
-// CloseShared closes the shared servers that were started.
+// CloseShared closes the shared servers that were started, and removes programs.
 func CloseShared() error {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
@@ -229,6 +231,9 @@ func CloseShared() error {
 	if shared.kafka != nil {
 		errs = append(errs, shared.kafka.Close())
 	}
-	shared.kudu, shared.kafka, shared.tool = nil, nil, nil
+	if shared.programs != "" {
+		errs = append(errs, os.RemoveAll(shared.programs))
+	}
+	shared.kudu, shared.kafka, shared.tool, shared.programs = nil, nil, nil, ""
 	return errors.Join(errs...)
 }

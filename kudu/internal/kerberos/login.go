@@ -250,6 +250,30 @@ func (l *Login) paused(what string) error {
 	return nil
 }
 
+// troubled is how long after an attempt that reached no KDC, and the pause that
+// followed it, the same is to be expected.
+const troubled = 3 * kdcPatience
+
+// Trouble is the last failure to reach a KDC, unless one has answered since, or
+// that was long ago.
+func (l *Login) Trouble() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.pauses {
+		if errors.Is(p.err, ErrUnreachable) && time.Since(p.until) < troubled {
+			return p.err
+		}
+	}
+	return nil
+}
+
+// AskAgain ends the pauses.
+func (l *Login) AskAgain() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.pauses)
+}
+
 // settle takes note of how an attempt ended. That a caller gave up says
 // nothing.
 func (l *Login) settle(what string, err error) {
