@@ -124,7 +124,7 @@ func (i *instance) join() (*group, error) {
 	opts := groupOptions{
 		kafka: i.kafka, id: i.cfg.GroupID(i.worker.GroupID), topic: i.cfg.OffsetsTopic(i.worker.GroupID),
 		tasks: int32(i.cfg.TasksMax), session: i.worker.SessionTimeout, heartbeat: i.worker.HeartbeatInterval, rebalance: i.worker.RebalanceTimeout,
-		instance: i.worker.GroupInstanceID, logger: i.logger,
+		instance: i.worker.GroupInstanceID, logger: i.logger, rebalanced: i.seen.Rebalanced,
 		runTask: func(ctx context.Context, id int32) {
 			<-ready
 			seen := i.observe(id)
