@@ -97,6 +97,7 @@ var allowed = map[string][]string{
 	"test/e2e":                  {},
 	"test/connect":              {},
 	"test/page":                 {},
+	"test/secrets":              {},
 	"test/prometheus":           {},
 	"test/compose":              {},
 	// Fills the table of docker-compose.yml: in an image of its own.
@@ -127,6 +128,8 @@ var moreForTests = map[string][]string{
 	"test/compose":     {"go.yaml.in/yaml/v3"},
 	"test/e2e":         {"connector", "offsets", "internal/config", "internal/preflight", "kudu"},
 	"test/secured":     {"kudu"},
+	// The keys that are secrets, and a worker on fake servers with them.
+	"test/secrets": {"connector", "kudu", "kudu/kudufake"},
 	// A browser, and a worker on fake servers for it to look at.
 	"test/page": {"kudu", "kudu/kudufake", "github.com/chromedp"},
 	// Rules are YAML, and a worker on fake servers is scraped.
