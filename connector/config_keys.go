@@ -78,7 +78,7 @@ const (
 	gib    = 1024 * mib
 )
 
-var workerKeys = slices.Concat(processKeys, listenerKeys)
+var workerKeys = slices.Concat(processKeys, kafkaSecurityKeys, listenerKeys)
 
 var processKeys = []Key{
 	{

@@ -197,7 +197,7 @@ func (g *group) confirm(ctx context.Context, waiting func(error)) error {
 		err = kafka.Classify(fmt.Errorf("confirming the membership in group %q: %w", g.id, err))
 		g.logger.Debug("membership is not confirmed", "error", err)
 		switch {
-		case ctx.Err() == nil && errors.Is(err, kafka.ErrPermanent):
+		case ctx.Err() == nil && (errors.Is(err, kafka.ErrPermanent) || kafka.Refused(err) != nil):
 			return err
 		case ctx.Err() == nil && !told && time.Since(began) > g.session:
 			told = true

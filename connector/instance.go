@@ -63,13 +63,14 @@ func newInstanceOn(board *statusBoard, seen ConnectorObserver, cfg Config, worke
 	return &instance{
 		sorts: extsort.NewBudget(cfg.SortMemory),
 		cfg:   cfg, worker: worker, kudu: client, catalog: newCatalog(client, cfg.KuduTable), board: board, seen: seen, logger: logger,
-		kafka: kafkaOptions(worker, logger, seen.KafkaHooks()...),
+		kafka: KafkaOptions(worker, logger, seen.KafkaHooks()...),
 	}, nil
 }
 
-func kafkaOptions(worker WorkerConfig, logger hclog.Logger, hooks ...kgo.Hook) kafka.Options {
+// KafkaOptions is how the clients of a worker reach Kafka.
+func KafkaOptions(worker WorkerConfig, logger hclog.Logger, hooks ...kgo.Hook) kafka.Options {
 	return kafka.Options{
-		BootstrapServers: worker.BootstrapServers, ClientID: worker.ClientID,
+		BootstrapServers: worker.BootstrapServers, Security: worker.kafkaSecurity(), ClientID: worker.ClientID,
 		Logger: logger.Named("kafka"), Hooks: hooks,
 	}
 }
@@ -211,7 +212,7 @@ func (i *instance) prepare(ctx context.Context) error {
 		backoff.WithInitialInterval(min(firstRestartPause, i.cfg.RetryDelayMax)),
 		backoff.WithMaxInterval(i.cfg.RetryDelayMax), backoff.WithMaxElapsedTime(0),
 	)
-	for {
+	for refusedTimes := 0; ; {
 		err := i.ensureTopics(ctx)
 		if err == nil {
 			err = i.adoptPlan(ctx)
@@ -219,7 +220,11 @@ func (i *instance) prepare(ctx context.Context) error {
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if fatal(err) {
+		refusedTimes++
+		if !refused(err) {
+			refusedTimes = 0
+		}
+		if fatal(err) || refusedTimes == refusals {
 			return err
 		}
 		wait := pace.NextBackOff()

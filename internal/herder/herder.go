@@ -106,7 +106,7 @@ func New(o Options) (*Herder, error) {
 	h := &Herder{
 		config: o.Config, worker: o.Worker, env: o.Env, id: o.WorkerID, uid: hex.EncodeToString(id), levels: o.Levels,
 		version: ServerInfo{Version: o.Version, Commit: o.Commit}, logger: o.Logger.Named("herder"),
-		kafka: kafka.Options{BootstrapServers: o.Config.BootstrapServers, ClientID: o.Config.ClientID, Logger: o.Logger.Named("kafka")},
+		kafka: connector.KafkaOptions(o.Config, o.Logger),
 		files: make(map[string]File), dirty: make(chan struct{}, 1),
 		known: make(map[string]map[string]string), targets: make(map[string]connector.Target),
 		configs: make(map[string]connector.Config), counted: make(map[string]int64), peers: newPeers(o.Config.SessionTimeout),

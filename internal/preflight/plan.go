@@ -242,7 +242,7 @@ func (s *subject) moves(ctx context.Context) (string, error) {
 	if !s.positions.exists {
 		return "", nil
 	}
-	stored, err := offsets.LoadPlan(ctx, connector.KafkaOptions(ctx, s.worker, s.logger), s.positions.name, 0, s.cfg.Name)
+	stored, err := offsets.LoadPlan(ctx, connector.KafkaClientOpts(ctx, s.worker, s.logger), s.positions.name, 0, s.cfg.Name)
 	if err != nil {
 		return "", err
 	}
