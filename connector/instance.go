@@ -185,8 +185,9 @@ func (i *instance) awaitTable(ctx context.Context) error {
 	pace := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(min(firstRestartPause, longest)), backoff.WithMaxInterval(longest), backoff.WithMaxElapsedTime(0),
 	)
-	for {
-		attempt, cancel := context.WithTimeout(ctx, checkTimeout)
+	// The first attempt is short, so that the status soon tells what is waited for.
+	for within := firstLook; ; within = checkTimeout {
+		attempt, cancel := context.WithTimeout(ctx, within)
 		_, err := i.kudu.OpenTable(attempt, i.cfg.KuduTable)
 		cancel()
 		if ctx.Err() != nil {
