@@ -52,7 +52,7 @@ func (h *Herder) ensureTopics(ctx context.Context) error {
 }
 
 func ensureTopic(ctx context.Context, admin *kadm.Client, name, key string, replicas int16) error {
-	topic, err := kafka.EnsureTopic(ctx, admin, name, 1, replicas, groupTopicConfigs)
+	topic, err := kafka.EnsureTopic(ctx, admin, name, 1, replicas, groupTopicConfigs, kafka.TopicRights(name, "READ", "WRITE")...)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%s: %w", key, err)
