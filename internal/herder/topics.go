@@ -37,6 +37,7 @@ func (h *Herder) ensureTopics(ctx context.Context) error {
 		if err == nil {
 			err = ensureTopic(ctx, h.bus.admin, h.config.StatusTopic(), "status.storage.topic", h.config.StatusReplicationFactor)
 		}
+		err = h.kafka.As(err)
 		if err == nil || ctx.Err() != nil || errors.Is(err, kafka.ErrPermanent) || errors.As(err, new(*unfitTopicError)) {
 			return err
 		}
