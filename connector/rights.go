@@ -123,13 +123,21 @@ func (o *Outlook) KuduRights() KuduRights {
 			add(name)
 		}
 	}
+	writes := WritesOf(o.cfg)
+	writes.Select = r.Select
+	return writes
+}
+
+// WritesOf lists the rights to write that a configuration needs, whatever the table
+// is.
+func WritesOf(c Config) (r KuduRights) {
 	switch {
-	case o.cfg.LateRows == lateRepair && o.cfg.SnapshotGuard == guardBarrier:
+	case c.LateRows == lateRepair && c.SnapshotGuard == guardBarrier:
 		r.AnyWrite = "the barriers of snapshot.guard: barrier, which write nothing"
-	case o.sweep == nil || o.sweep.dry:
-	case o.sweep.action == sweepDelete:
+	case c.Mode != modeSweep || c.SweepDryRun:
+	case c.SweepAction == sweepDelete:
 		r.Delete = "sweep.action: delete"
-	case o.sweep.action == sweepUpdate:
+	case c.SweepAction == sweepUpdate:
 		r.Update = "sweep.action: update"
 	}
 	return r

@@ -405,13 +405,17 @@ func (l *look) orDefault(value int, key string) int {
 	return n
 }
 
+func rightPlan(r connector.KafkaRight) RightPlan {
+	return RightPlan{Resource: string(r.Resource), Name: r.Name, Operation: r.Operation, For: r.For, Optional: r.Optional}
+}
+
 func (s *subject) rights(p *Plan) {
 	p.TransactionalIDs, p.KafkaRights, p.KuduRights = []string{}, []RightPlan{}, []RightPlan{}
 	for _, r := range append(connector.KafkaRights(s.worker, s.cfg, len(s.positions.partitions)), connector.WorkerRights(s.worker)...) {
 		if r.Resource == kafka.ResourceTransactionalID {
 			p.TransactionalIDs = append(p.TransactionalIDs, r.Name)
 		}
-		p.KafkaRights = append(p.KafkaRights, RightPlan{Resource: string(r.Resource), Name: r.Name, Operation: r.Operation, For: r.For, Optional: r.Optional})
+		p.KafkaRights = append(p.KafkaRights, rightPlan(r))
 	}
 	table := s.outlook.Table().Name()
 	rights := s.outlook.KuduRights()
