@@ -26,8 +26,8 @@ import (
 // start.
 const checkTimeout = 15 * time.Second
 
-// firstLook bounds the look of a worker that starts without Kafka and Kudu if they
-// aren't there: it only is to find mistakes early.
+// firstLook bounds the first look of a worker that starts without Kafka and Kudu if
+// they aren't there: it only is to find mistakes early, and to tell what is missing.
 const firstLook = 3 * time.Second
 
 // Check looks, before anything is written, whether Kafka and the tables are

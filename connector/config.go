@@ -49,6 +49,9 @@ type WorkerConfig struct {
 	ListenerKey         string   `koanf:"listeners.https.ssl.key.location"`         // a PEM file
 	ListenerCA          string   `koanf:"listeners.https.ssl.ca.location"`          // a PEM file; empty: no client certificates
 	ListenerClientAuth  string   `koanf:"listeners.https.ssl.client.auth"`          // none, requested or required
+
+	ProvidersAllowedPaths []string `koanf:"config.providers.allowed.paths"`         // files and folders; empty: none
+	ProvidersEnvPattern   string   `koanf:"config.providers.env.allowlist.pattern"` // empty: no variable
 }
 
 // Config is one connector: one Kudu table read into one topic. The koanf tags

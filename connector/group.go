@@ -33,6 +33,7 @@ type group struct {
 	// runTask runs one task until its context ends. It is called on a goroutine
 	// that the group owns.
 	runTask func(ctx context.Context, task int32)
+	rounds  *rounds
 
 	mu     sync.Mutex
 	tasks  map[int32]*runningTask
@@ -45,22 +46,23 @@ type runningTask struct {
 }
 
 type groupOptions struct {
-	kafka     kafka.Options
-	id        string
-	topic     string
-	tasks     int32 // tasks.max; the topic may have more partitions
-	session   time.Duration
-	heartbeat time.Duration
-	rebalance time.Duration
-	instance  string // static membership when not empty
-	logger    hclog.Logger
-	runTask   func(ctx context.Context, task int32)
+	kafka      kafka.Options
+	id         string
+	topic      string
+	tasks      int32 // tasks.max; the topic may have more partitions
+	session    time.Duration
+	heartbeat  time.Duration
+	rebalance  time.Duration
+	instance   string // static membership when not empty
+	logger     hclog.Logger
+	runTask    func(ctx context.Context, task int32)
+	rebalanced func(took time.Duration) // nil: nobody wants to know
 }
 
 // joinGroup begins to take part. Partitions come and go until leave.
 func joinGroup(o groupOptions) (*group, error) {
 	ctx, cut := context.WithCancel(context.Background())
-	g := &group{id: o.id, kafka: o.kafka, topic: o.topic, cut: cut, logger: o.logger, runTask: o.runTask, instance: o.instance, session: o.session, tasks: make(map[int32]*runningTask)}
+	g := &group{id: o.id, kafka: o.kafka, topic: o.topic, cut: cut, logger: o.logger, runTask: o.runTask, rounds: &rounds{over: o.rebalanced}, instance: o.instance, session: o.session, tasks: make(map[int32]*runningTask)}
 	opts := append(o.kafka.Within(ctx),
 		kgo.ConsumerGroup(o.id),
 		kgo.ConsumeTopics(o.topic),
@@ -76,7 +78,11 @@ func joinGroup(o groupOptions) (*group, error) {
 		}),
 		// How soon a partition that was added for a new task is shared out.
 		kgo.MetadataMaxAge(10*time.Second),
-		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { g.assigned(parts[o.topic]) }),
+		kgo.WithHooks(g.rounds),
+		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
+			g.rounds.assigned()
+			g.assigned(parts[o.topic])
+		}),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { g.stop(parts[o.topic], errRevoked) }),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { g.stop(parts[o.topic], errLost) }),
 	)

@@ -124,7 +124,7 @@ func (i *instance) join() (*group, error) {
 	opts := groupOptions{
 		kafka: i.kafka, id: i.cfg.GroupID(i.worker.GroupID), topic: i.cfg.OffsetsTopic(i.worker.GroupID),
 		tasks: int32(i.cfg.TasksMax), session: i.worker.SessionTimeout, heartbeat: i.worker.HeartbeatInterval, rebalance: i.worker.RebalanceTimeout,
-		instance: i.worker.GroupInstanceID, logger: i.logger,
+		instance: i.worker.GroupInstanceID, logger: i.logger, rebalanced: i.seen.Rebalanced,
 		runTask: func(ctx context.Context, id int32) {
 			<-ready
 			seen := i.observe(id)
@@ -185,8 +185,9 @@ func (i *instance) awaitTable(ctx context.Context) error {
 	pace := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(min(firstRestartPause, longest)), backoff.WithMaxInterval(longest), backoff.WithMaxElapsedTime(0),
 	)
-	for {
-		attempt, cancel := context.WithTimeout(ctx, checkTimeout)
+	// The first attempt is short, so that the status soon tells what is waited for.
+	for within := firstLook; ; within = checkTimeout {
+		attempt, cancel := context.WithTimeout(ctx, within)
 		_, err := i.kudu.OpenTable(attempt, i.cfg.KuduTable)
 		cancel()
 		if ctx.Err() != nil {

@@ -98,6 +98,7 @@ var allowed = map[string][]string{
 	"test/e2e":                  {},
 	"test/connect":              {},
 	"test/page":                 {},
+	"test/prometheus":           {},
 	"test/compose":              {},
 	// Fills the table of docker-compose.yml: in an image of its own.
 	"test/sample": {"kudu"},
@@ -129,6 +130,8 @@ var moreForTests = map[string][]string{
 	"test/secured":     {"kudu"},
 	// A browser, and a worker on fake servers for it to look at.
 	"test/page": {"kudu", "kudu/kudufake", "github.com/chromedp"},
+	// Rules are YAML, and a worker on fake servers is scraped.
+	"test/prometheus": {"kudu", "kudu/kudufake", "go.yaml.in/yaml/v3"},
 	// gofork is gokrb5's own encoding/asn1.
 	"kudu/internal/kerberos": {"github.com/jcmturner/gofork", protobuf},
 }

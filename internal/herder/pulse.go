@@ -181,7 +181,7 @@ func (h *Herder) shownFile(name string) map[string]string {
 	if !is {
 		return nil
 	}
-	return mask(f.Settings)
+	return mask(f.Source.Settings())
 }
 
 // newTopics are the records of topics that connectors have begun to write to.
