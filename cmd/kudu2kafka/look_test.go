@@ -217,7 +217,7 @@ func TestRightsArePrintedForAPrincipal(t *testing.T) {
 	h.out.Reset()
 	h.want(t, h.execute(append([]string{"rights", "--json"}, h.files...)), exitOK)
 	var list preflight.RightsList
-	if err := json.Unmarshal(h.out.Bytes(), &list); err != nil || len(list.Needed) != 1 {
+	if err := json.Unmarshal([]byte(h.out.String()), &list); err != nil || len(list.Needed) != 1 {
 		t.Errorf("printed %s: %v", h.out.String(), err)
 	}
 	h.look.rights = func(context.Context, preflight.Options, string) (*preflight.RightsList, error) {
