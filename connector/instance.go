@@ -248,15 +248,20 @@ func (i *instance) ensureTopics(ctx context.Context) error {
 	}
 	defer client.Close()
 	adm := kadm.NewClient(client)
-	err = offsets.EnsureTopic(ctx, adm, i.cfg.OffsetsTopic(i.worker.GroupID), int32(i.cfg.TasksMax), i.worker.OffsetsReplicationFactor)
+	positions := i.cfg.OffsetsTopic(i.worker.GroupID)
+	sure, err := offsets.EnsureTopic(ctx, adm, positions, int32(i.cfg.TasksMax), i.worker.OffsetsReplicationFactor)
 	if err != nil {
-		return kafka.Classify(err)
+		return kafka.Classify(i.kafka.As(err))
+	}
+	if !sure {
+		i.logger.Warn("not known whether the offsets topic is compacted, without which Kafka deletes positions in time: grant DESCRIBE_CONFIGS on it, or make sure", "topic", positions)
 	}
 	if !i.worker.TopicCreationEnable {
 		return nil
 	}
-	_, err = kafka.EnsureTopic(ctx, adm, i.cfg.TopicName(), i.cfg.TopicPartitions, i.cfg.TopicReplicationFactor, i.cfg.TopicConfigs)
-	return err
+	_, err = kafka.EnsureTopic(ctx, adm, i.cfg.TopicName(), i.cfg.TopicPartitions, i.cfg.TopicReplicationFactor, i.cfg.TopicConfigs,
+		kafka.TopicRights(i.cfg.TopicName(), "WRITE")...)
+	return i.kafka.As(err)
 }
 
 // runTask is one run of a task: fence, restore, publish.
@@ -281,7 +286,7 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func(), w *waits
 	stored, err := offsets.Load(ctx, i.kafka.Within(ctx), i.cfg.OffsetsTopic(i.worker.GroupID), id, i.cfg.Name)
 	waiting.end()
 	if err != nil {
-		return kafka.Classify(err)
+		return kafka.Classify(i.kafka.As(err))
 	}
 	logger.Trace("positions restored", "tablets", len(stored.Positions))
 	if err := i.checkNames(stored.Others); err != nil {

@@ -19,10 +19,21 @@ type Options struct {
 	// ClientID names the client in the broker's logs, metrics and quotas.
 	// Empty means "kudu2kafka".
 	ClientID string
+	// User is who Kafka takes the client for; empty when that isn't known here.
+	User string
 	// Logger receives the client's log; nil discards it.
 	Logger hclog.Logger
 	// Hooks are told of what the client does, for metrics.
 	Hooks []kgo.Hook
+}
+
+// Principal is the user as Kafka's access control lists have it; empty when it isn't
+// known here.
+func (o Options) Principal() string {
+	if o.User == "" {
+		return ""
+	}
+	return "User:" + o.User
 }
 
 // Within returns ClientOpts for a client whose connections and requests end with
