@@ -19,13 +19,13 @@ import (
 
 // setup is what a process runs.
 type setup struct {
-	config         connector.WorkerConfig
-	connectors     []connector.Config // of files
-	connectorFiles []string           // theirs, in the same order
-	env            func(name string) (value string, set bool)
-	levels         *logs.Levels
-	logger         hclog.Logger
-	bar            *status.Bar // nil: standard error is no terminal
+	config     connector.WorkerConfig
+	connectors []connector.Config // of files
+	sources    []*config.Source   // theirs, in the same order
+	env        func(name string) (value string, set bool)
+	levels     *logs.Levels
+	logger     hclog.Logger
+	bar        *status.Bar // nil: standard error is no terminal
 }
 
 // process is a worker with what steers and shows it.
@@ -43,12 +43,8 @@ func newProcess(ctx context.Context, p setup) (worker, error) {
 	made := &process{setup: p, metrics: metrics.New(metrics.Options{
 		Version: v.Version, Commit: v.Commit, GoVersion: v.Go, TabletsMax: p.config.MetricsTabletsMax, Logger: p.logger,
 	})}
-	for i, file := range p.connectorFiles {
-		settings, err := config.Settings(file)
-		if err != nil {
-			return nil, err
-		}
-		made.files = append(made.files, herder.File{Config: p.connectors[i], Settings: settings})
+	for i, source := range p.sources {
+		made.files = append(made.files, herder.File{Config: p.connectors[i], Source: source})
 	}
 	var err error
 	if made.worker, err = connector.NewWorker(p.config, p.connectors, p.logger, connector.WithObserver(made.metrics)); err != nil {

@@ -54,10 +54,11 @@ configuration (nothing was written).`,
 // run owns the worker's goroutine: it returns when that has ended, save in the
 // two cases in which the process must end without it.
 func (a *app) run(workerFile string, connectorFiles []string) error {
-	cfg, connectors, err := config.Load(workerFile, connectorFiles, a.env)
+	files, err := config.LoadFiles(workerFile, connectorFiles, a.env)
 	if err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
+	cfg, connectors := files.Worker, files.Connectors
 	out, bar := a.progressBar(cfg)
 	levels, logger := newLogger(out, cfg)
 	logger.Info("starting", "version", currentVersion().Version, "group.id", cfg.GroupID, "connectors", len(connectors))
@@ -71,7 +72,7 @@ func (a *app) run(workerFile string, connectorFiles []string) error {
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
-		done <- a.work(ctx, setup{config: cfg, connectors: connectors, connectorFiles: connectorFiles, env: a.env, levels: levels, logger: logger, bar: bar})
+		done <- a.work(ctx, setup{config: cfg, connectors: connectors, sources: files.Sources, env: a.env, levels: levels, logger: logger, bar: bar})
 	}()
 
 	var stopping bool

@@ -183,7 +183,7 @@ sweep.dry.run: true
 	sameConfig(t, got, want)
 }
 
-func TestEveryListenerKeyReachesItsField(t *testing.T) {
+func TestEveryListenerAndProviderKeyReachesItsField(t *testing.T) {
 	folder := write(t, map[string]string{"users": "ann:secret\nbob:c\n", "w.yaml": plainWorker + `
 listeners:
 - http://127.0.0.1:1
@@ -197,6 +197,8 @@ rest.advertised.host.name: h
 rest.advertised.port: 3
 rest.basic.auth.users: ${file:users}
 rest.insecure.bind: true
+config.providers.allowed.paths: /run/secrets, /etc/kudu2kafka/kudu.properties
+config.providers.env.allowlist.pattern: KUDU_.*
 `})
 	got, _, err := Load(folder+"/w.yaml", nil, variables(nil))
 	if err != nil {
@@ -207,6 +209,7 @@ rest.insecure.bind: true
 	want.Listeners, want.RESTAdvertisedHost, want.RESTAdvertisedPort = []string{"http://127.0.0.1:1", "https://0.0.0.0:2"}, "h", 3
 	want.ListenerCertificate, want.ListenerKey, want.ListenerCA, want.ListenerClientAuth = "c.pem", "k.pem", "ca.pem", "requested"
 	want.RESTUsers, want.RESTInsecureBind = "ann:secret\nbob:c", true
+	want.ProvidersAllowedPaths, want.ProvidersEnvPattern = []string{"/run/secrets", "/etc/kudu2kafka/kudu.properties"}, "KUDU_.*"
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("worker is %+v, want %+v", got, want)
 	}

@@ -5,7 +5,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/binary"
+	wire "encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -144,7 +144,7 @@ func (s *side) frame() ([]byte, error) {
 	if _, err := io.ReadFull(s.from, length[:]); err != nil {
 		return nil, err
 	}
-	n := binary.BigEndian.Uint32(length[:])
+	n := wire.BigEndian.Uint32(length[:])
 	if n > 1<<20 {
 		return nil, fmt.Errorf("a message of %d bytes", n)
 	}
@@ -154,7 +154,7 @@ func (s *side) frame() ([]byte, error) {
 }
 
 func (s *side) send(frame []byte) error {
-	_, err := s.Conn.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(frame))), frame...))
+	_, err := s.Conn.Write(append(wire.BigEndian.AppendUint32(nil, uint32(len(frame))), frame...))
 	return err
 }
 

@@ -2,7 +2,7 @@ package secured
 
 import (
 	"bufio"
-	"encoding/binary"
+	wire "encoding/binary"
 	"io"
 	"net"
 	"os"
@@ -133,9 +133,9 @@ func (g *gate) down(p *passage) {
 		if err != nil {
 			return
 		}
-		before, length := atSASL, 5+int64(binary.BigEndian.Uint16(head[3:]))
+		before, length := atSASL, 5+int64(wire.BigEndian.Uint16(head[3:]))
 		if head[0] == 0 {
-			before, length = atTLS, 4+int64(binary.BigEndian.Uint32(head))
+			before, length = atTLS, 4+int64(wire.BigEndian.Uint32(head))
 			if messages == 0 {
 				before = atNegotiate
 			}
