@@ -253,30 +253,38 @@ func textOf(e ast.Expr) (string, bool) {
 }
 
 func TestMessagesOfTheTroubleshootingTablesExist(t *testing.T) {
-	document := filepath.Join(moduleRoot(t), "docs", "operations.md")
-	_, tables, found := strings.Cut(userDocuments(t)[document], "\n## Troubleshooting\n")
-	if !found {
-		t.Fatal("operations.md has no section Troubleshooting")
-	}
 	texts := literals(t)
-	messages := make(map[string]bool)
-	for line := range strings.Lines(tables) {
-		if !strings.HasPrefix(line, "| ") {
-			continue
+	for _, of := range []struct {
+		document, begin, end string
+		atLeast              int
+	}{
+		{"operations.md", "\n## Troubleshooting\n", "\x00", 25},
+		{"security.md", "\n### When it isn't let in\n", "\nWhat Kudu says", 25},
+	} {
+		_, tables, found := strings.Cut(userDocuments(t)[filepath.Join(moduleRoot(t), "docs", of.document)], of.begin)
+		if !found {
+			t.Fatalf("%s has no section %q", of.document, of.begin)
 		}
-		column, _, _ := strings.Cut(line[2:], " | ")
-		for _, quoted := range inline.FindAllStringSubmatch(column, -1) {
-			messages[quoted[1]] = true
+		tables, _, _ = strings.Cut(tables, of.end)
+		messages := make(map[string]bool)
+		for line := range strings.Lines(tables) {
+			if !strings.HasPrefix(line, "| ") {
+				continue
+			}
+			column, _, _ := strings.Cut(line[2:], " | ")
+			for _, quoted := range inline.FindAllStringSubmatch(column, -1) {
+				messages[quoted[1]] = true
+			}
 		}
-	}
-	for _, message := range slices.Sorted(maps.Keys(messages)) {
-		parts := strings.Split(message, "...")
-		if !slices.ContainsFunc(texts, func(text string) bool { return holds(text, parts) }) {
-			t.Errorf("operations.md explains the message %q, which is nowhere in the code", message)
+		for _, message := range slices.Sorted(maps.Keys(messages)) {
+			parts := strings.Split(message, "...")
+			if !slices.ContainsFunc(texts, func(text string) bool { return holds(text, parts) }) {
+				t.Errorf("%s explains the message %q, which is nowhere in the code", of.document, message)
+			}
 		}
-	}
-	if len(messages) < 25 {
-		t.Errorf("only %d messages are explained", len(messages))
+		if len(messages) < of.atLeast {
+			t.Errorf("%s explains only %d messages", of.document, len(messages))
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ const Realm = "KUDU.TEST"
 type KDC struct {
 	*Server
 	realm    string
+	services map[string]bool // of clusters
 	trusted  []*KDC
 	hosts    map[string]*KDC // whose services are in another realm
 	programs *kerberosPrograms
@@ -39,7 +40,7 @@ func startKDC(ctx context.Context, realm string) (*KDC, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &KDC{Server: &Server{}, realm: realm, hosts: map[string]*KDC{}, programs: programs, data: data}
+	k := &KDC{Server: &Server{}, realm: realm, services: map[string]bool{}, hosts: map[string]*KDC{}, programs: programs, data: data}
 	if err := k.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the KDC: %w", err), k.Close())
 	}
@@ -172,6 +173,15 @@ func (k *KDC) AddUser(ctx context.Context, name, password string, life time.Dura
 // AddService makes a principal with a random key.
 func (k *KDC) AddService(ctx context.Context, name string, life time.Duration) error {
 	return k.admin(ctx, "addprinc "+maxLife(life)+"-randkey "+name)
+}
+
+// addOnce is AddService for what clusters of one KDC share.
+func (k *KDC) addOnce(ctx context.Context, name string) error {
+	if k.services[name] {
+		return nil
+	}
+	k.services[name] = true
+	return k.AddService(ctx, name, 0)
 }
 
 // ChangePassword gives a principal another password; its keytabs stop working.

@@ -203,13 +203,23 @@ func TestProgramNamesTheKeyOfAFaultInItsCredentials(t *testing.T) {
 	if err := kdc.AddUser(t.Context(), user, "another-"+password, 0); err != nil {
 		t.Fatal(err)
 	}
+	keytab, err := kdc.Keytab(t.Context(), user)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, tc := range map[string]struct{ keys, says string }{
+		// The credentials are right.
+		"plain build": {"kudu.authentication: kerberos\nkudu.kerberos.principal: " + user + "\nkudu.kerberos.keytab: " + keytab + "\nkudu.kerberos.krb5.conf: " + kdc.ClientConf(),
+			"this program was built without what it takes to read the certificates that a Kudu server with Kerberos makes for itself: build it by make build"},
 		"wrong password": {"kudu.authentication: kerberos\nkudu.kerberos.principal: " + user + "\nkudu.kerberos.password: ${env:PASSWORD}\nkudu.kerberos.krb5.conf: " + kdc.ClientConf(),
 			"wrong password or keytab for alice@KUDU.TEST"},
 		"no authentication": {"kudu.authentication: none", "write kudu.authentication: kerberos or jwt"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorker(t, kafka, cluster.Masters(), "none", tc.keys+"\n")
+			if name == "plain build" {
+				w.binary = testenv.Program(t, false)
+			}
 			w.start(t)
 			code, err := w.process.Wait(within(t, 30*time.Second))
 			text := w.read(t)

@@ -218,22 +218,24 @@ func TestCertificatesThatExpiredOrAreOfAnotherAuthorityAreRefused(t *testing.T) 
 func TestServersThatOfferLessAreRefused(t *testing.T) {
 	kdc := testenv.NewKDC(t)
 	tickets := &kudu.Kerberos{Principal: user, Keytab: addUser(t, kdc, 0), Conf: kdc.ClientConf()}
-	bare := testenv.NewKudu(t, testenv.KuduConfig{Kerberos: kdc, Flags: []string{"--rpc_encryption=disabled", "--user_acl=" + user}})
-	c, _ := newClient(t, kudu.Config{Masters: bare.Masters(), Security: kudu.Security{Kerberos: tickets}})
-	_, err := c.OpenTable(within(t, 20*time.Second), "table")
-	refuses(t, err, "server does not offer TLS", bare.Masters()[0])
-
-	a, _ := newAuthority(t)
-	token := func() (string, error) { return password, nil }
-	c, _ = newClient(t, kudu.Config{Masters: bare.Masters(), Security: kudu.Security{JWT: token, CAFile: a.ca}})
-	_, err = c.OpenTable(within(t, 20*time.Second), "table")
-	refuses(t, err, "client is not authenticated by any means that the server takes", bare.Masters()[0])
-
 	// Of two ways it takes the one that proves who is there.
 	easy := testenv.NewKudu(t, testenv.KuduConfig{Kerberos: kdc, Flags: []string{"--rpc_authentication=optional", "--rpc_encryption=optional"}})
-	c, _ = newClient(t, kudu.Config{Masters: easy.Masters(), Security: kudu.Security{Kerberos: tickets}})
+	c, _ := newClient(t, kudu.Config{Masters: easy.Masters(), Security: kudu.Security{Kerberos: tickets}})
 	if table := newTable(t, c, "easy", 1); table.Owner() != user {
 		t.Errorf("the table's owner is %q", table.Owner())
+	}
+
+	bare := testenv.NewKudu(t, testenv.KuduConfig{Flags: []string{"--rpc_authentication=disabled", "--rpc_encryption=disabled"}})
+	a, _ := newAuthority(t)
+	token := func() (string, error) { return password, nil }
+	for says, security := range map[string]kudu.Security{
+		"this client is to authenticate by sasl GSSAPI, and the server takes sasl PLAIN only": {Kerberos: tickets},
+		"client is not authenticated by any means that the server takes":                      {JWT: token, CAFile: a.ca},
+		"server does not offer TLS": {CAFile: a.ca},
+	} {
+		c, _ := newClient(t, kudu.Config{Masters: bare.Masters(), Security: security})
+		_, err := c.OpenTable(within(t, 20*time.Second), "table")
+		refuses(t, err, says, bare.Masters()[0])
 	}
 }
 
