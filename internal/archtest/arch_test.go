@@ -95,6 +95,8 @@ var allowed = map[string][]string{
 	// What programs are built with; not part of them.
 	"internal/overlay":          {},
 	"internal/overlay/generate": {"internal/overlay"},
+	"internal/release":          {"internal/overlay"},
+	"test/release":              {},
 	"test/e2e":                  {},
 	"test/connect":              {},
 	"test/page":                 {},
@@ -121,7 +123,9 @@ var moreForTests = map[string][]string{
 	"internal/herder":    {"kudu", "kudu/kudufake"},
 	"connector":          {"kudu/kudufake"},
 	"internal/preflight": {"kudu/kudufake"},
-	"kudu":               {"kudu/kudufake", "kudu/kudutest", "internal/overlay"},
+	// Whether the program says rightly that it has the overlay.
+	"cmd/kudu2kafka": {"internal/overlay"},
+	"kudu":           {"kudu/kudufake", "kudu/kudutest", "internal/overlay"},
 	// Rules and dashboards are YAML and JSON.
 	"internal/metrics": {"kudu/kudufake", "internal/config", "go.yaml.in/yaml/v3"},
 	"kudu/kudufake":    {"kudu/kudutest"},
