@@ -115,6 +115,8 @@ var forTests = []string{
 
 // moreForTests are further imports of the tests of single packages.
 var moreForTests = map[string][]string{
+	// The program on a terminal, with fake servers.
+	"cmd/kudu2kafka": {"kudu", "kudu/kudufake", "golang.org/x/sys"},
 	// Whole workers, to be steered.
 	"internal/herder":    {"kudu", "kudu/kudufake"},
 	"connector":          {"kudu/kudufake"},
