@@ -19,6 +19,19 @@ type WorkerConfig struct {
 	ClientID         string   `koanf:"client.id"`
 	GroupInstanceID  string   `koanf:"group.instance.id"` // empty: dynamic membership
 
+	SecurityProtocol string `koanf:"security.protocol"`
+	SASLMechanism    string `koanf:"sasl.mechanism"`
+	SASLUsername     string `koanf:"sasl.username"`
+	SASLPassword     Secret `koanf:"sasl.password"`
+	SASLJAAS         Secret `koanf:"sasl.jaas.config"` // instead of the keys of the mechanism
+
+	TruststoreLocation     string `koanf:"ssl.truststore.location"`     // a PEM file; empty: the system's authorities
+	TruststoreCertificates string `koanf:"ssl.truststore.certificates"` // PEM, instead of a file
+	KeystoreLocation       string `koanf:"ssl.keystore.location"`       // a PEM file; empty: no certificate of our own
+	KeystoreChain          string `koanf:"ssl.keystore.certificate.chain"`
+	KeystoreKey            Secret `koanf:"ssl.keystore.key"`
+	EndpointIdentification string `koanf:"ssl.endpoint.identification.algorithm"` // https or none
+
 	StartupWait time.Duration `koanf:"startup.wait.ms"` // -1 ms: as long as it takes
 
 	LogLevel  string `koanf:"log.level"`  // trace, debug, info, warn or error
@@ -261,7 +274,7 @@ func (c WorkerConfig) Validate() []Fault {
 			Remedy: "give each a topic of its own", others: []string{"config.storage.topic"},
 		})
 	}
-	for _, f := range c.listenerFaults() {
+	for _, f := range append(c.listenerFaults(), c.kafkaSecurityFaults()...) {
 		faults = addFault(faults, f)
 	}
 	return faults

@@ -82,7 +82,7 @@ const (
 	gib    = 1024 * mib
 )
 
-var workerKeys = slices.Concat(processKeys, listenerKeys, providerKeys)
+var workerKeys = slices.Concat(processKeys, kafkaSecurityKeys, listenerKeys, providerKeys)
 
 var processKeys = []Key{
 	{

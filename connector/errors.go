@@ -72,10 +72,14 @@ var passing = []error{
 	kudu.ErrScannerExpired, kudu.ErrClosed, kudu.ErrOutcomeUnknown, context.Canceled, context.DeadlineExceeded,
 }
 
-// refused reports whether Kudu's client sees no use in trying again. A damaged
-// disk or a garbled answer looks like that too, so another run gets its chance,
-// but not for ever.
+// refused reports whether Kudu's client sees no use in trying again, or Kafka
+// refuses this worker's configuration. A damaged disk or a garbled answer looks like
+// that too, and so does a broker that hasn't read its users yet, so another run gets
+// its chance, but not for ever.
 func refused(err error) bool {
+	if errors.Is(err, kafka.ErrRefused) {
+		return true
+	}
 	var e *kudu.Error
 	if !errors.As(err, &e) || e.Class != kudu.ClassFatal {
 		return false

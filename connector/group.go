@@ -22,6 +22,8 @@ import (
 // fencing.
 type group struct {
 	id       string
+	kafka    kafka.Options
+	topic    string
 	client   *kgo.Client
 	cut      context.CancelFunc // ends whatever the client is waiting for
 	instance string
@@ -60,7 +62,7 @@ type groupOptions struct {
 // joinGroup begins to take part. Partitions come and go until leave.
 func joinGroup(o groupOptions) (*group, error) {
 	ctx, cut := context.WithCancel(context.Background())
-	g := &group{id: o.id, cut: cut, logger: o.logger, runTask: o.runTask, rounds: &rounds{over: o.rebalanced}, instance: o.instance, session: o.session, tasks: make(map[int32]*runningTask)}
+	g := &group{id: o.id, kafka: o.kafka, topic: o.topic, cut: cut, logger: o.logger, runTask: o.runTask, rounds: &rounds{over: o.rebalanced}, instance: o.instance, session: o.session, tasks: make(map[int32]*runningTask)}
 	opts := append(o.kafka.Within(ctx),
 		kgo.ConsumerGroup(o.id),
 		kgo.ConsumeTopics(o.topic),
@@ -107,7 +109,7 @@ func (g *group) watch(ctx context.Context, report func(error)) {
 			return
 		}
 		for _, e := range fetches.Errors() {
-			report(fmt.Errorf("in group %q: %w", g.id, e.Err))
+			report(fmt.Errorf("in group %q: %w", g.id, g.denied(e.Err)))
 		}
 	}
 }
@@ -200,10 +202,10 @@ func (g *group) confirm(ctx context.Context, waiting func(error)) error {
 		if err == nil || errors.Is(err, kerr.RebalanceInProgress) {
 			return nil
 		}
-		err = kafka.Classify(fmt.Errorf("confirming the membership in group %q: %w", g.id, err))
+		err = kafka.Classify(fmt.Errorf("confirming the membership in group %q: %w", g.id, g.denied(err)))
 		g.logger.Debug("membership is not confirmed", "error", err)
 		switch {
-		case ctx.Err() == nil && errors.Is(err, kafka.ErrPermanent):
+		case ctx.Err() == nil && (errors.Is(err, kafka.ErrPermanent) || kafka.Refused(err) != nil):
 			return err
 		case ctx.Err() == nil && !told && time.Since(began) > g.session:
 			told = true
@@ -213,6 +215,18 @@ func (g *group) confirm(ctx context.Context, waiting func(error)) error {
 			return fmt.Errorf("confirming the membership in group %q: %w", g.id, context.Cause(ctx))
 		}
 	}
+}
+
+// denied names the right that the group's broker has missed.
+func (g *group) denied(err error) error {
+	if errors.Is(err, kerr.TopicAuthorizationFailed) {
+		err = kafka.Denied(err, kafka.TopicRights(g.topic, "READ")...)
+	}
+	return g.kafka.As(kafka.Denied(err, groupRight(g.id)))
+}
+
+func groupRight(id string) kafka.Right {
+	return kafka.Right{Operation: "READ", Resource: kafka.ResourceGroup, Name: id}
 }
 
 // heartbeat asks the coordinator whether this worker is a member still.

@@ -63,13 +63,14 @@ func newInstanceOn(board *statusBoard, seen ConnectorObserver, cfg Config, worke
 	return &instance{
 		sorts: extsort.NewBudget(cfg.SortMemory),
 		cfg:   cfg, worker: worker, kudu: client, catalog: newCatalog(client, cfg.KuduTable), board: board, seen: seen, logger: logger,
-		kafka: kafkaOptions(worker, logger, seen.KafkaHooks()...),
+		kafka: KafkaOptions(worker, logger, seen.KafkaHooks()...),
 	}, nil
 }
 
-func kafkaOptions(worker WorkerConfig, logger hclog.Logger, hooks ...kgo.Hook) kafka.Options {
+// KafkaOptions is how the clients of a worker reach Kafka.
+func KafkaOptions(worker WorkerConfig, logger hclog.Logger, hooks ...kgo.Hook) kafka.Options {
 	return kafka.Options{
-		BootstrapServers: worker.BootstrapServers, ClientID: worker.ClientID,
+		BootstrapServers: worker.BootstrapServers, Security: worker.kafkaSecurity(), ClientID: worker.ClientID,
 		Logger: logger.Named("kafka"), Hooks: hooks,
 	}
 }
@@ -212,7 +213,7 @@ func (i *instance) prepare(ctx context.Context) error {
 		backoff.WithInitialInterval(min(firstRestartPause, i.cfg.RetryDelayMax)),
 		backoff.WithMaxInterval(i.cfg.RetryDelayMax), backoff.WithMaxElapsedTime(0),
 	)
-	for {
+	for refusedTimes := 0; ; {
 		err := i.ensureTopics(ctx)
 		if err == nil {
 			err = i.adoptPlan(ctx)
@@ -220,7 +221,11 @@ func (i *instance) prepare(ctx context.Context) error {
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if fatal(err) {
+		refusedTimes++
+		if !refused(err) {
+			refusedTimes = 0
+		}
+		if fatal(err) || refusedTimes == refusals {
 			return err
 		}
 		wait := pace.NextBackOff()
@@ -243,15 +248,20 @@ func (i *instance) ensureTopics(ctx context.Context) error {
 	}
 	defer client.Close()
 	adm := kadm.NewClient(client)
-	err = offsets.EnsureTopic(ctx, adm, i.cfg.OffsetsTopic(i.worker.GroupID), int32(i.cfg.TasksMax), i.worker.OffsetsReplicationFactor)
+	positions := i.cfg.OffsetsTopic(i.worker.GroupID)
+	sure, err := offsets.EnsureTopic(ctx, adm, positions, int32(i.cfg.TasksMax), i.worker.OffsetsReplicationFactor)
 	if err != nil {
-		return kafka.Classify(err)
+		return kafka.Classify(i.kafka.As(err))
+	}
+	if !sure {
+		i.logger.Warn("not known whether the offsets topic is compacted, without which Kafka deletes positions in time: grant DESCRIBE_CONFIGS on it, or make sure", "topic", positions)
 	}
 	if !i.worker.TopicCreationEnable {
 		return nil
 	}
-	_, err = kafka.EnsureTopic(ctx, adm, i.cfg.TopicName(), i.cfg.TopicPartitions, i.cfg.TopicReplicationFactor, i.cfg.TopicConfigs)
-	return err
+	_, err = kafka.EnsureTopic(ctx, adm, i.cfg.TopicName(), i.cfg.TopicPartitions, i.cfg.TopicReplicationFactor, i.cfg.TopicConfigs,
+		kafka.TopicRights(i.cfg.TopicName(), "WRITE")...)
+	return i.kafka.As(err)
 }
 
 // runTask is one run of a task: fence, restore, publish.
@@ -276,7 +286,7 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func(), w *waits
 	stored, err := offsets.Load(ctx, i.kafka.Within(ctx), i.cfg.OffsetsTopic(i.worker.GroupID), id, i.cfg.Name)
 	waiting.end()
 	if err != nil {
-		return kafka.Classify(err)
+		return kafka.Classify(i.kafka.As(err))
 	}
 	logger.Trace("positions restored", "tablets", len(stored.Positions))
 	if err := i.checkNames(stored.Others); err != nil {

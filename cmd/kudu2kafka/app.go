@@ -78,7 +78,7 @@ look at them with check and plan, and start run.`,
 	}
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.AddCommand(a.runCommand(), a.checkCommand(), a.planCommand(), a.configCommand(), a.offsetsCommand(), a.statusCommand(), a.healthCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.checkCommand(), a.planCommand(), a.rightsCommand(), a.configCommand(), a.offsetsCommand(), a.statusCommand(), a.healthCommand(), a.versionCommand())
 	root.AddCommand(helpTopics()...)
 	return root
 }

@@ -48,7 +48,7 @@ func main() {
 		newOffsets: func(cfg connector.Config, worker connector.WorkerConfig, logger hclog.Logger) (offsetsAdmin, error) {
 			return connector.NewOffsetsAdmin(cfg, worker, logger)
 		},
-		look:     looker{check: preflight.Check, plan: preflight.MakePlans},
+		look:     looker{check: preflight.Check, plan: preflight.MakePlans, rights: preflight.ListRights},
 		terminal: terminalOf,
 		notify: func() (<-chan os.Signal, func()) {
 			signals := make(chan os.Signal, 2)

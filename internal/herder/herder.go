@@ -107,7 +107,7 @@ func New(o Options) (*Herder, error) {
 	h := &Herder{
 		config: o.Config, worker: o.Worker, access: config.Limited(o.Config, o.Env), id: o.WorkerID, uid: hex.EncodeToString(id), levels: o.Levels,
 		version: ServerInfo{Version: o.Version, Commit: o.Commit}, logger: o.Logger.Named("herder"),
-		kafka: kafka.Options{BootstrapServers: o.Config.BootstrapServers, ClientID: o.Config.ClientID, Logger: o.Logger.Named("kafka")},
+		kafka: connector.KafkaOptions(o.Config, o.Logger),
 		files: make(map[string]File), dirty: make(chan struct{}, 1),
 		known: make(map[string]map[string]string), targets: make(map[string]connector.Target),
 		configs: make(map[string]connector.Config), unfit: make(map[string]string), counted: make(map[string]int64), peers: newPeers(o.Config.SessionTimeout),
@@ -142,8 +142,10 @@ func (h *Herder) Run(ctx context.Context) error {
 	defer following.Wait()
 	defer stop()
 	following.Go(func() { h.bus.follow(own, h.apply) })
-	if err := h.catchUp(ctx); err != nil {
+	if err := h.catchUp(ctx); ctx.Err() != nil {
 		return nil // stopped before anything was begun
+	} else if err != nil {
+		return err
 	}
 	h.begin()
 	telling, hush := context.WithCancel(own)
@@ -167,14 +169,19 @@ func (h *Herder) begins(step string) {
 }
 
 // catchUp returns once everything is applied that is in the config topic now. A
-// mark of its own tells where that ends.
+// mark of its own tells where that ends. Without the rights to these topics a worker
+// doesn't begin: connectors that the others have been told to stop would run on it.
 func (h *Herder) catchUp(ctx context.Context) error {
 	for {
 		attempt, cancel := context.WithTimeout(ctx, deliveryTimeout)
 		err := h.mark(attempt)
 		cancel()
-		if err == nil || ctx.Err() != nil {
-			return ctx.Err()
+		if err == nil {
+			err = h.mayTell(ctx)
+		}
+		var denied *kafka.DeniedError
+		if err == nil || ctx.Err() != nil || errors.As(err, &denied) {
+			return err
 		}
 		h.begins(fmt.Sprintf("it reads the config topic %s: %v", h.config.ConfigTopic(), err))
 		h.logger.Warn("reading the config topic", "topic", h.config.ConfigTopic(), "error", err)
@@ -184,6 +191,14 @@ func (h *Herder) catchUp(ctx context.Context) error {
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+// mayTell finds out whether this worker may write and read the status topic, by a
+// record that means nothing either.
+func (h *Herder) mayTell(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, deliveryTimeout)
+	defer cancel()
+	return h.bus.write(ctx, h.statusRecord(workerKey+h.uid, nil))
 }
 
 // mark writes a record that means nothing and waits for it to come back.

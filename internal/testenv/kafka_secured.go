@@ -101,7 +101,7 @@ func (k *Kafka) secure(ctx context.Context, addr, controller string, s *KafkaSec
 	const (
 		scramModule = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
 		oauth       = "org.apache.kafka.common.security.oauthbearer."
-		ssl, open  = "listener.name.sasl_ssl.", "listener.name.sasl_plaintext."
+		ssl, open   = "listener.name.sasl_ssl.", "listener.name.sasl_plaintext."
 	)
 	properties = map[string]string{
 		"listeners": "PLAINTEXT://" + addr + ",CONTROLLER://" + controller +
@@ -123,9 +123,9 @@ func (k *Kafka) secure(ctx context.Context, addr, controller string, s *KafkaSec
 		ssl + "oauthbearer.sasl.oauthbearer.sub.claim.name":    "sub",
 		ssl + "oauthbearer.sasl.server.callback.handler.class": oauth + "OAuthBearerValidatorCallbackHandler",
 		"sasl.oauthbearer.jwks.endpoint.url":                   keySet,
-		open + "sasl.enabled.mechanisms":                      "PLAIN,SCRAM-SHA-512",
-		open + "plain.sasl.jaas.config":                       plain.String(),
-		open + "scram-sha-512.sasl.jaas.config":               scramModule,
+		open + "sasl.enabled.mechanisms":                       "PLAIN,SCRAM-SHA-512",
+		open + "plain.sasl.jaas.config":                        plain.String(),
+		open + "scram-sha-512.sasl.jaas.config":                scramModule,
 	}
 	jvm = []string{"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=" + keySet}
 	if s.Authorizer {

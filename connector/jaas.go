@@ -1,0 +1,124 @@
+package connector
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
+)
+
+// The login modules that are known, as sasl.jaas.config names them.
+const (
+	plainModule = "org.apache.kafka.common.security.plain.PlainLoginModule"
+	scramModule = "org.apache.kafka.common.security.scram.ScramLoginModule"
+)
+
+// jaasModules are the options that each of them takes here; true marks those that
+// must be there.
+var jaasModules = map[string]map[string]bool{
+	plainModule: {"username": true, "password": true},
+	scramModule: {"username": true, "password": true},
+}
+
+// jaasModule is one login module with its options.
+type jaasModule struct {
+	class   string
+	options map[string]string
+}
+
+// mechanisms are those that the module is for.
+func (m jaasModule) mechanisms() []string {
+	if m.class == scramModule {
+		return []string{kafka.ScramSHA256, kafka.ScramSHA512}
+	}
+	return []string{kafka.Plain}
+}
+
+// parseJAAS reads one entry of the form: class flag option=value ... ; where values
+// may be in double or single quotes, with backslashes before characters that end
+// them. What it says of mistakes holds none of the values.
+func parseJAAS(text string) (jaasModule, error) {
+	tokens, err := jaasTokens(text)
+	if err != nil {
+		return jaasModule{}, err
+	}
+	if len(tokens) < 2 {
+		return jaasModule{}, errors.New("is no login module with a flag and options")
+	}
+	m := jaasModule{class: tokens[0].text, options: make(map[string]string)}
+	known := jaasModules[m.class]
+	if known == nil {
+		return jaasModule{}, fmt.Errorf("names a login module that is not %s", orList(slices.Sorted(maps.Keys(jaasModules))))
+	}
+	if !slices.Contains([]string{"required", "requisite", "sufficient", "optional"}, strings.ToLower(tokens[1].text)) {
+		return jaasModule{}, errors.New("has no flag, such as required, behind the login module's name")
+	}
+	rest := tokens[2:]
+	if len(rest) == 0 || !rest[len(rest)-1].is(";") {
+		return jaasModule{}, errors.New("doesn't end with a semicolon")
+	}
+	rest = rest[:len(rest)-1]
+	for ; len(rest) > 0; rest = rest[3:] {
+		name := rest[0].text
+		if len(rest) < 3 || rest[0].quoted || !rest[1].is("=") || rest[2].is("=") || rest[2].is(";") {
+			return jaasModule{}, errors.New("has something else than name=value among its options; values with special characters go in double quotes")
+		}
+		if _, ok := known[name]; !ok {
+			return jaasModule{}, fmt.Errorf("has an option that is not %s", orList(slices.Sorted(maps.Keys(known))))
+		}
+		if _, twice := m.options[name]; twice {
+			return jaasModule{}, fmt.Errorf("has the option %s twice", name)
+		}
+		m.options[name] = rest[2].text
+	}
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		if known[name] && m.options[name] == "" {
+			return jaasModule{}, fmt.Errorf("lacks the option %s", name)
+		}
+	}
+	return m, nil
+}
+
+type jaasToken struct {
+	text   string
+	quoted bool
+}
+
+func (t jaasToken) is(mark string) bool { return !t.quoted && t.text == mark }
+
+func jaasTokens(text string) ([]jaasToken, error) {
+	var tokens []jaasToken
+	for i := 0; i < len(text); {
+		switch c := text[i]; {
+		case strings.IndexByte(" \t\r\n", c) >= 0:
+			i++
+		case c == '=' || c == ';':
+			tokens = append(tokens, jaasToken{text: string(c)})
+			i++
+		case c == '"' || c == '\'':
+			var value strings.Builder
+			for i++; i < len(text) && text[i] != c; i++ {
+				if text[i] == '\\' && i+1 < len(text) {
+					i++
+				}
+				value.WriteByte(text[i])
+			}
+			if i >= len(text) {
+				return nil, errors.New("has a quote that isn't closed")
+			}
+			i++
+			tokens = append(tokens, jaasToken{value.String(), true})
+		default:
+			end := i
+			for end < len(text) && strings.IndexByte(" \t\r\n=;\"'", text[end]) < 0 {
+				end++
+			}
+			tokens = append(tokens, jaasToken{text: text[i:end]})
+			i = end
+		}
+	}
+	return tokens, nil
+}

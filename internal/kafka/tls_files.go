@@ -1,0 +1,187 @@
+package kafka
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// lookInterval is the least time between two looks at the files.
+const lookInterval = time.Second
+
+// tlsFiles follows the files of keys and certificates. What was read last stays in
+// use as long as what is there now can't be used, such as a certificate whose key
+// is yet to be written. Safe for concurrent use.
+type tlsFiles struct {
+	from    TLS
+	logger  hclog.Logger
+	changed func() // called when other material was read
+
+	mu      sync.Mutex
+	current *material
+	fault   *RefusedError // of the files as they are
+	stamp   string        // of the files that were read last, or tried
+	looked  time.Time
+}
+
+// material is what the files hold.
+type material struct {
+	roots *x509.CertPool // nil: the system's
+	own   *tls.Certificate
+}
+
+func newTLSFiles(from TLS, logger hclog.Logger, changed func()) *tlsFiles {
+	return &tlsFiles{from: from, logger: logger, changed: changed}
+}
+
+// config is for one connection.
+func (f *tlsFiles) config(addr string) (*tls.Config, *RefusedError) {
+	m, refused := f.newest(time.Now())
+	if refused != nil {
+		return nil, refused
+	}
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, &RefusedError{Broker: addr, Key: "bootstrap.servers", What: "its address has no port", Remedy: "write it as host:port"}
+	}
+	config := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: m.roots, ServerName: host}
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		if m.own == nil {
+			return new(tls.Certificate), nil // none; whether that will do the broker says
+		}
+		// Shown also when the broker doesn't name its issuer, as Java does: why it isn't
+		// taken the broker knows best.
+		return m.own, nil
+	}
+	if f.from.AnyName {
+		config.InsecureSkipVerify = true // the chain is looked at below
+		config.VerifyConnection = func(state tls.ConnectionState) error { return verifyChain(state, m.roots) }
+	}
+	return config, nil
+}
+
+// verifyChain checks a certificate but for its names.
+func verifyChain(state tls.ConnectionState, roots *x509.CertPool) error {
+	if len(state.PeerCertificates) == 0 {
+		return errors.New("it shows no certificate")
+	}
+	between := x509.NewCertPool()
+	for _, cert := range state.PeerCertificates[1:] {
+		between.AddCert(cert)
+	}
+	_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: roots, Intermediates: between})
+	return err
+}
+
+// newest reads the files if they have changed. Without any that could ever be used
+// it gives what is wrong with them.
+func (f *tlsFiles) newest(now time.Time) (*material, *RefusedError) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if now.Sub(f.looked) < lookInterval && f.current != nil {
+		return f.current, nil
+	}
+	f.looked = now
+	stamp := f.look()
+	if stamp == f.stamp {
+		return f.lastRead()
+	}
+	f.stamp = stamp
+	read, fault := f.from.read()
+	f.fault = fault
+	switch {
+	case fault != nil && f.current != nil:
+		f.logger.Warn("certificates or keys for Kafka have changed but cannot be used; the ones before stay", "error", fault)
+	case fault == nil:
+		if f.current != nil {
+			f.logger.Info("certificates and keys for Kafka were read again")
+		}
+		f.current = read
+		f.changed()
+	}
+	return f.lastRead()
+}
+
+func (f *tlsFiles) lastRead() (*material, *RefusedError) {
+	if f.current == nil {
+		again := *f.fault
+		return nil, &again
+	}
+	return f.current, nil
+}
+
+// look tells whether the files are others than before, without reading them.
+func (f *tlsFiles) look() string {
+	stamp := "read;"
+	for _, path := range []string{f.from.Truststore, f.from.Keystore} {
+		if path == "" {
+			continue
+		}
+		if info, err := os.Stat(path); err == nil {
+			stamp += fmt.Sprintf("%d %d;", info.ModTime().UnixNano(), info.Size())
+		} else {
+			stamp += "-;"
+		}
+	}
+	return stamp
+}
+
+// read takes all of it.
+func (t TLS) read() (*material, *RefusedError) {
+	m := &material{}
+	if t.Truststore != "" || t.Trusted != "" {
+		key, text := "ssl.truststore.certificates", []byte(t.Trusted)
+		if t.Truststore != "" {
+			key = "ssl.truststore.location"
+			var fault *RefusedError
+			if text, fault = readKeyFile(key, t.Truststore); fault != nil {
+				return nil, fault
+			}
+		}
+		m.roots = x509.NewCertPool()
+		if !m.roots.AppendCertsFromPEM(text) {
+			return nil, fileFault(key, "has no certificate", "name a PEM file of certificates, each from BEGIN CERTIFICATE to END CERTIFICATE")
+		}
+	}
+	key, chain, private := "ssl.keystore.certificate.chain", []byte(t.Chain), []byte(t.Key)
+	switch {
+	case t.Keystore != "":
+		key = "ssl.keystore.location"
+		var fault *RefusedError
+		if chain, fault = readKeyFile(key, t.Keystore); fault != nil {
+			return nil, fault
+		}
+		private = chain
+	case t.Chain == "":
+		return m, nil
+	}
+	pair, err := tls.X509KeyPair(chain, private)
+	if err != nil {
+		return nil, fileFault(key, fmt.Sprintf("has no certificate with its key (%v)", err), "name a PEM file that has both, the key as PKCS #8")
+	}
+	m.own = &pair
+	return m, nil
+}
+
+func readKeyFile(key, path string) ([]byte, *RefusedError) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		if cause, ok := errors.AsType[*fs.PathError](err); ok {
+			err = cause.Err
+		}
+		return nil, fileFault(key, fmt.Sprintf("the file %s cannot be read (%v)", path, err), "check the path, and the rights of this process's user")
+	}
+	return text, nil
+}
+
+func fileFault(key, what, remedy string) *RefusedError {
+	return &RefusedError{Key: key, What: key + ": " + what, Remedy: remedy, Verdict: Passing}
+}
