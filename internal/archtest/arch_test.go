@@ -119,13 +119,14 @@ var forTests = []string{
 
 // moreForTests are further imports of the tests of single packages.
 var moreForTests = map[string][]string{
+	// The program on a terminal, with fake servers; and whether it says rightly that it
+	// has the overlay.
+	"cmd/kudu2kafka": {"kudu", "kudu/kudufake", "internal/overlay", "golang.org/x/sys"},
 	// Whole workers, to be steered.
 	"internal/herder":    {"kudu", "kudu/kudufake"},
 	"connector":          {"kudu/kudufake"},
 	"internal/preflight": {"kudu/kudufake"},
-	// Whether the program says rightly that it has the overlay.
-	"cmd/kudu2kafka": {"internal/overlay"},
-	"kudu":           {"kudu/kudufake", "kudu/kudutest", "internal/overlay"},
+	"kudu":               {"kudu/kudufake", "kudu/kudutest", "internal/overlay"},
 	// Rules and dashboards are YAML and JSON.
 	"internal/metrics": {"kudu/kudufake", "internal/config", "go.yaml.in/yaml/v3"},
 	"kudu/kudufake":    {"kudu/kudutest"},
