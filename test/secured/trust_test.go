@@ -230,8 +230,8 @@ func TestServersThatOfferLessAreRefused(t *testing.T) {
 	token := func() (string, error) { return password, nil }
 	for says, security := range map[string]kudu.Security{
 		"this client is to authenticate by sasl GSSAPI, and the server takes sasl PLAIN only": {Kerberos: tickets},
-		"client is not authenticated by any means that the server takes":                      {JWT: token, CAFile: a.ca},
-		"server does not offer TLS": {CAFile: a.ca},
+		"no mutually supported authentication types":                                          {JWT: token, CAFile: a.ca},
+		"server does not offer TLS":                                                           {CAFile: a.ca},
 	} {
 		c, _ := newClient(t, kudu.Config{Masters: bare.Masters(), Security: security})
 		_, err := c.OpenTable(within(t, 20*time.Second), "table")
