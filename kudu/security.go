@@ -333,7 +333,7 @@ func (g *guardian) explain(e *Error, err error) *Error {
 		}
 	default:
 		e.Class = ClassReconnect
-		if trouble := g.trouble(); trouble != nil && gaveUpItself(err) {
+		if trouble := g.trouble(); trouble != nil && (gaveUpItself(err) || errors.Is(err, krpc.ErrNegotiationTimeout)) {
 			e.Class, e.Err = ClassRetry, fmt.Errorf("%w: %w", e.Err, trouble)
 		}
 	}
