@@ -46,8 +46,9 @@ var allowed = map[string][]string{
 	"connector": {"kudu", "offsets", "serde", "internal/extsort", "internal/kafka", "internal/predicate", franzgo, hclog, backoff, "golang.org/x/sync"},
 	"serde":     {"kudu"},
 	// internal/kafka: the rights that Kafka denies are named alike everywhere.
-	"offsets":          {"internal/kafka", franzgo},
-	"internal/kafka":   {franzgo, hclog},
+	"offsets": {"internal/kafka", franzgo},
+	// Keystores as Java has them are PKCS12.
+	"internal/kafka":   {franzgo, hclog, "software.sslmate.com/src/go-pkcs12"},
 	"internal/extsort": {},
 	// What where says, as predicates that Kudu evaluates.
 	"internal/predicate": {"kudu", "github.com/alecthomas/participle/v2"},

@@ -2,32 +2,54 @@ package kafka
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"strconv"
 	"strings"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
-// newMechanism gives what proves who this program is.
-func newMechanism(s Security) sasl.Mechanism {
+// mechanism proves who this program is.
+type mechanism interface {
+	sasl.Mechanism
+	// ready gets what a connection to the broker will need.
+	ready(ctx context.Context, broker string) error
+	// refused says what it means that a broker doesn't take what was shown. It comes
+	// back with something else if it can.
+	refused() *RefusedError
+}
+
+// newMechanism gives the mechanism that s names. roots are the authorities that
+// others than brokers are checked against; nil: the system's.
+func newMechanism(s Security, roots func() *x509.CertPool, logger hclog.Logger) mechanism {
 	switch s.Mechanism {
 	case ScramSHA256:
-		return bounded{scram.Auth{User: s.Username, Pass: s.Password}.AsSha256Mechanism()}
+		return withPassword{bounded{scram.Auth{User: s.Username, Pass: s.Password}.AsSha256Mechanism()}, s.Username}
 	case ScramSHA512:
-		return bounded{scram.Auth{User: s.Username, Pass: s.Password}.AsSha512Mechanism()}
+		return withPassword{bounded{scram.Auth{User: s.Username, Pass: s.Password}.AsSha512Mechanism()}, s.Username}
+	case OAuthBearer:
+		return &bearer{tokens: newTokens(s.OAuth, roots, logger), extensions: s.OAuth.Extensions}
 	default:
-		return plain.Auth{User: s.Username, Pass: s.Password}.AsMechanism()
+		return withPassword{plain.Auth{User: s.Username, Pass: s.Password}.AsMechanism(), s.Username}
 	}
 }
 
-// refusal is what it means that a broker doesn't take the credentials.
-func (s Security) refusal() *RefusedError {
+// withPassword is a mechanism by user and password.
+type withPassword struct {
+	sasl.Mechanism
+	user string
+}
+
+func (withPassword) ready(context.Context, string) error { return nil }
+
+func (m withPassword) refused() *RefusedError {
 	return &RefusedError{
 		Key: "sasl.password", Verdict: Lasting,
-		What:   "it doesn't take the user " + strconv.Quote(s.Username) + " with the password given, by " + s.Mechanism,
+		What:   "it doesn't take the user " + strconv.Quote(m.user) + " with the password given, by " + m.Name(),
 		Remedy: "correct sasl.username or sasl.password and start the worker anew, or give the user this password at the brokers",
 	}
 }
