@@ -207,6 +207,28 @@ func TestATabletIsBehindUntilItsRowsAreCommitted(t *testing.T) {
 	w.until(t, "all tablets are drained again", drained)
 }
 
+func TestTabletsThatAreGoneOnWithAreTold(t *testing.T) {
+	s, w := newStack(t), newWitness()
+	s.observer = w
+	s.insert(100)
+	for n, what := range []string{"from its start", "behind stored positions"} {
+		i := s.instance(1)
+		stop := s.run(i)
+		w.until(t, "all tablets are drained", func() bool {
+			behind, _ := w.behind(time.Now())
+			return behind == 0 && len(w.tablets(time.Now())) == 4
+		})
+		for _, p := range w.tablets(time.Now()) {
+			if p.Resumed != (n > 0) {
+				t.Errorf("tablet %s, which is read %s, is told as resumed: %v", p.Tablet, what, p.Resumed)
+			}
+		}
+		stop()
+		i.close()
+		clear(w.looks)
+	}
+}
+
 func TestObserversAreToldOfFilteredRows(t *testing.T) {
 	s, w := newStack(t), newWitness()
 	s.observer = w

@@ -99,6 +99,7 @@ var allowed = map[string][]string{
 	"test/e2e":                  {},
 	"test/connect":              {},
 	"test/page":                 {},
+	"test/secrets":              {},
 	"test/prometheus":           {},
 	"test/compose":              {},
 	// Fills the table of docker-compose.yml: in an image of its own.
@@ -117,6 +118,8 @@ var forTests = []string{
 
 // moreForTests are further imports of the tests of single packages.
 var moreForTests = map[string][]string{
+	// The program on a terminal, with fake servers.
+	"cmd/kudu2kafka": {"kudu", "kudu/kudufake", "golang.org/x/sys"},
 	// Whole workers, to be steered.
 	"internal/herder":    {"kudu", "kudu/kudufake"},
 	"connector":          {"kudu/kudufake"},
@@ -129,6 +132,8 @@ var moreForTests = map[string][]string{
 	"test/compose":     {"go.yaml.in/yaml/v3"},
 	"test/e2e":         {"connector", "offsets", "internal/config", "internal/preflight", "kudu"},
 	"test/secured":     {"kudu"},
+	// The keys that are secrets, and a worker on fake servers with them.
+	"test/secrets": {"connector", "kudu", "kudu/kudufake"},
 	// A browser, and a worker on fake servers for it to look at.
 	"test/page": {"kudu", "kudu/kudufake", "github.com/chromedp"},
 	// Rules are YAML, and a worker on fake servers is scraped.

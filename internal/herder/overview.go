@@ -87,6 +87,9 @@ type TaskOverview struct {
 	// Generation is that of the consumer group in which the task was assigned: with
 	// the worker, it tells whether counters began anew.
 	Generation int32 `json:"generation"`
+	// Resumed says that its tablets had been read in part before it came to its
+	// worker, so that its rows aren't all that is published of them.
+	Resumed bool `json:"resumed,omitempty"`
 
 	TaskCounts
 }
@@ -131,6 +134,7 @@ func (h *Herder) ownReports() []ownReport {
 			counts[k] = c
 		}
 		c.Tablets++
+		c.Resumed = c.Resumed || p.Resumed
 		if !p.Behind {
 			return
 		}
@@ -240,6 +244,7 @@ func (h *Herder) overviewOf(name string, alive []*peer) ConnectorOverview {
 func (t *TaskOverview) add(r taskReport, now time.Time) {
 	t.Since, t.Remedy, t.Last, t.Generation = r.Since, r.Remedy, r.Last, r.Generation
 	t.TaskCounts = TaskCounts{Rows: r.Rows, Bytes: r.Bytes, Tablets: r.Tablets, Behind: r.Behind}
+	t.Resumed = r.Resumed
 	if r.Complete != nil {
 		t.LagMillis = max(0, now.Sub(*r.Complete).Milliseconds())
 	}
