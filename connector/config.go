@@ -31,6 +31,13 @@ type WorkerConfig struct {
 	OAuthScope        string   `koanf:"sasl.oauthbearer.scope"`
 	OAuthExtensions   []string `koanf:"sasl.oauthbearer.extensions"` // name=value each
 
+	KafkaKerberosService   string `koanf:"sasl.kerberos.service.name"`
+	KafkaKerberosPrincipal string `koanf:"sasl.kerberos.principal"`
+	KafkaKerberosKeytab    string `koanf:"sasl.kerberos.keytab"`
+	KafkaKerberosPassword  Secret `koanf:"sasl.kerberos.password"`
+	KafkaKerberosCache     string `koanf:"sasl.kerberos.ccache"`
+	KafkaKerberosConf      string `koanf:"sasl.kerberos.krb5.conf"`
+
 	TruststoreLocation     string `koanf:"ssl.truststore.location"` // empty: the system's authorities
 	TruststoreType         string `koanf:"ssl.truststore.type"`     // empty: as the file shows
 	TruststorePassword     Secret `koanf:"ssl.truststore.password"`

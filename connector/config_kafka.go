@@ -8,7 +8,7 @@ import (
 var protocols = []string{kafka.Plaintext, kafka.SSL, kafka.SASLPlaintext, kafka.SASLSSL}
 
 // mechanisms are the values of sasl.mechanism.
-var mechanisms = []string{kafka.Plain, kafka.ScramSHA256, kafka.ScramSHA512, kafka.OAuthBearer}
+var mechanisms = []string{kafka.Plain, kafka.ScramSHA256, kafka.ScramSHA512, kafka.OAuthBearer, kafka.GSSAPI}
 
 // The values of ssl.endpoint.identification.algorithm.
 const (
@@ -63,6 +63,30 @@ var kafkaSecurityKeys = []Key{
 	{
 		Name: "sasl.oauthbearer.extensions", Type: TypeList, Importance: Low, legal: extensionFault,
 		Doc: "What brokers are sent with the token, each as name=value, such as logicalCluster=lkc-1.",
+	},
+	{
+		Name: "sasl.kerberos.service.name", Type: TypeString, Default: "kafka", Importance: Medium,
+		Doc: "For GSSAPI, the first part of the names of the brokers' principals. The second is the host, as bootstrap.servers or the brokers themselves name it: names aren't looked up in the DNS.",
+	},
+	{
+		Name: "sasl.kerberos.principal", Type: TypeString, Importance: Medium,
+		Doc: "Who to be, as name or name@REALM. May be left out with a ticket cache.",
+	},
+	{
+		Name: "sasl.kerberos.keytab", Type: TypeString, Importance: Medium,
+		Doc: "File with the principal's keys. Tickets are got and renewed by it.",
+	},
+	{
+		Name: "sasl.kerberos.password", Type: TypePassword, Importance: Medium,
+		Doc: "Password of the principal, instead of a keytab. Write it as a reference, such as ${file:...}.",
+	},
+	{
+		Name: "sasl.kerberos.ccache", Type: TypeString, Importance: Medium,
+		Doc: "File of a ticket cache that something else keeps filled, instead of a keytab. With none of the three: KRB5CCNAME, or /tmp/krb5cc_ and the user's id.",
+	},
+	{
+		Name: "sasl.kerberos.krb5.conf", Type: TypeString, Importance: Low,
+		Doc: "Kerberos's configuration file. Default: KRB5_CONFIG, or /etc/krb5.conf.",
 	},
 	{
 		Name: "ssl.truststore.location", Type: TypeString, Importance: High,
@@ -132,6 +156,10 @@ func (c WorkerConfig) kafkaSecurity() kafka.Security {
 		OAuth: kafka.OAuth{
 			Endpoint: c.OAuthEndpoint, ClientID: c.OAuthClientID, ClientSecret: c.OAuthClientSecret.Reveal(),
 			Scope: c.OAuthScope, Extensions: kafka.JoinExtensions(c.OAuthExtensions),
+		},
+		Kerberos: kafka.Kerberos{
+			Principal: c.KafkaKerberosPrincipal, Keytab: c.KafkaKerberosKeytab, Password: c.KafkaKerberosPassword.Reveal(),
+			Cache: c.KafkaKerberosCache, Service: c.KafkaKerberosService, Conf: c.KafkaKerberosConf,
 		},
 	}
 	return s

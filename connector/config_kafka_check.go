@@ -17,6 +17,7 @@ var mechanismKeys = []struct {
 	{"sasl.username", []string{kafka.Plain, kafka.ScramSHA256, kafka.ScramSHA512}},
 	{"sasl.password", []string{kafka.Plain, kafka.ScramSHA256, kafka.ScramSHA512}},
 	{"sasl.oauthbearer.", []string{kafka.OAuthBearer}},
+	{"sasl.kerberos.", []string{kafka.GSSAPI}},
 }
 
 // given tells whether a key has a value.
@@ -114,13 +115,28 @@ func (c WorkerConfig) saslFaults(fault func(key, what, remedy string, others ...
 		}
 	}
 	switch c.SASLMechanism {
+	case kafka.GSSAPI:
+		const keytab, password, cache = "sasl.kerberos.keytab", "sasl.kerberos.password", "sasl.kerberos.ccache" //nolint:gosec // names of keys, not secrets
+		first := ""
+		for _, key := range []string{keytab, password, cache} {
+			switch {
+			case c.given(key) && first != "":
+				fault(key, "cannot be given together with "+first, "keep one of the two", first, "sasl.jaas.config")
+			case c.given(key):
+				first = key
+			}
+		}
+		if first == keytab || first == password {
+			needs("sasl.kerberos.principal", "name whose "+strings.TrimPrefix(first, "sasl.kerberos.")+" it is")
+		}
+		needs("sasl.kerberos.service.name", "leave it out, or name the brokers' service")
 	case kafka.OAuthBearer:
 		needs("sasl.oauthbearer.token.endpoint.url", "name the token endpoint, or file:// and the path of a file that has a token")
 		u, err := url.Parse(c.OAuthEndpoint)
 		if c.OAuthEndpoint == "" || err != nil {
 			return
 		}
-		const id, secret = "sasl.oauthbearer.client.credentials.client.id", "sasl.oauthbearer.client.credentials.client.secret"
+		const id, secret = "sasl.oauthbearer.client.credentials.client.id", "sasl.oauthbearer.client.credentials.client.secret" //nolint:gosec // names of keys, not secrets
 		if u.Scheme != "file" {
 			needs(id, "give the client's name at the token endpoint")
 			needs(secret, "give the client's secret, best as ${file:PATH}")

@@ -13,9 +13,10 @@ import (
 
 // The login modules that are known, as sasl.jaas.config names them.
 const (
-	plainModule = "org.apache.kafka.common.security.plain.PlainLoginModule"
-	scramModule = "org.apache.kafka.common.security.scram.ScramLoginModule"
-	oauthModule = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
+	plainModule    = "org.apache.kafka.common.security.plain.PlainLoginModule"
+	scramModule    = "org.apache.kafka.common.security.scram.ScramLoginModule"
+	kerberosModule = "com.sun.security.auth.module.Krb5LoginModule"
+	oauthModule    = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
 )
 
 // jaasLogin is what a login module takes here.
@@ -40,9 +41,16 @@ var jaasLogins = map[string]jaasLogin{
 	},
 	oauthModule: {
 		mechanisms: []string{kafka.OAuthBearer}, prefix: "extension_",
-		keys: map[string]string{
+		keys: map[string]string{ //nolint:gosec // names of keys, not secrets
 			"clientId": "sasl.oauthbearer.client.credentials.client.id", "clientSecret": "sasl.oauthbearer.client.credentials.client.secret",
 			"scope": "sasl.oauthbearer.scope",
+		},
+	},
+	kerberosModule: {
+		mechanisms: []string{kafka.GSSAPI},
+		keys: map[string]string{
+			"keyTab": "sasl.kerberos.keytab", "principal": "sasl.kerberos.principal", "ticketCache": "sasl.kerberos.ccache", "serviceName": "sasl.kerberos.service.name",
+			"useKeyTab": "", "useTicketCache": "", "storeKey": "", "doNotPrompt": "", "refreshKrb5Config": "", "renewTGT": "", "isInitiator": "", "debug": "",
 		},
 	},
 }

@@ -64,7 +64,7 @@ func newAccess(s Security, logger hclog.Logger) *access {
 		a.files = newTLSFiles(s.TLS, logger, a.gate.reset)
 	}
 	if s.sasl() {
-		a.mechanism = newMechanism(s, a.roots, logger)
+		a.mechanism = newMechanism(s, a.refuse, a.roots, logger)
 	}
 	return a
 }

@@ -59,7 +59,7 @@ func (b *bearer) ready(ctx context.Context, _ string) error {
 	return err
 }
 
-func (b *bearer) refused() *RefusedError { return b.tokens.refused() }
+func (b *bearer) refused(string) *RefusedError { return b.tokens.refused() }
 
 // bearerSession is one exchange. A broker that doesn't take the token says so in
 // its answer, and once more, as an error, after a last message of the client.

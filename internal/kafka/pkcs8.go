@@ -4,7 +4,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/pbkdf2"
-	"crypto/sha1"
+	"crypto/sha1" //nolint:gosec // what a key was encrypted by isn't chosen here
 	"crypto/sha256"
 	"crypto/sha512"
 	"crypto/x509/pkix"

@@ -16,6 +16,7 @@ const (
 	ScramSHA256 = "SCRAM-SHA-256"
 	ScramSHA512 = "SCRAM-SHA-512"
 	OAuthBearer = "OAUTHBEARER"
+	GSSAPI      = "GSSAPI"
 )
 
 // Security says how brokers and this program prove to each other who they are.
@@ -28,7 +29,8 @@ type Security struct {
 	Mechanism string // with SASL_PLAINTEXT and SASL_SSL
 	Username  string // of PLAIN and SCRAM
 	Password  string
-	OAuth     OAuth // of OAUTHBEARER
+	OAuth     OAuth    // of OAUTHBEARER
+	Kerberos  Kerberos // of GSSAPI
 }
 
 // TLS has the keys and certificates of a connection. Files are PEM or PKCS12, as

@@ -45,16 +45,14 @@ func derOf(t testing.TB, name string) []byte {
 // fakeBroker is a fake cluster of one broker that counts its connections.
 type fakeBroker struct {
 	*kfake.Cluster
-	authority *testenv.Authority
-	dir       string
-	accepted  atomic.Int64
-	shown     atomic.Int64 // credentials, by SASL
+	accepted atomic.Int64
+	shown    atomic.Int64 // credentials, by SASL
 }
 
 // newBroker starts one with TLS as its configuration has it, which may be nil.
 func newBroker(t *testing.T, config *tls.Config, opts ...kfake.Opt) *fakeBroker {
 	t.Helper()
-	b := &fakeBroker{dir: t.TempDir()}
+	b := &fakeBroker{}
 	opts = append(opts, kfake.NumBrokers(1), kfake.ListenFn(func(network, address string) (net.Listener, error) {
 		l, err := net.Listen(network, address)
 		if err == nil {
@@ -156,7 +154,7 @@ func ask(t *testing.T, o Options) error {
 }
 
 func TestEachProtocolAndMechanismReachesABroker(t *testing.T) {
-	i := issue(t, local)
+	i, other := issue(t, local), issue(t, testenv.CertificateSpec{Name: "x", Hosts: []string{"other.example"}})
 	mutual := i.server.Clone()
 	mutual.ClientAuth = tls.RequireAndVerifyClientCert
 	user := func(protocol, mechanism string) Security {
@@ -176,17 +174,13 @@ func TestEachProtocolAndMechanismReachesABroker(t *testing.T) {
 	}{
 		"nothing":       {nil, nil, Security{}},
 		"TLS":           {i.server, nil, Security{Protocol: SSL, TLS: TLS{Truststore: i.caFile}}},
-		"TLS, any name": {issue(t, testenv.CertificateSpec{Name: "x", Hosts: []string{"other.example"}}).server, nil, Security{Protocol: SSL, TLS: TLS{AnyName: true}}},
+		"TLS, any name": {other.server, nil, Security{Protocol: SSL, TLS: TLS{Truststore: other.caFile, AnyName: true}}},
 		"certificate":   {mutual, nil, Security{Protocol: SSL, TLS: TLS{Truststore: i.caFile, Keystore: i.client(t, testUser)}}},
 		"PLAIN":         {nil, sasl(), user(SASLPlaintext, Plain)},
 		"SCRAM-SHA-256": {i.server, sasl(), user(SASLSSL, ScramSHA256)},
 		"SCRAM-SHA-512": {i.server, sasl(), user(SASLSSL, ScramSHA512)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if name == "TLS, any name" {
-				other := issue(t, testenv.CertificateSpec{Name: "x", Hosts: []string{"other.example"}})
-				tc.server, tc.security.TLS.Truststore = other.server, other.caFile
-			}
 			b := newBroker(t, tc.server, tc.opts...)
 			if err := ask(t, Options{BootstrapServers: []string{b.addr()}, Security: tc.security}); err != nil {
 				t.Fatal(err)

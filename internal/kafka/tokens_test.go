@@ -193,13 +193,17 @@ func TestBearerHearsTheBrokerOutAboutATokenItRefuses(t *testing.T) {
 	}
 }
 
-func TestScramOfImpossibleLengthIsRefused(t *testing.T) {
-	m := newMechanism(Security{Mechanism: ScramSHA256, Username: testUser, Password: testPassword}, systemRoots, hclog.NewNullLogger())
-	session, _, err := m.Authenticate(t.Context(), "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := session.Challenge([]byte("r=x,s=AAAA,i=2000000000")); err == nil || !strings.Contains(err.Error(), "impossible number of rounds") {
-		t.Errorf("got %v", err)
+func TestBrokersThatDoNotProveThatTheyKnowThePasswordAreRefused(t *testing.T) {
+	for name, answer := range map[string]string{"rounds": "r=x,s=AAAA,i=2000000000", "nonce": "r=x,s=AAAA,i=4096", "nothing": ""} {
+		var told *RefusedError
+		m := newMechanism(Security{Mechanism: ScramSHA256, Username: testUser, Password: testPassword},
+			func(_ string, r *RefusedError) *RefusedError { told = r; return r }, systemRoots, hclog.NewNullLogger())
+		session, _, err := m.Authenticate(t.Context(), "k:9093")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := session.Challenge([]byte(answer)); Refused(err) == nil || told != Refused(err) || !strings.Contains(err.Error(), "it doesn't prove by SCRAM-SHA-256 that it knows the password") {
+			t.Errorf("%s: got %v", name, err)
+		}
 	}
 }
