@@ -77,6 +77,8 @@ look at them with check and plan, and start run.`,
 			return errors.New("which command?")
 		},
 	}
+	root.Version = currentVersion().String()
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.AddCommand(a.runCommand(), a.checkCommand(), a.planCommand(), a.rightsCommand(), a.configCommand(), a.offsetsCommand(), a.statusCommand(), a.healthCommand(), a.versionCommand())

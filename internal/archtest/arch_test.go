@@ -95,6 +95,8 @@ var allowed = map[string][]string{
 	// What programs are built with; not part of them.
 	"internal/overlay":          {},
 	"internal/overlay/generate": {"internal/overlay"},
+	"internal/release":          {"internal/overlay"},
+	"test/release":              {},
 	"test/e2e":                  {},
 	"test/connect":              {},
 	"test/page":                 {},
@@ -117,8 +119,9 @@ var forTests = []string{
 
 // moreForTests are further imports of the tests of single packages.
 var moreForTests = map[string][]string{
-	// The program on a terminal, with fake servers.
-	"cmd/kudu2kafka": {"kudu", "kudu/kudufake", "golang.org/x/sys"},
+	// The program on a terminal, with fake servers; and whether it says rightly that it
+	// has the overlay.
+	"cmd/kudu2kafka": {"kudu", "kudu/kudufake", "internal/overlay", "golang.org/x/sys"},
 	// Whole workers, to be steered.
 	"internal/herder":    {"kudu", "kudu/kudufake"},
 	"connector":          {"kudu/kudufake"},
