@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"sync"
@@ -34,8 +33,9 @@ type tlsFiles struct {
 
 // material is what the files hold.
 type material struct {
-	roots *x509.CertPool // nil: the system's
-	own   *tls.Certificate
+	trusted []*x509.Certificate
+	roots   *x509.CertPool // of trusted; nil: the system's
+	own     *tls.Certificate
 }
 
 func newTLSFiles(from TLS, logger hclog.Logger, changed func()) *tlsFiles {
@@ -132,56 +132,4 @@ func (f *tlsFiles) look() string {
 		}
 	}
 	return stamp
-}
-
-// read takes all of it.
-func (t TLS) read() (*material, *RefusedError) {
-	m := &material{}
-	if t.Truststore != "" || t.Trusted != "" {
-		key, text := "ssl.truststore.certificates", []byte(t.Trusted)
-		if t.Truststore != "" {
-			key = "ssl.truststore.location"
-			var fault *RefusedError
-			if text, fault = readKeyFile(key, t.Truststore); fault != nil {
-				return nil, fault
-			}
-		}
-		m.roots = x509.NewCertPool()
-		if !m.roots.AppendCertsFromPEM(text) {
-			return nil, fileFault(key, "has no certificate", "name a PEM file of certificates, each from BEGIN CERTIFICATE to END CERTIFICATE")
-		}
-	}
-	key, chain, private := "ssl.keystore.certificate.chain", []byte(t.Chain), []byte(t.Key)
-	switch {
-	case t.Keystore != "":
-		key = "ssl.keystore.location"
-		var fault *RefusedError
-		if chain, fault = readKeyFile(key, t.Keystore); fault != nil {
-			return nil, fault
-		}
-		private = chain
-	case t.Chain == "":
-		return m, nil
-	}
-	pair, err := tls.X509KeyPair(chain, private)
-	if err != nil {
-		return nil, fileFault(key, fmt.Sprintf("has no certificate with its key (%v)", err), "name a PEM file that has both, the key as PKCS #8")
-	}
-	m.own = &pair
-	return m, nil
-}
-
-func readKeyFile(key, path string) ([]byte, *RefusedError) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		if cause, ok := errors.AsType[*fs.PathError](err); ok {
-			err = cause.Err
-		}
-		return nil, fileFault(key, fmt.Sprintf("the file %s cannot be read (%v)", path, err), "check the path, and the rights of this process's user")
-	}
-	return text, nil
-}
-
-func fileFault(key, what, remedy string) *RefusedError {
-	return &RefusedError{Key: key, What: key + ": " + what, Remedy: remedy, Verdict: Passing}
 }
