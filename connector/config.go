@@ -25,11 +25,29 @@ type WorkerConfig struct {
 	SASLPassword     Secret `koanf:"sasl.password"`
 	SASLJAAS         Secret `koanf:"sasl.jaas.config"` // instead of the keys of the mechanism
 
-	TruststoreLocation     string `koanf:"ssl.truststore.location"`     // a PEM file; empty: the system's authorities
+	OAuthEndpoint     string   `koanf:"sasl.oauthbearer.token.endpoint.url"` // https://, http:// or file://
+	OAuthClientID     string   `koanf:"sasl.oauthbearer.client.credentials.client.id"`
+	OAuthClientSecret Secret   `koanf:"sasl.oauthbearer.client.credentials.client.secret"`
+	OAuthScope        string   `koanf:"sasl.oauthbearer.scope"`
+	OAuthExtensions   []string `koanf:"sasl.oauthbearer.extensions"` // name=value each
+
+	KafkaKerberosService   string `koanf:"sasl.kerberos.service.name"`
+	KafkaKerberosPrincipal string `koanf:"sasl.kerberos.principal"`
+	KafkaKerberosKeytab    string `koanf:"sasl.kerberos.keytab"`
+	KafkaKerberosPassword  Secret `koanf:"sasl.kerberos.password"`
+	KafkaKerberosCache     string `koanf:"sasl.kerberos.ccache"`
+	KafkaKerberosConf      string `koanf:"sasl.kerberos.krb5.conf"`
+
+	TruststoreLocation     string `koanf:"ssl.truststore.location"` // empty: the system's authorities
+	TruststoreType         string `koanf:"ssl.truststore.type"`     // empty: as the file shows
+	TruststorePassword     Secret `koanf:"ssl.truststore.password"`
 	TruststoreCertificates string `koanf:"ssl.truststore.certificates"` // PEM, instead of a file
-	KeystoreLocation       string `koanf:"ssl.keystore.location"`       // a PEM file; empty: no certificate of our own
-	KeystoreChain          string `koanf:"ssl.keystore.certificate.chain"`
+	KeystoreLocation       string `koanf:"ssl.keystore.location"`       // empty: no certificate of our own
+	KeystoreType           string `koanf:"ssl.keystore.type"`           // empty: as the file shows
+	KeystorePassword       Secret `koanf:"ssl.keystore.password"`
+	KeystoreChain          string `koanf:"ssl.keystore.certificate.chain"` // PEM, instead of a file
 	KeystoreKey            Secret `koanf:"ssl.keystore.key"`
+	KeyPassword            Secret `koanf:"ssl.key.password"`
 	EndpointIdentification string `koanf:"ssl.endpoint.identification.algorithm"` // https or none
 
 	StartupWait time.Duration `koanf:"startup.wait.ms"` // -1 ms: as long as it takes

@@ -1,15 +1,27 @@
 package connector
 
 import (
-	"reflect"
-	"slices"
-	"strings"
-
 	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
 )
 
 // protocols are the values of security.protocol.
 var protocols = []string{kafka.Plaintext, kafka.SSL, kafka.SASLPlaintext, kafka.SASLSSL}
+
+// mechanisms are the values of sasl.mechanism.
+var mechanisms = []string{kafka.Plain, kafka.ScramSHA256, kafka.ScramSHA512, kafka.OAuthBearer, kafka.GSSAPI}
+
+// The values of ssl.endpoint.identification.algorithm.
+const (
+	identifyHTTPS = "https"
+	identifyNone  = "none"
+)
+
+// storeTypes are the values of ssl.truststore.type and ssl.keystore.type. A file of
+// Java's own format can't be read, but one that is called so since Java 9 may well be
+// PKCS12.
+var storeTypes = []string{"PEM", "PKCS12", "JKS"}
+
+const callbackHandler = "names a Java class, and there are none here: write sasl.oauthbearer.token.endpoint.url for tokens"
 
 var kafkaSecurityKeys = []Key{
 	{
@@ -30,19 +42,79 @@ var kafkaSecurityKeys = []Key{
 	},
 	{
 		Name: "sasl.jaas.config", Type: TypePassword, Importance: Medium,
-		Doc: "The same as Kafka's Java clients take it, instead of the other keys of the mechanism: one of Kafka's own login modules with its options and a semicolon.",
+		Doc: "The same as Kafka's Java clients take it, instead of the other keys of the mechanism: one of their login modules with its options and a semicolon.",
+	},
+	{
+		Name: "sasl.oauthbearer.token.endpoint.url", Type: TypeString, Importance: Medium, legal: tokenURLFault,
+		Doc: "For OAUTHBEARER, where tokens come from: the https:// URL of an identity provider's token endpoint, which is asked by the grant of client credentials, or file:// and the path of a file that something else keeps filled with a token. Tokens are renewed when four fifths of their life are over; the file is read at each connection.",
+	},
+	{
+		Name: "sasl.oauthbearer.client.credentials.client.id", Type: TypeString, Importance: Medium,
+		Doc: "The client's name at the token endpoint.",
+	},
+	{
+		Name: "sasl.oauthbearer.client.credentials.client.secret", Type: TypePassword, Importance: Medium,
+		Doc: "Its secret. Write it as a reference, such as ${file:...}.",
+	},
+	{
+		Name: "sasl.oauthbearer.scope", Type: TypeString, Importance: Low,
+		Doc: "The scope that is asked for at the token endpoint, if it needs one.",
+	},
+	{
+		Name: "sasl.oauthbearer.extensions", Type: TypeList, Importance: Low, legal: extensionFault,
+		Doc: "What brokers are sent with the token, each as name=value, such as logicalCluster=lkc-1.",
+	},
+	{
+		Name: "sasl.kerberos.service.name", Type: TypeString, Default: "kafka", Importance: Medium,
+		Doc: "For GSSAPI, the first part of the names of the brokers' principals. The second is the host, as bootstrap.servers or the brokers themselves name it: names aren't looked up in the DNS.",
+	},
+	{
+		Name: "sasl.kerberos.principal", Type: TypeString, Importance: Medium,
+		Doc: "Who to be, as name or name@REALM. May be left out with a ticket cache.",
+	},
+	{
+		Name: "sasl.kerberos.keytab", Type: TypeString, Importance: Medium,
+		Doc: "File with the principal's keys. Tickets are got and renewed by it.",
+	},
+	{
+		Name: "sasl.kerberos.password", Type: TypePassword, Importance: Medium,
+		Doc: "Password of the principal, instead of a keytab. Write it as a reference, such as ${file:...}.",
+	},
+	{
+		Name: "sasl.kerberos.ccache", Type: TypeString, Importance: Medium,
+		Doc: "File of a ticket cache that something else keeps filled, instead of a keytab. With none of the three: KRB5CCNAME, or /tmp/krb5cc_ and the user's id.",
+	},
+	{
+		Name: "sasl.kerberos.krb5.conf", Type: TypeString, Importance: Low,
+		Doc: "Kerberos's configuration file. Default: KRB5_CONFIG, or /etc/krb5.conf.",
 	},
 	{
 		Name: "ssl.truststore.location", Type: TypeString, Importance: High,
-		Doc: "PEM file with the certificates of the authorities that brokers' certificates are checked against. It is read again when it changes, as are the other files. Default: the system's authorities.",
+		Doc: "File with the certificates of the authorities that brokers' certificates are checked against, PEM or PKCS12. It is read again when it changes, as are the other files. Default: the system's authorities.",
+	},
+	{
+		Name: "ssl.truststore.type", Type: TypeString, Importance: Low, Values: storeTypes,
+		Doc: "What the file is. It shows by itself, so that this can be left out. Java's own format can't be read; files that Java 9 or newer has made are mostly PKCS12, also where they are called JKS.",
+	},
+	{
+		Name: "ssl.truststore.password", Type: TypePassword, Importance: Medium,
+		Doc: "Password of the file, if it is PKCS12.",
 	},
 	{
 		Name: "ssl.truststore.certificates", Type: TypeString, Importance: Medium,
-		Doc: "The same as text, instead of a file.",
+		Doc: "The certificates as text (PEM), instead of a file.",
 	},
 	{
 		Name: "ssl.keystore.location", Type: TypeString, Importance: High,
-		Doc: "PEM file with this program's own certificate, followed by those of its issuers, and its private key. Brokers that ask for one know this program by it.",
+		Doc: "File with this program's own certificate, followed by those of its issuers, and its private key, PEM or PKCS12. Brokers that ask for a certificate know this program by it.",
+	},
+	{
+		Name: "ssl.keystore.type", Type: TypeString, Importance: Low, Values: storeTypes,
+		Doc: "What the file is, see ssl.truststore.type.",
+	},
+	{
+		Name: "ssl.keystore.password", Type: TypePassword, Importance: Medium,
+		Doc: "Password of the file, if it is PKCS12.",
 	},
 	{
 		Name: "ssl.keystore.certificate.chain", Type: TypeString, Importance: Medium,
@@ -53,110 +125,42 @@ var kafkaSecurityKeys = []Key{
 		Doc: "The private key as text (PEM), with ssl.keystore.certificate.chain.",
 	},
 	{
+		Name: "ssl.key.password", Type: TypePassword, Importance: Medium,
+		Doc: "Password of a private key that is PEM and encrypted (PKCS #8, AES).",
+	},
+	{
 		Name: "ssl.endpoint.identification.algorithm", Type: TypeString, Default: identifyHTTPS, Importance: Medium, Values: []string{identifyHTTPS, identifyNone},
 		Doc: "https: a broker's certificate must be for the name or address that it is reached by. none: any name will do, so that whoever has any certificate of a trusted authority can pass for a broker.",
 	},
+	{Name: "sasl.login.callback.handler.class", Type: TypeString, Absent: callbackHandler},
+	{Name: "sasl.client.callback.handler.class", Type: TypeString, Absent: callbackHandler},
 }
-
-var mechanisms = []string{kafka.Plain, kafka.ScramSHA256, kafka.ScramSHA512}
-
-const (
-	identifyHTTPS = "https"
-	identifyNone  = "none"
-)
 
 // kafkaSecurity is how all Kafka clients of the worker are made.
 func (c WorkerConfig) kafkaSecurity() kafka.Security {
+	if c.SASLJAAS != "" {
+		if module, err := parseJAAS(c.SASLJAAS.Reveal()); err == nil { // else a fault
+			c = module.into(c)
+		}
+	}
 	s := kafka.Security{
 		Protocol: c.SecurityProtocol,
 		TLS: kafka.TLS{
-			Truststore: c.TruststoreLocation, Trusted: c.TruststoreCertificates,
-			Keystore: c.KeystoreLocation, Chain: c.KeystoreChain, Key: c.KeystoreKey.Reveal(),
+			Truststore: c.TruststoreLocation, TruststoreType: c.TruststoreType, TruststorePassword: c.TruststorePassword.Reveal(),
+			Trusted:  c.TruststoreCertificates,
+			Keystore: c.KeystoreLocation, KeystoreType: c.KeystoreType, KeystorePassword: c.KeystorePassword.Reveal(),
+			Chain: c.KeystoreChain, Key: c.KeystoreKey.Reveal(), KeyPassword: c.KeyPassword.Reveal(),
 			AnyName: c.EndpointIdentification == identifyNone,
 		},
 		Mechanism: c.SASLMechanism, Username: c.SASLUsername, Password: c.SASLPassword.Reveal(),
-	}
-	if c.SASLJAAS != "" {
-		if module, err := parseJAAS(c.SASLJAAS.Reveal()); err == nil { // else a fault
-			s.Username, s.Password = module.options["username"], module.options["password"]
-		}
+		OAuth: kafka.OAuth{
+			Endpoint: c.OAuthEndpoint, ClientID: c.OAuthClientID, ClientSecret: c.OAuthClientSecret.Reveal(),
+			Scope: c.OAuthScope, Extensions: kafka.JoinExtensions(c.OAuthExtensions),
+		},
+		Kerberos: kafka.Kerberos{
+			Principal: c.KafkaKerberosPrincipal, Keytab: c.KafkaKerberosKeytab, Password: c.KafkaKerberosPassword.Reveal(),
+			Cache: c.KafkaKerberosCache, Service: c.KafkaKerberosService, Conf: c.KafkaKerberosConf,
+		},
 	}
 	return s
-}
-
-// given tells whether a key has a value.
-func (c WorkerConfig) given(key string) bool { return !fieldOf(reflect.ValueOf(c), key).IsZero() }
-
-// kafkaSecurityFaults are the faults of the keys of Kafka's security.
-func (c WorkerConfig) kafkaSecurityFaults() []Fault {
-	var faults []Fault
-	fault := func(key, what, remedy string, others ...string) {
-		faults = addFault(faults, Fault{Key: key, What: what, Remedy: remedy, others: others})
-	}
-	withTLS := c.SecurityProtocol == kafka.SSL || c.SecurityProtocol == kafka.SASLSSL
-	withSASL := c.SecurityProtocol == kafka.SASLPlaintext || c.SecurityProtocol == kafka.SASLSSL
-	set := c.given
-
-	for _, k := range kafkaSecurityKeys {
-		if k.Name == "security.protocol" || k.Name == "ssl.endpoint.identification.algorithm" || !set(k.Name) {
-			continue
-		}
-		of, used := "SASL_SSL or SASL_PLAINTEXT", withSASL
-		if strings.HasPrefix(k.Name, "ssl.") {
-			of, used = "SSL or SASL_SSL", withTLS
-		}
-		if !used {
-			fault(k.Name, "has no use with security.protocol: "+c.SecurityProtocol, "write security.protocol: "+of+", or remove it", "security.protocol")
-		}
-	}
-	if withSASL {
-		c.saslFaults(fault)
-	}
-	// one says that two ways of giving the same can't be mixed.
-	one := func(file, text string) {
-		if set(file) && set(text) {
-			fault(text, "cannot be given together with "+file, "keep one of the two", file)
-		}
-	}
-	one("ssl.truststore.location", "ssl.truststore.certificates")
-	one("ssl.keystore.location", "ssl.keystore.certificate.chain")
-	one("ssl.keystore.location", "ssl.keystore.key")
-	if !set("ssl.keystore.location") && set("ssl.keystore.certificate.chain") != set("ssl.keystore.key") {
-		missing, given := "ssl.keystore.key", "ssl.keystore.certificate.chain"
-		if set(missing) {
-			missing, given = given, missing
-		}
-		fault(missing, "is required by "+given, "give both, or a file by ssl.keystore.location", given)
-	}
-	return faults
-}
-
-// saslFaults are those of the mechanism and what belongs to it.
-func (c WorkerConfig) saslFaults(fault func(key, what, remedy string, others ...string)) {
-	if c.SASLMechanism == "" {
-		fault("sasl.mechanism", "is required with security.protocol: "+c.SecurityProtocol, "write "+orList(mechanisms), "security.protocol")
-		return
-	}
-	if c.SASLJAAS != "" {
-		module, err := parseJAAS(c.SASLJAAS.Reveal())
-		if err != nil {
-			fault("sasl.jaas.config", err.Error(), "write it as Kafka's documentation has it, such as: "+plainModule+` required username="name" password="secret";`)
-			return
-		}
-		if !slices.Contains(module.mechanisms(), c.SASLMechanism) {
-			fault("sasl.jaas.config", "has the login module of "+orList(module.mechanisms())+", and sasl.mechanism is "+c.SASLMechanism, "correct one of the two", "sasl.mechanism")
-		}
-		for _, key := range []string{"sasl.username", "sasl.password"} {
-			if c.given(key) {
-				fault(key, "cannot be given together with sasl.jaas.config", "keep one of the two", "sasl.jaas.config")
-			}
-		}
-	} else {
-		if c.SASLUsername == "" {
-			fault("sasl.username", "is required by sasl.mechanism: "+c.SASLMechanism, "name the user", "sasl.mechanism")
-		}
-		if c.SASLPassword == "" {
-			fault("sasl.password", "is required by sasl.mechanism: "+c.SASLMechanism, "give the user's password, best as ${file:PATH}", "sasl.mechanism")
-		}
-	}
 }

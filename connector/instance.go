@@ -106,6 +106,7 @@ func (i *instance) run(ctx context.Context) error {
 		})
 	})
 	watching.Go(func() { i.catalog.watch(watchCtx, i.cfg.KuduRefresh) })
+	watching.Go(func() { i.watchSize(watchCtx) })
 	i.board.set(Running, nil)
 	i.logger.Info("connector started", "table", i.cfg.KuduTable, "topic", i.cfg.TopicName(), "tasks", i.cfg.TasksMax)
 	<-ctx.Done()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -12,15 +13,46 @@ import (
 
 // The login modules that are known, as sasl.jaas.config names them.
 const (
-	plainModule = "org.apache.kafka.common.security.plain.PlainLoginModule"
-	scramModule = "org.apache.kafka.common.security.scram.ScramLoginModule"
+	plainModule    = "org.apache.kafka.common.security.plain.PlainLoginModule"
+	scramModule    = "org.apache.kafka.common.security.scram.ScramLoginModule"
+	kerberosModule = "com.sun.security.auth.module.Krb5LoginModule"
+	oauthModule    = "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule"
 )
 
-// jaasModules are the options that each of them takes here; true marks those that
-// must be there.
-var jaasModules = map[string]map[string]bool{
-	plainModule: {"username": true, "password": true},
-	scramModule: {"username": true, "password": true},
+// jaasLogin is what a login module takes here.
+type jaasLogin struct {
+	mechanisms []string
+	required   []string
+	// keys are those of this program that options stand for; options that mean nothing
+	// here have none.
+	keys map[string]string
+	// prefix, if not empty, begins options of any name, which are extensions.
+	prefix string
+}
+
+var jaasLogins = map[string]jaasLogin{
+	plainModule: {
+		mechanisms: []string{kafka.Plain}, required: []string{"username", "password"},
+		keys: map[string]string{"username": "sasl.username", "password": "sasl.password"},
+	},
+	scramModule: {
+		mechanisms: []string{kafka.ScramSHA256, kafka.ScramSHA512}, required: []string{"username", "password"},
+		keys: map[string]string{"username": "sasl.username", "password": "sasl.password"},
+	},
+	oauthModule: {
+		mechanisms: []string{kafka.OAuthBearer}, prefix: "extension_",
+		keys: map[string]string{ //nolint:gosec // names of keys, not secrets
+			"clientId": "sasl.oauthbearer.client.credentials.client.id", "clientSecret": "sasl.oauthbearer.client.credentials.client.secret",
+			"scope": "sasl.oauthbearer.scope",
+		},
+	},
+	kerberosModule: {
+		mechanisms: []string{kafka.GSSAPI},
+		keys: map[string]string{
+			"keyTab": "sasl.kerberos.keytab", "principal": "sasl.kerberos.principal", "ticketCache": "sasl.kerberos.ccache", "serviceName": "sasl.kerberos.service.name",
+			"useKeyTab": "", "useTicketCache": "", "storeKey": "", "doNotPrompt": "", "refreshKrb5Config": "", "renewTGT": "", "isInitiator": "", "debug": "",
+		},
+	},
 }
 
 // jaasModule is one login module with its options.
@@ -30,11 +62,37 @@ type jaasModule struct {
 }
 
 // mechanisms are those that the module is for.
-func (m jaasModule) mechanisms() []string {
-	if m.class == scramModule {
-		return []string{kafka.ScramSHA256, kafka.ScramSHA512}
+func (m jaasModule) mechanisms() []string { return jaasLogins[m.class].mechanisms }
+
+// keys are the keys that the options give values to.
+func (m jaasModule) keys() []string {
+	var keys []string
+	login := jaasLogins[m.class]
+	for option := range m.options {
+		key := login.keys[option]
+		if login.prefix != "" && strings.HasPrefix(option, login.prefix) {
+			key = "sasl.oauthbearer.extensions"
+		}
+		if key != "" && !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
 	}
-	return []string{kafka.Plain}
+	slices.Sort(keys)
+	return keys
+}
+
+// into gives the configuration with the keys that the module stands for.
+func (m jaasModule) into(c WorkerConfig) WorkerConfig {
+	login := jaasLogins[m.class]
+	v := reflect.ValueOf(&c).Elem()
+	for _, option := range slices.Sorted(maps.Keys(m.options)) {
+		if login.prefix != "" && strings.HasPrefix(option, login.prefix) {
+			c.OAuthExtensions = append(c.OAuthExtensions[:len(c.OAuthExtensions):len(c.OAuthExtensions)], strings.TrimPrefix(option, login.prefix)+"="+m.options[option])
+		} else if key := login.keys[option]; key != "" {
+			fieldOf(v, key).SetString(m.options[option])
+		}
+	}
+	return c
 }
 
 // parseJAAS reads one entry of the form: class flag option=value ... ; where values
@@ -49,9 +107,9 @@ func parseJAAS(text string) (jaasModule, error) {
 		return jaasModule{}, errors.New("is no login module with a flag and options")
 	}
 	m := jaasModule{class: tokens[0].text, options: make(map[string]string)}
-	known := jaasModules[m.class]
-	if known == nil {
-		return jaasModule{}, fmt.Errorf("names a login module that is not %s", orList(slices.Sorted(maps.Keys(jaasModules))))
+	login, known := jaasLogins[m.class]
+	if !known {
+		return jaasModule{}, fmt.Errorf("names a login module that is not %s", orList(slices.Sorted(maps.Keys(jaasLogins))))
 	}
 	if !slices.Contains([]string{"required", "requisite", "sufficient", "optional"}, strings.ToLower(tokens[1].text)) {
 		return jaasModule{}, errors.New("has no flag, such as required, behind the login module's name")
@@ -66,16 +124,20 @@ func parseJAAS(text string) (jaasModule, error) {
 		if len(rest) < 3 || rest[0].quoted || !rest[1].is("=") || rest[2].is("=") || rest[2].is(";") {
 			return jaasModule{}, errors.New("has something else than name=value among its options; values with special characters go in double quotes")
 		}
-		if _, ok := known[name]; !ok {
-			return jaasModule{}, fmt.Errorf("has an option that is not %s", orList(slices.Sorted(maps.Keys(known))))
+		extension := login.prefix != "" && strings.HasPrefix(name, login.prefix)
+		if _, ok := login.keys[name]; !ok && !extension {
+			return jaasModule{}, fmt.Errorf("has an option that is not %s", orList(slices.Sorted(maps.Keys(login.keys))))
+		}
+		if extension && !kafka.ValidExtension(strings.TrimPrefix(name, login.prefix)+"="+rest[2].text) {
+			return jaasModule{}, fmt.Errorf("has an extension that can't be sent: %s", quote(name))
 		}
 		if _, twice := m.options[name]; twice {
 			return jaasModule{}, fmt.Errorf("has the option %s twice", name)
 		}
 		m.options[name] = rest[2].text
 	}
-	for _, name := range slices.Sorted(maps.Keys(known)) {
-		if known[name] && m.options[name] == "" {
+	for _, name := range login.required {
+		if m.options[name] == "" {
 			return jaasModule{}, fmt.Errorf("lacks the option %s", name)
 		}
 	}

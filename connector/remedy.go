@@ -64,11 +64,8 @@ func remedyOf(err error) string {
 	}
 	var unreadable *offsets.UnreadableError
 	var unfit *offsets.UnfitTopicError
-	if errors.As(err, &unreadable) || errors.As(err, &unfit) {
+	if errors.As(err, &unreadable) || errors.As(err, &unfit) || kafka.Refused(err) != nil {
 		return ""
-	}
-	if refused := kafka.Refused(err); refused != nil {
-		return refused.Remedy
 	}
 	for _, r := range remedies {
 		if r.is(err) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -98,29 +97,12 @@ func (p *process) Run(ctx context.Context) error {
 		serving.Go(func() { recorder.Run(ctx) })
 	}
 	if p.bar != nil && len(p.connectors) > 0 {
-		serving.Go(func() { p.bar.Run(ctx, steering, p.estimate) })
+		serving.Go(func() { p.bar.Run(ctx, steering) })
 	}
 	err = steering.Run(ctx)
 	stop()
 	serving.Wait()
 	return errors.Join(err, serveErr)
-}
-
-// estimateTimeout is how long the bar waits for Kudu before it does without a total.
-const estimateTimeout = 5 * time.Second
-
-// estimate is how many rows the tables of the files' connectors have.
-func (p *process) estimate(ctx context.Context) (rows int64, ok bool) {
-	ctx, cancel := context.WithTimeout(ctx, estimateTimeout)
-	defer cancel()
-	for _, c := range p.connectors {
-		n, known, err := connector.EstimateRows(ctx, c, hclog.NewNullLogger())
-		if err != nil || !known {
-			return 0, false // the bar does without, and whatever is wrong the tasks tell
-		}
-		rows += n
-	}
-	return rows, true
 }
 
 // loggers shows levels in the words of REST.

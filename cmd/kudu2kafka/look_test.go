@@ -189,19 +189,6 @@ func TestHelpExplainsExitCodesAndFiles(t *testing.T) {
 	}
 }
 
-func TestCompletionKnowsTheCommands(t *testing.T) {
-	h := newHarness(t, nil, "")
-	h.want(t, h.execute([]string{"completion", "bash"}), exitOK)
-	if !strings.Contains(h.out.String(), "__start_kudu2kafka") {
-		t.Errorf("printed %.300s", h.out.String())
-	}
-	h = newHarness(t, nil, "")
-	h.want(t, h.execute([]string{"__complete", "conf"}), exitOK)
-	if !strings.HasPrefix(h.out.String(), "config\t") {
-		t.Errorf("completes to %s", h.out.String())
-	}
-}
-
 func TestRightsArePrintedForAPrincipal(t *testing.T) {
 	h := newHarness(t, nil, "")
 	h.look.rights = func(_ context.Context, o preflight.Options, principal string) (*preflight.RightsList, error) {

@@ -46,8 +46,9 @@ var allowed = map[string][]string{
 	"connector": {"kudu", "offsets", "serde", "internal/extsort", "internal/kafka", "internal/predicate", franzgo, hclog, backoff, "golang.org/x/sync"},
 	"serde":     {"kudu"},
 	// internal/kafka: the rights that Kafka denies are named alike everywhere.
-	"offsets":          {"internal/kafka", franzgo},
-	"internal/kafka":   {franzgo, hclog},
+	"offsets": {"internal/kafka", franzgo},
+	// Keystores as Java has them are PKCS12; Kerberos is Kudu's.
+	"internal/kafka":   {"kudu/gssapi", franzgo, hclog, "software.sslmate.com/src/go-pkcs12"},
 	"internal/extsort": {},
 	// What where says, as predicates that Kudu evaluates.
 	"internal/predicate": {"kudu", "github.com/alecthomas/participle/v2"},
@@ -81,9 +82,11 @@ var allowed = map[string][]string{
 	"kudu/internal/krpc": {"kudu/internal/pb", hclog, protobuf},
 	// Tickets and tokens of Kerberos; the only importer of gokrb5.
 	"kudu/internal/kerberos": {"kudu/internal/krpc", "kudu/internal/pb", hclog, "github.com/jcmturner/gokrb5/v8"},
-	"kudu/internal/pb":       {protobuf},
-	"kudu/kudufake":          {"kudu", "kudu/internal/krpc", "kudu/internal/pb", hclog, protobuf},
-	"kudu/kudutest":          {"kudu", "kudu/kudufake", "kudu/internal/krpc", "kudu/internal/pb", "internal/testenv", hclog, protobuf},
+	// The same for servers that aren't Kudu's.
+	"kudu/gssapi":      {"kudu/internal/kerberos", hclog},
+	"kudu/internal/pb": {protobuf},
+	"kudu/kudufake":    {"kudu", "kudu/internal/krpc", "kudu/internal/pb", hclog, protobuf},
+	"kudu/kudutest":    {"kudu", "kudu/kudufake", "kudu/internal/krpc", "kudu/internal/pb", "internal/testenv", hclog, protobuf},
 
 	// For tests, demo and benchmarks, none of it in the product.
 	"internal/archtest": {},

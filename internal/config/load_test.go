@@ -183,6 +183,75 @@ sweep.dry.run: true
 	sameConfig(t, got, want)
 }
 
+func TestEveryKeyOfKafkaSecurityReachesItsField(t *testing.T) {
+	load := func(text string) connector.WorkerConfig {
+		t.Helper()
+		folder := write(t, map[string]string{"w.yaml": plainWorker + text, "c.yaml": plainOrders})
+		worker, _, err := Load(folder+"/w.yaml", []string{folder + "/c.yaml"}, variables(map[string]string{"PW": "geheim"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return worker
+	}
+	want := load("")
+	want.SecurityProtocol, want.SASLMechanism, want.SASLUsername, want.SASLPassword = "SASL_SSL", "SCRAM-SHA-512", "alice", "geheim"
+	want.TruststoreLocation, want.TruststoreType, want.TruststorePassword = "/t", "PKCS12", "geheim"
+	want.KeystoreLocation, want.KeystoreType, want.KeystorePassword, want.KeyPassword = "/k", "PEM", "geheim", "geheim"
+	want.EndpointIdentification = "none"
+	got := load(`
+security.protocol: SASL_SSL
+sasl: {mechanism: SCRAM-SHA-512, username: alice, password: "${env:PW}"}
+ssl.truststore: {location: /t, type: PKCS12, password: "${env:PW}"}
+ssl.keystore: {location: /k, type: PEM, password: "${env:PW}"}
+ssl.key.password: ${env:PW}
+ssl.endpoint.identification.algorithm: none
+`)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("worker is %+v, want %+v", got, want)
+	}
+
+	want = load("")
+	want.SecurityProtocol, want.SASLMechanism, want.OAuthEndpoint = "SASL_SSL", "OAUTHBEARER", "https://id.example/token"
+	want.OAuthClientID, want.OAuthClientSecret, want.OAuthScope, want.OAuthExtensions = "i", "geheim", "s", []string{"a=1", "b=2"}
+	want.TruststoreCertificates, want.KeystoreChain, want.KeystoreKey = "-----BEGIN T", "-----BEGIN C", "-----BEGIN K"
+	got = load(`
+security.protocol: SASL_SSL
+sasl.mechanism: OAUTHBEARER
+sasl.oauthbearer:
+  token.endpoint.url: https://id.example/token
+  client.credentials.client: {id: i, secret: "${env:PW}"}
+  scope: s
+  extensions: [a=1, b=2]
+ssl.truststore.certificates: "-----BEGIN T"
+ssl.keystore.certificate.chain: "-----BEGIN C"
+ssl.keystore.key: "-----BEGIN K"
+`)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("worker is %+v, want %+v", got, want)
+	}
+
+	want = load("")
+	want.SecurityProtocol, want.SASLMechanism, want.KafkaKerberosService = "SASL_PLAINTEXT", "GSSAPI", "k"
+	want.KafkaKerberosPrincipal, want.KafkaKerberosKeytab, want.KafkaKerberosConf = "alice", "/kt", "/conf"
+	got = load("security.protocol: SASL_PLAINTEXT\nsasl.mechanism: GSSAPI\nsasl.kerberos: {service.name: k, principal: alice, keytab: /kt, krb5.conf: /conf}\n")
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("worker is %+v, want %+v", got, want)
+	}
+	got = load("security.protocol: SASL_PLAINTEXT\nsasl.mechanism: GSSAPI\nsasl.kerberos: {principal: alice, password: '${env:PW}'}\n")
+	if got.KafkaKerberosPassword.Reveal() != "geheim" {
+		t.Errorf("worker is %+v", got)
+	}
+	got = load("security.protocol: SASL_PLAINTEXT\nsasl.mechanism: GSSAPI\nsasl.kerberos.ccache: /c\n")
+	if got.KafkaKerberosCache != "/c" {
+		t.Errorf("worker is %+v", got)
+	}
+	const module = `org.apache.kafka.common.security.plain.PlainLoginModule required username="alice" password="${env:PW}";`
+	got = load("security.protocol: SASL_PLAINTEXT\nsasl.mechanism: PLAIN\nsasl.jaas.config: '" + module + "'\n")
+	if got.SASLJAAS.Reveal() != strings.Replace(module, "${env:PW}", "geheim", 1) {
+		t.Errorf("worker is %+v", got)
+	}
+}
+
 func TestEveryListenerAndProviderKeyReachesItsField(t *testing.T) {
 	folder := write(t, map[string]string{"users": "ann:secret\nbob:c\n", "w.yaml": plainWorker + `
 listeners:

@@ -51,6 +51,9 @@ type ConnectorOverview struct {
 	Topic string `json:"topic"`
 	// File says that it comes from a file of a worker.
 	File bool `json:"file"`
+	// TableRows is about how many rows the table has, if all of them are or will be
+	// published; 0: none, or that isn't known.
+	TableRows int64 `json:"table_rows,omitempty"`
 
 	TaskCounts
 
@@ -167,6 +170,10 @@ func (h *Herder) Overview(ctx context.Context, tablets int) Overview {
 	}
 	listed := h.furthestBehind(now, tablets)
 	own := h.ownReports()
+	sizes := make(map[string]int64)
+	for _, s := range h.worker.Status() {
+		sizes[s.Connector] = s.TableRows
+	}
 
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -193,6 +200,7 @@ func (h *Herder) Overview(ctx context.Context, tablets int) Overview {
 				w.Bytes += t.Bytes
 			}
 		}
+		c.TableRows = sizes[name]
 		if c.Tablets = listed[name]; c.Tablets == nil {
 			c.Tablets = []TabletOverview{}
 		}

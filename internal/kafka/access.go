@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"net"
 	"strings"
 	"sync"
@@ -10,7 +11,6 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/sasl"
 )
 
 // dialTimeout is how long a connection may take to be accepted, and as long again
@@ -23,8 +23,8 @@ const dialTimeout = 10 * time.Second
 type access struct {
 	security  Security
 	gate      *gate
-	files     *tlsFiles      // nil without TLS
-	mechanism sasl.Mechanism // nil without SASL
+	files     *tlsFiles // nil without TLS
+	mechanism mechanism // nil without SASL
 	logger    hclog.Logger
 }
 
@@ -64,9 +64,29 @@ func newAccess(s Security, logger hclog.Logger) *access {
 		a.files = newTLSFiles(s.TLS, logger, a.gate.reset)
 	}
 	if s.sasl() {
-		a.mechanism = newMechanism(s)
+		a.mechanism = newMechanism(s, a.refuse, a.roots, logger)
 	}
 	return a
+}
+
+// roots are the authorities that a token endpoint is checked against: the system's,
+// and those for brokers. Nil: the system's alone.
+func (a *access) roots() *x509.CertPool {
+	if a.files == nil {
+		return nil
+	}
+	m, refused := a.files.newest(time.Now())
+	if refused != nil || len(m.trusted) == 0 {
+		return nil
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	for _, cert := range m.trusted {
+		pool.AddCert(cert)
+	}
+	return pool
 }
 
 // opts are the options of a client whose connections end with life.
@@ -84,6 +104,13 @@ func (a *access) opts(life context.Context) []kgo.Opt {
 // enough to end it, since the client doesn't look at that while it opens one, so
 // that a broker which accepts and then is silent would hold the caller up.
 func (a *access) dial(ctx, life context.Context, network, addr string) (net.Conn, error) {
+	var config *tls.Config
+	if a.files != nil { // first, for new files let everybody try again
+		var fault *RefusedError
+		if config, fault = a.files.config(addr); fault != nil {
+			return nil, fault
+		}
+	}
 	leave := func() {}
 	if a.mechanism == nil {
 		if refused := a.gate.closed(addr); refused != nil {
@@ -98,8 +125,13 @@ func (a *access) dial(ctx, life context.Context, network, addr string) (net.Conn
 		if leave, err = a.gate.enter(waiting, addr); err != nil {
 			return nil, err
 		}
+		// Before the broker is troubled, which gives an authentication some seconds only.
+		if err := a.mechanism.ready(waiting, addr); err != nil {
+			leave()
+			return nil, err
+		}
 	}
-	conn, err := a.connect(ctx, life, network, addr)
+	conn, err := a.connect(ctx, life, network, addr, config)
 	if err != nil {
 		leave()
 		return nil, err
@@ -107,14 +139,8 @@ func (a *access) dial(ctx, life context.Context, network, addr string) (net.Conn
 	return &opening{Conn: conn, access: a, broker: addr, leave: leave}, nil
 }
 
-func (a *access) connect(ctx, life context.Context, network, addr string) (net.Conn, error) {
-	var config *tls.Config
-	if a.files != nil {
-		var refused *RefusedError
-		if config, refused = a.files.config(addr); refused != nil {
-			return nil, a.refuse(addr, refused).dialed()
-		}
-	}
+// connect opens the connection; config is nil for one without TLS.
+func (a *access) connect(ctx, life context.Context, network, addr string, config *tls.Config) (net.Conn, error) {
 	raw, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err

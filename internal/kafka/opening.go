@@ -193,7 +193,7 @@ func (o *opening) notOffered(r *kmsg.SASLHandshakeResponse) *RefusedError {
 // notTaken is a refusal of the credentials. The broker's words are meant for
 // clients (KIP-152).
 func (o *opening) notTaken(code int16, said string) *RefusedError {
-	refused := o.access.security.refusal()
+	refused := o.access.mechanism.refused(o.broker)
 	refused.Broker, refused.Err = o.broker, kerr.ErrorForCode(code)
 	if said != "" {
 		refused.What += " (" + oneLine(said) + ")"

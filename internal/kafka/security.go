@@ -15,6 +15,8 @@ const (
 	Plain       = "PLAIN"
 	ScramSHA256 = "SCRAM-SHA-256"
 	ScramSHA512 = "SCRAM-SHA-512"
+	OAuthBearer = "OAUTHBEARER"
+	GSSAPI      = "GSSAPI"
 )
 
 // Security says how brokers and this program prove to each other who they are.
@@ -27,16 +29,22 @@ type Security struct {
 	Mechanism string // with SASL_PLAINTEXT and SASL_SSL
 	Username  string // of PLAIN and SCRAM
 	Password  string
+	OAuth     OAuth    // of OAUTHBEARER
+	Kerberos  Kerberos // of GSSAPI
 }
 
-// TLS has the keys and certificates of a connection, all of them PEM.
+// TLS has the keys and certificates of a connection. Files are PEM or PKCS12, as
+// they show by themselves; a type that is given, PEM, PKCS12 or JKS, only has to fit.
 type TLS struct {
 	// Truststore is the file of the authorities that brokers' certificates are
-	// checked against, and Trusted the same as text. Neither: the system's.
-	Truststore, Trusted string
+	// checked against, and Trusted the same as text (PEM). Neither: the system's.
+	Truststore, TruststoreType, TruststorePassword string
+	Trusted                                        string
 	// Keystore is the file of this program's own certificate and its key; Chain and
-	// Key are the same as text. None: it has no certificate.
-	Keystore, Chain, Key string
+	// Key are the same as text (PEM). None: it has no certificate.
+	Keystore, KeystoreType, KeystorePassword string
+	Chain, Key                               string
+	KeyPassword                              string // of an encrypted key in PEM
 	// AnyName leaves the names in certificates unchecked.
 	AnyName bool
 }

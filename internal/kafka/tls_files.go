@@ -1,11 +1,12 @@
 package kafka
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -34,8 +35,9 @@ type tlsFiles struct {
 
 // material is what the files hold.
 type material struct {
-	roots *x509.CertPool // nil: the system's
-	own   *tls.Certificate
+	trusted []*x509.Certificate
+	roots   *x509.CertPool // of trusted; nil: the system's
+	own     *tls.Certificate
 }
 
 func newTLSFiles(from TLS, logger hclog.Logger, changed func()) *tlsFiles {
@@ -118,70 +120,22 @@ func (f *tlsFiles) lastRead() (*material, *RefusedError) {
 	return f.current, nil
 }
 
-// look tells whether the files are others than before, without reading them.
+// look tells by their contents whether the files are others than before: times of
+// files are too coarse for two that are written at once.
 func (f *tlsFiles) look() string {
-	stamp := "read;"
+	sum := sha256.New()
 	for _, path := range []string{f.from.Truststore, f.from.Keystore} {
 		if path == "" {
 			continue
 		}
-		if info, err := os.Stat(path); err == nil {
-			stamp += fmt.Sprintf("%d %d;", info.ModTime().UnixNano(), info.Size())
-		} else {
-			stamp += "-;"
+		file, err := os.Open(path)
+		if err != nil {
+			fmt.Fprintf(sum, "%v;", err)
+			continue
 		}
+		n, err := io.Copy(sum, io.LimitReader(file, maxStore))
+		fmt.Fprintf(sum, "%d %v;", n, err)
+		_ = file.Close()
 	}
-	return stamp
-}
-
-// read takes all of it.
-func (t TLS) read() (*material, *RefusedError) {
-	m := &material{}
-	if t.Truststore != "" || t.Trusted != "" {
-		key, text := "ssl.truststore.certificates", []byte(t.Trusted)
-		if t.Truststore != "" {
-			key = "ssl.truststore.location"
-			var fault *RefusedError
-			if text, fault = readKeyFile(key, t.Truststore); fault != nil {
-				return nil, fault
-			}
-		}
-		m.roots = x509.NewCertPool()
-		if !m.roots.AppendCertsFromPEM(text) {
-			return nil, fileFault(key, "has no certificate", "name a PEM file of certificates, each from BEGIN CERTIFICATE to END CERTIFICATE")
-		}
-	}
-	key, chain, private := "ssl.keystore.certificate.chain", []byte(t.Chain), []byte(t.Key)
-	switch {
-	case t.Keystore != "":
-		key = "ssl.keystore.location"
-		var fault *RefusedError
-		if chain, fault = readKeyFile(key, t.Keystore); fault != nil {
-			return nil, fault
-		}
-		private = chain
-	case t.Chain == "":
-		return m, nil
-	}
-	pair, err := tls.X509KeyPair(chain, private)
-	if err != nil {
-		return nil, fileFault(key, fmt.Sprintf("has no certificate with its key (%v)", err), "name a PEM file that has both, the key as PKCS #8")
-	}
-	m.own = &pair
-	return m, nil
-}
-
-func readKeyFile(key, path string) ([]byte, *RefusedError) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		if cause, ok := errors.AsType[*fs.PathError](err); ok {
-			err = cause.Err
-		}
-		return nil, fileFault(key, fmt.Sprintf("the file %s cannot be read (%v)", path, err), "check the path, and the rights of this process's user")
-	}
-	return text, nil
-}
-
-func fileFault(key, what, remedy string) *RefusedError {
-	return &RefusedError{Key: key, What: key + ": " + what, Remedy: remedy, Verdict: Passing}
+	return string(sum.Sum(nil))
 }

@@ -149,6 +149,9 @@ func (c *connectorMetrics) collect(out chan<- prometheus.Metric) {
 	}
 	status := c.look()
 	gauge(i.connectorState, 1, c.name, string(status.State))
+	if status.TableRows > 0 {
+		gauge(i.tableRows, float64(status.TableRows), c.name)
+	}
 	counts := make(map[connector.State]int)
 	for _, s := range connector.States() {
 		counts[s] = 0

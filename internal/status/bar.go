@@ -82,14 +82,10 @@ func (b *Bar) fitted() string {
 }
 
 // Run draws until everything that the tables had is published, or ctx ends, and
-// then takes the bar away. estimate tells how many rows there are to be published
-// from the start of the tables; ok is false when nobody knows.
-func (b *Bar) Run(ctx context.Context, source Source, estimate func(ctx context.Context) (rows int64, ok bool)) {
+// then takes the bar away.
+func (b *Bar) Run(ctx context.Context, source Source) {
 	defer b.draw("")
 	var c catchUp
-	if rows, ok := estimate(ctx); ok {
-		c.total = rows
-	}
 	every := time.NewTicker(barPause)
 	defer every.Stop()
 	for {
@@ -108,28 +104,28 @@ func (b *Bar) Run(ctx context.Context, source Source, estimate func(ctx context.
 
 // catchUp is how far the first catch-up is.
 type catchUp struct {
-	total int64 // rows of the tables; 0: not known
-	seen  bool  // tablets have been
-	at    []time.Time
-	rows  []int64
+	seen bool // tablets have been
+	at   []time.Time
+	rows []int64
 }
 
 // look gives the line for an overview, empty when there is nothing to tell yet, and
 // whether everything is published.
 func (c *catchUp) look(o herder.Overview) (line string, done bool) {
-	var rows int64
+	var rows, total int64
 	var tablets, behind int
-	resumed := false // rows alone don't tell how far it is: some were published before
-	waiting := false // a task may still bring tablets
+	shared := len(o.Connectors) > 0 // whether rows tell what share is published
+	waiting := false                // a task may still bring tablets
 	for i := range o.Connectors {
 		connector := &o.Connectors[i]
 		rows += connector.Rows
+		total += connector.TableRows
+		shared = shared && fromItsStart(connector)
 		for _, t := range connector.Tasks {
 			if t.State == failed || t.State == "PAUSED" {
 				continue // it won't catch up before somebody acts
 			}
 			tablets += t.Tablets
-			resumed = resumed || t.Resumed
 			behind += t.Behind
 			waiting = waiting || t.State == "RESTORING" || t.State == "UNASSIGNED" && connector.State == "RUNNING"
 		}
@@ -150,15 +146,15 @@ func (c *catchUp) look(o herder.Overview) (line string, done bool) {
 		rate = max(0, float64(rows-c.rows[0])/seconds)
 	}
 	what := fmt.Sprintf("%s rows, %s rows/s, %d of %d tablets caught up", Count(float64(rows)), Count(float64(int64(rate))), tablets-behind, tablets)
-	if c.total <= 0 || resumed || rows > c.total {
+	if !shared {
 		return "catching up: " + what, false
 	}
-	part := float64(rows) / float64(c.total)
+	part := float64(rows) / float64(total)
 	const width = 20
 	full := int(part * width)
 	line = fmt.Sprintf("[%s%s] %3.0f%%  %s", strings.Repeat("#", full), strings.Repeat(".", width-full), part*100, what)
 	if rate >= 1 {
-		line += ", about " + span(int64(float64(c.total-rows)/rate*1000)) + " left"
+		line += ", about " + span(int64(float64(total-rows)/rate*1000)) + " left"
 	}
 	return line, false
 }

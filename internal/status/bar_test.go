@@ -1,7 +1,6 @@
 package status
 
 import (
-	"context"
 	"strings"
 	"sync"
 	"testing"
@@ -16,12 +15,12 @@ func catching(at time.Time, rows int64, behind int, resumed bool) herder.Overvie
 	o := overview(at, task(0, "a", 1, rows))
 	c := &o.Connectors[0]
 	c.Tasks[0].Tablets, c.Tasks[0].Behind = 4, behind
-	c.Tasks[0].Resumed = resumed
+	c.Tasks[0].Resumed, c.TableRows = resumed, 1000
 	return o
 }
 
 func TestBarTellsHowFarTheFirstCatchUpIs(t *testing.T) {
-	c := catchUp{total: 1000}
+	var c catchUp
 	for n, want := range []string{
 		"[....................]   0%  0 rows, 0 rows/s, 0 of 4 tablets caught up",
 		"[#####...............]  25%  250 rows, 250 rows/s, 0 of 4 tablets caught up, about 3.0s left",
@@ -37,7 +36,7 @@ func TestBarTellsHowFarTheFirstCatchUpIs(t *testing.T) {
 	if got, done := c.look(catching(noon.Add(4*time.Second), 1100, 0, false)); got != "" || !done {
 		t.Errorf("caught up: %q, %v", got, done)
 	}
-	resumed := catchUp{total: 1000}
+	var resumed catchUp
 	if got, _ := resumed.look(catching(noon, 0, 4, true)); !strings.HasPrefix(got, "catching up: ") {
 		t.Errorf("what goes on from a stored position has a share of the whole: %q", got)
 	}
@@ -76,7 +75,7 @@ func TestLogLinesComeAboveTheBarWhichVanishesInTheEnd(t *testing.T) {
 		write("before\n")
 		source := &fakeSource{shows: catching(time.Now(), 0, 4, false)}
 		var running sync.WaitGroup
-		running.Go(func() { b.Run(t.Context(), source, func(context.Context) (int64, bool) { return 0, false }) })
+		running.Go(func() { b.Run(t.Context(), source) })
 		synctest.Wait()
 		write("log\n")
 		source.mu.Lock()
@@ -84,7 +83,7 @@ func TestLogLinesComeAboveTheBarWhichVanishesInTheEnd(t *testing.T) {
 		source.mu.Unlock()
 		running.Wait()
 		write("after\n")
-		line := "catching up: 0 rows, 0 rows/s, 0 of 4 t" // cut before it wraps
+		line := "[....................]   0%  0 rows, 0 " // cut before it wraps
 		if got, want := out.text.String(), "before\n"+eraseLine+line+eraseLine+"log\n"+line+eraseLine+"after\n"; got != want {
 			t.Errorf("the terminal got %q, want %q", got, want)
 		}

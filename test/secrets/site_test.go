@@ -1,11 +1,17 @@
 package secrets
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
 	"maps"
+	"math/big"
+	"net"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -13,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 
@@ -42,7 +49,7 @@ var providers = []provider{
 	}},
 	{name: "file", keep: func(s *site, secret string) string { return "${file:" + s.file(s.next("file"), secret+"\n") + "}" }},
 	{name: "properties", keep: func(s *site, secret string) string {
-		return "${file:" + s.file(s.next("p")+".properties", "# secrets\na.key = "+secret+"\n") + ":a.key}"
+		return "${file:" + s.file(s.next("p")+".properties", "# secrets\na.key = "+strings.ReplaceAll(secret, "\n", `\n`)+"\n") + ":a.key}"
 	}},
 	{name: "yaml", keep: func(s *site, secret string) string {
 		return "${file:" + s.file(s.next("y")+".yaml", "a: {key: "+strconv.Quote(secret)+"}\n") + ":a.key}"
@@ -60,12 +67,22 @@ var providers = []provider{
 // shape is how a secret stands in the value of a key; most are the value.
 var shape = map[string]func(secret string) string{
 	"rest.basic.auth.users": func(secret string) string { return "ann:" + secret },
+	"sasl.jaas.config": func(secret string) string {
+		return `org.apache.kafka.common.security.plain.PlainLoginModule required username="ann" password="` + secret + `";`
+	},
 }
 
-// companions are the further keys that a configuration needs for a key to be of use.
-// A key that isn't here is looked at in what it is alone, which may be a fault.
+// companions are the further keys that a configuration needs for a key to be of use,
+// and those that must not be beside it, which are empty. A key that isn't here is
+// looked at in what it is alone, which may be a fault.
 func (s *site) companions(key string) map[string]string {
 	return map[string]map[string]string{
+		"sasl.password":    {"sasl.username": "ann"}, // Kafka has another password of hers
+		"sasl.jaas.config": {"sasl.username": "", "sasl.password": ""},
+		"ssl.keystore.key": {
+			"security.protocol": "SSL", "sasl.mechanism": "", "sasl.username": "", "sasl.password": "",
+			"ssl.truststore.location": s.ca, "ssl.keystore.certificate.chain": s.chain, "bootstrap.servers": s.broker,
+		},
 		"kudu.jwt": {"kudu.authentication": "jwt", "kudu.tls.ca.file": s.ca},
 		"kudu.kerberos.password": {
 			"kudu.authentication": "kerberos", "kudu.kerberos.principal": "ann@EXAMPLE.COM", "kudu.kerberos.krb5.conf": s.krb5,
@@ -82,16 +99,21 @@ type site struct {
 	folder   string // of the files that secrets are in
 	configs  string // of the configurations
 	ca, krb5 string
-	env      []string
-	count    int
-	secrets  map[string]string // what each is of
+	broker   string // one that takes no certificate
+	password string // of ann at Kafka
+	// A certificate and its key, as PEM.
+	chain, key string
+	env        []string
+	count      int
+	secrets    map[string]string // what each is of
 }
 
 func newSite(t *testing.T, p provider) *site {
 	t.Helper()
 	s := &site{t: t, provider: p, folder: t.TempDir(), configs: t.TempDir(), secrets: make(map[string]string)}
 	var err error
-	if s.kafka, err = kfake.NewCluster(kfake.NumBrokers(1)); err != nil {
+	s.password = s.secret("sasl.password of the worker that runs")
+	if s.kafka, err = kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(), kfake.Superuser("PLAIN", "ann", s.password)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.kafka.Close)
@@ -110,8 +132,11 @@ func newSite(t *testing.T, p provider) *site {
 	}
 	server := httptest.NewTLSServer(nil)
 	s.ca = s.file("ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	s.broker = serve(t, func(conn net.Conn) {
+		_ = tls.Server(conn, &tls.Config{Certificates: server.TLS.Certificates, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS12}).HandshakeContext(t.Context())
+	})
 	server.Close()
-	s.krb5 = s.file("krb5.conf", "[libdefaults]\ndefault_realm = EXAMPLE.COM\n[realms]\nEXAMPLE.COM = {\n kdc = "+refusingKDC(t)+"\n}\n")
+	s.krb5 = s.file("krb5.conf", "[libdefaults]\ndefault_realm = EXAMPLE.COM\n[realms]\nEXAMPLE.COM = {\n kdc = "+serve(t, refuse)+"\n}\n")
 	return s
 }
 
@@ -150,12 +175,37 @@ func (s *site) secret(of string) string {
 
 // value gives a key a new secret, and what stands for it in a configuration.
 func (s *site) value(key, of string) (written, secret string) {
+	if key == "ssl.keystore.key" {
+		s.chain, s.key = certificate(s.t)
+		lines := strings.Split(s.key, "\n")
+		s.secrets[lines[1]] = key + " " + of
+		return s.provider.keep(s, s.key), lines[1]
+	}
 	secret = s.secret(key + " " + of)
 	text := secret
 	if f := shape[key]; f != nil {
 		text = f(secret)
 	}
 	return s.provider.keep(s, text), secret
+}
+
+// certificate makes one and its private key, as PEM.
+func certificate(t *testing.T) (chain, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: encoded}))
 }
 
 // secretKeys are those of the type password.
@@ -169,18 +219,23 @@ func secretKeys(keys []connector.Key) []string {
 	return names
 }
 
-// worker is the configuration of a worker with a secret in each of the keys.
+// worker is the configuration of a worker with a secret in each of the keys. Without
+// any, Kafka takes it.
 func (s *site) worker(keys ...string) (values, secrets map[string]string) {
+	s.t.Helper()
 	values, secrets = map[string]string{
+		"security.protocol": "SASL_PLAINTEXT", "sasl.mechanism": "PLAIN", "sasl.username": "ann", "sasl.password": s.provider.keep(s, s.password),
 		"bootstrap.servers": strings.Join(s.kafka.ListenAddrs(), ","), "group.id": "shop", "listeners": "http://127.0.0.1:0",
 		"log.level": "trace", "startup.wait.ms": "-1", "offsets.storage.replication.factor": "1",
 		"config.storage.replication.factor": "1", "status.storage.replication.factor": "1",
 		"config.providers.allowed.paths": s.folder, "config.providers.env.allowlist.pattern": "K2K_SECRET_.*",
 	}, make(map[string]string)
 	for _, key := range keys {
+		written, secret := s.value(key, "of the worker")
 		maps.Copy(values, s.companions(key))
-		values[key], secrets[key] = s.value(key, "of the worker")
+		values[key], secrets[key] = written, secret
 	}
+	maps.DeleteFunc(values, func(_, value string) bool { return value == "" })
 	return values, secrets
 }
 

@@ -2,11 +2,14 @@ package secured
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -89,4 +92,37 @@ func (w *worker) stop(t *testing.T) {
 	if code, err := w.process.Terminate(within(t, 15*time.Second)); err != nil || code != 0 {
 		t.Errorf("the program ended with %d, %v", code, err)
 	}
+}
+
+// provider is a token endpoint, which gives tokens of the user.
+type provider struct {
+	*httptest.Server
+	asked atomic.Int64
+}
+
+func newProvider(t *testing.T, issuer *testenv.TokenIssuer, life time.Duration) *provider {
+	t.Helper()
+	p := &provider{}
+	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.asked.Add(1)
+		client, secret, _ := r.BasicAuth()
+		if client != "kudu2kafka" || secret != password {
+			w.WriteHeader(http.StatusUnauthorized)
+			fmt.Fprint(w, `{"error":"invalid_client"}`)
+			return
+		}
+		token, err := issuer.Token(kafkaUser, time.Now(), life)
+		if err != nil {
+			t.Error(err)
+		}
+		fmt.Fprintf(w, `{"access_token":%q,"token_type":"Bearer","expires_in":%d}`, token, int(life.Seconds()))
+	}))
+	t.Cleanup(p.Close)
+	return p
+}
+
+// keys are those of a worker's file.
+func (p *provider) keys() string {
+	return "sasl.oauthbearer.token.endpoint.url: " + p.URL + "/token\nsasl.oauthbearer.client.credentials.client.id: kudu2kafka\n" +
+		"sasl.oauthbearer.client.credentials.client.secret: ${env:PASSWORD}\n"
 }

@@ -9,9 +9,8 @@ import (
 	"time"
 )
 
-// refusingKDC is a Kerberos KDC that takes no password, and says so to everybody. It
-// returns its address.
-func refusingKDC(t *testing.T) string {
+// serve has each connection answered, and returns the address.
+func serve(t *testing.T, answer func(net.Conn)) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -27,7 +26,7 @@ func refusingKDC(t *testing.T) string {
 			serving.Go(func() {
 				defer conn.Close()
 				_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-				refuse(conn)
+				answer(conn)
 			})
 		}
 	})
@@ -38,8 +37,9 @@ func refusingKDC(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// refuse answers one request, over TCP: each message follows its length.
-func refuse(conn io.ReadWriter) {
+// refuse answers as a Kerberos KDC that takes no password of anybody. Over TCP each
+// message follows its length.
+func refuse(conn net.Conn) {
 	var length uint32
 	if binary.Read(conn, binary.BigEndian, &length) != nil || length > 1<<16 {
 		return
