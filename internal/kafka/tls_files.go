@@ -1,10 +1,12 @@
 package kafka
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -118,18 +120,22 @@ func (f *tlsFiles) lastRead() (*material, *RefusedError) {
 	return f.current, nil
 }
 
-// look tells whether the files are others than before, without reading them.
+// look tells by their contents whether the files are others than before: times of
+// files are too coarse for two that are written at once.
 func (f *tlsFiles) look() string {
-	stamp := "read;"
+	sum := sha256.New()
 	for _, path := range []string{f.from.Truststore, f.from.Keystore} {
 		if path == "" {
 			continue
 		}
-		if info, err := os.Stat(path); err == nil {
-			stamp += fmt.Sprintf("%d %d;", info.ModTime().UnixNano(), info.Size())
-		} else {
-			stamp += "-;"
+		file, err := os.Open(path)
+		if err != nil {
+			fmt.Fprintf(sum, "%v;", err)
+			continue
 		}
+		n, err := io.Copy(sum, io.LimitReader(file, maxStore))
+		fmt.Fprintf(sum, "%d %v;", n, err)
+		_ = file.Close()
 	}
-	return stamp
+	return string(sum.Sum(nil))
 }
