@@ -252,13 +252,14 @@ func textOf(e ast.Expr) (string, bool) {
 	return "", false
 }
 
-func TestMessagesOfTheTroubleshootingTablesExist(t *testing.T) {
+// explained are the messages of the troubleshooting tables of docs/operations.md.
+func explained(t *testing.T) []string {
+	t.Helper()
 	document := filepath.Join(moduleRoot(t), "docs", "operations.md")
 	_, tables, found := strings.Cut(userDocuments(t)[document], "\n## Troubleshooting\n")
 	if !found {
 		t.Fatal("operations.md has no section Troubleshooting")
 	}
-	texts := literals(t)
 	messages := make(map[string]bool)
 	for line := range strings.Lines(tables) {
 		if !strings.HasPrefix(line, "| ") {
@@ -269,14 +270,58 @@ func TestMessagesOfTheTroubleshootingTablesExist(t *testing.T) {
 			messages[quoted[1]] = true
 		}
 	}
-	for _, message := range slices.Sorted(maps.Keys(messages)) {
+	if len(messages) < 25 {
+		t.Errorf("only %d messages are explained", len(messages))
+	}
+	return slices.Sorted(maps.Keys(messages))
+}
+
+func TestMessagesOfTheTroubleshootingTablesExist(t *testing.T) {
+	texts := literals(t)
+	for _, message := range explained(t) {
 		parts := strings.Split(message, "...")
 		if !slices.ContainsFunc(texts, func(text string) bool { return holds(text, parts) }) {
 			t.Errorf("operations.md explains the message %q, which is nowhere in the code", message)
 		}
 	}
-	if len(messages) < 25 {
-		t.Errorf("only %d messages are explained", len(messages))
+}
+
+// TestFailuresThatNeedSomebodyAreExplained looks up each sentence by which package
+// connector has a task FAILED.
+func TestFailuresThatNeedSomebodyAreExplained(t *testing.T) {
+	messages := explained(t)
+	checked := 0
+	for _, f := range files(t) {
+		if f.test || path.Dir(f.path) != "connector" {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(moduleRoot(t), f.path), nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			failure, is := n.(*ast.CompositeLit)
+			if !is || len(failure.Elts) != 1 {
+				return true
+			}
+			kind, named := failure.Type.(*ast.Ident)
+			call, made := failure.Elts[0].(*ast.CallExpr)
+			if !named || kind.Name != "FatalError" || !made || len(call.Args) == 0 {
+				return true
+			}
+			text, is := textOf(call.Args[0])
+			if !is {
+				return true
+			}
+			checked++
+			if !slices.ContainsFunc(messages, func(m string) bool { return holds(text, strings.Split(m, "...")) }) {
+				t.Errorf("%s: operations.md doesn't explain %q", f.path, text)
+			}
+			return true
+		})
+	}
+	if checked < 20 {
+		t.Errorf("only %d failures were found", checked)
 	}
 }
 
