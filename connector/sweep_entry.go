@@ -27,30 +27,46 @@ type sweepEntry struct {
 // key isn't kept.
 type entryRow struct {
 	key    string // encoded primary key
-	digest rowDigest
+	digest offsets.Digest
 }
 
 // newEntry reads a journal that is stored.
 func newEntry(key offsets.JournalKey, j offsets.Journal, o *order) (*sweepEntry, error) {
 	e := &sweepEntry{key: key, journal: j, restored: true}
-	for _, r := range j.Rows {
-		values, err := restoreValues(o.primary, r.PrimaryKey, false)
-		var encoded []byte
-		if err == nil {
-			encoded, err = kudu.EncodeKey(o.primary, values)
+	err := j.Rows.Each(func(key []byte, digest offsets.Digest) error {
+		if _, err := kudu.DecodeKey(o.primary, key); err != nil {
+			return fmt.Errorf("its row %x doesn't fit the table: %w", key, err)
 		}
-		var digest rowDigest
-		if err == nil {
-			digest, err = parseDigest(r.Digest)
+		e.rows = append(e.rows, entryRow{key: string(key), digest: digest})
+		return nil
+	})
+	for _, r := range j.Former {
+		row, restoreErr := formerRow(r, o)
+		if restoreErr != nil {
+			err = fmt.Errorf("its row %s doesn't fit the table: %w", r.PrimaryKey, restoreErr)
+			break
 		}
-		if err != nil {
-			return nil, &FatalError{fmt.Errorf("journal %s of tablet %s: its row %s doesn't fit the table: %w", key.ID, key.Tablet, r.PrimaryKey, err)}
-		}
-		e.rows = append(e.rows, entryRow{key: string(encoded), digest: digest})
+		e.rows = append(e.rows, row)
 	}
-	e.journal.Rows = nil
+	if err != nil {
+		return nil, &FatalError{fmt.Errorf("journal %s of tablet %s: %w", key.ID, key.Tablet, err)}
+	}
+	e.journal.Rows, e.journal.Former = offsets.JournalRows{}, nil
 	slices.SortFunc(e.rows, compareEntryRows)
 	return e, nil
+}
+
+func formerRow(r offsets.FormerRow, o *order) (entryRow, error) {
+	values, err := restoreValues(o.primary, r.PrimaryKey, false)
+	if err != nil {
+		return entryRow{}, err
+	}
+	encoded, err := kudu.EncodeKey(o.primary, values)
+	if err != nil {
+		return entryRow{}, err
+	}
+	digest, err := parseDigest(r.Digest)
+	return entryRow{key: string(encoded), digest: digest}, err
 }
 
 func compareEntryRows(a, b entryRow) int { return strings.Compare(a.key, b.key) }
@@ -84,7 +100,7 @@ func (e *sweepEntry) all() []int {
 type rowState struct {
 	there  bool
 	marked bool // it has the values of sweep.set
-	digest rowDigest
+	digest offsets.Digest
 }
 
 // gone reports whether the row is as its sweep leaves it.
