@@ -190,7 +190,7 @@ func (s *sweepTask) restore(o sweepOptions) error {
 func (s *sweepTask) hold(e *sweepEntry) {
 	s.picker.tablets[e.key.Tablet].held.hold(e)
 	s.live[e.key] = e
-	s.liveRows += len(e.rows)
+	s.liveRows += e.len()
 }
 
 // releaseAll releases what was finished; no pass may be under way.
@@ -211,7 +211,7 @@ func (s *sweepTask) release(e *sweptEntry) {
 	t.held.release(e.sweepEntry)
 	t.sweptAt = max(t.sweptAt, e.written)
 	delete(s.live, e.key)
-	s.liveRows -= len(e.rows)
+	s.liveRows -= e.len()
 }
 
 // loop publishes and sweeps until ctx ends or something fails.

@@ -77,7 +77,6 @@ func (s *sweepTask) close(ctx context.Context) error {
 	clear(s.rows)
 	clear(s.snapshots)
 	for _, e := range fresh {
-		e.journal.Rows = offsets.JournalRows{} // they are stored
 		s.hold(e)
 	}
 	s.committedRound()
@@ -114,7 +113,8 @@ func (s *sweepTask) entries(tablet string, rows []entryRow, like offsets.Journal
 			e.journal.Rows.Add(rows[n].key, rows[n].digest)
 			n++
 		}
-		e.rows, rows = slices.Clone(rows[:n]), rows[n:]
+		e.journal.Rows.Clip()
+		rows = rows[n:]
 	}
 	return all
 }

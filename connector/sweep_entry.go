@@ -17,14 +17,13 @@ import (
 type sweepEntry struct {
 	key     offsets.JournalKey
 	journal offsets.Journal
-	rows    []entryRow // in the order of the primary key
+	rows    []entryRow // in the order of the primary key; while they are swept
 	// restored says that another run stored it: its write may have been sent.
 	restored bool
 	whole    *kudu.ScanOptions // that read all rows, once they are made
 }
 
-// entryRow is one row of a journal. There may be many: what can be had from the
-// key isn't kept.
+// entryRow is one row of a journal.
 type entryRow struct {
 	key    string // encoded primary key
 	digest offsets.Digest
@@ -33,27 +32,64 @@ type entryRow struct {
 // newEntry reads a journal that is stored.
 func newEntry(key offsets.JournalKey, j offsets.Journal, o *order) (*sweepEntry, error) {
 	e := &sweepEntry{key: key, journal: j, restored: true}
-	err := j.Rows.Each(func(key []byte, digest offsets.Digest) error {
+	err := j.Rows.Each(func(key []byte, _ offsets.Digest) error {
 		if _, err := kudu.DecodeKey(o.primary, key); err != nil {
 			return fmt.Errorf("its row %x doesn't fit the table: %w", key, err)
 		}
-		e.rows = append(e.rows, entryRow{key: string(key), digest: digest})
 		return nil
 	})
-	for _, r := range j.Former {
-		row, restoreErr := formerRow(r, o)
-		if restoreErr != nil {
-			err = fmt.Errorf("its row %s doesn't fit the table: %w", r.PrimaryKey, restoreErr)
-			break
-		}
-		e.rows = append(e.rows, row)
+	if len(j.Former) > 0 {
+		e.journal.Rows, err = packFormer(j.Former, o)
+		e.journal.Former = nil
 	}
 	if err != nil {
 		return nil, &FatalError{fmt.Errorf("journal %s of tablet %s: %w", key.ID, key.Tablet, err)}
 	}
-	e.journal.Rows, e.journal.Former = offsets.JournalRows{}, nil
-	slices.SortFunc(e.rows, compareEntryRows)
 	return e, nil
+}
+
+func packFormer(former []offsets.FormerRow, o *order) (packed offsets.JournalRows, err error) {
+	var rows []entryRow
+	for _, r := range former {
+		row, err := formerRow(r, o)
+		if err != nil {
+			return packed, fmt.Errorf("its row %s doesn't fit the table: %w", r.PrimaryKey, err)
+		}
+		rows = append(rows, row)
+	}
+	slices.SortFunc(rows, compareEntryRows)
+	for n, r := range rows {
+		if n > 0 && r.key == rows[n-1].key {
+			return packed, fmt.Errorf("it has the row %x twice", r.key)
+		}
+		packed.Add(r.key, r.digest)
+	}
+	return packed, nil
+}
+
+// len is the number of rows.
+func (e *sweepEntry) len() int { return e.journal.Rows.Len() }
+
+// unpack makes the rows, for as long as they are swept.
+func (e *sweepEntry) unpack() {
+	e.rows = make([]entryRow, 0, e.len())
+	e.each(func(key []byte, digest offsets.Digest) {
+		e.rows = append(e.rows, entryRow{key: string(key), digest: digest})
+	})
+}
+
+func (e *sweepEntry) eachKey(fn func(key []byte)) {
+	e.each(func(key []byte, _ offsets.Digest) { fn(key) })
+}
+
+func (e *sweepEntry) each(fn func(key []byte, digest offsets.Digest)) {
+	err := e.journal.Rows.Each(func(key []byte, digest offsets.Digest) error {
+		fn(key, digest)
+		return nil
+	})
+	if err != nil {
+		panic(err) // it was packed by us, or looked at when it was read
+	}
 }
 
 func formerRow(r offsets.FormerRow, o *order) (entryRow, error) {

@@ -179,9 +179,9 @@ func (s *sweeper) run(ctx context.Context) {
 			out, err := s.sweep(ctx, e)
 			if err != nil {
 				if ctx.Err() == nil {
-					err = fmt.Errorf("sweeping %d published rows of tablet %s: %w", len(e.rows), e.key.Tablet, forGood(err))
+					err = fmt.Errorf("sweeping %d published rows of tablet %s: %w", e.len(), e.key.Tablet, forGood(err))
 					if fatal(err) {
-						s.refused.Add(int64(len(e.rows))) // none of them was written
+						s.refused.Add(int64(e.len())) // none of them was written
 					}
 					select {
 					case s.failed <- err:
@@ -190,7 +190,6 @@ func (s *sweeper) run(ctx context.Context) {
 				}
 				return
 			}
-			e.whole = nil
 			s.mu.Lock()
 			s.done = append(s.done, out)
 			s.mu.Unlock()
@@ -226,10 +225,12 @@ func forGood(err error) error {
 // If another run has stored the journal, its write may have been sent, see
 // resume.
 func (s *sweeper) sweep(ctx context.Context, e *sweepEntry) (*sweptEntry, error) {
-	if err := s.pace.wait(ctx, len(e.rows)); err != nil {
+	if err := s.pace.wait(ctx, e.len()); err != nil {
 		return nil, err
 	}
 	out := &sweptEntry{sweepEntry: e}
+	e.unpack()
+	defer func() { e.rows, e.whole = nil, nil }()
 	if err := s.refresh(ctx, e); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // JournalRows are the rows of a journal, packed: for each, in the order of their
@@ -44,6 +45,9 @@ func (r *JournalRows) Add(key string, digest Digest) {
 	r.last = append(r.last[:shared], key[shared:]...)
 	r.n++
 }
+
+// Clip gives memory back that more rows would take.
+func (r *JournalRows) Clip() { r.packed = slices.Clip(slices.Clone(r.packed)) }
 
 // Each calls fn with the rows, until it fails. The key is its only until it returns.
 func (r *JournalRows) Each(fn func(key []byte, digest Digest) error) error {
