@@ -15,9 +15,18 @@ K2K_CHAOS_SECONDS   ?= 30
 CHAOSTIME           ?= 6h
 
 MODULE      := github.com/kudu2kafka/kudu2kafka
+LDFLAGS     := -s -w -X main.version=$(VERSION)
+
+# Tools are built from source, once for each version, so that they know this Go.
 LINTVERSION := v2.15.0
 LINT        := bin/tools/golangci-lint-$(LINTVERSION)
-LDFLAGS     := -s -w -X main.version=$(VERSION)
+VULNVERSION := v1.8.0
+VULN        := bin/tools/govulncheck-$(VULNVERSION)
+SYFTVERSION := v1.52.0
+SYFT        := bin/tools/syft-$(SYFTVERSION)
+
+# The database of known vulnerabilities: another address, or a copy as file:///PATH.
+GOVULNDB ?= https://vuln.go.dev
 
 # Packages are tested one after another: several start real servers, and two
 # such packages at once on a small machine make each other's deadlines fail.
@@ -27,7 +36,7 @@ GOTEST := $(GO) test -count=1 -p 1
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Go's own crypto/x509, changed so that it reads the certificates of a Kudu with
 # Kerberos, see internal/overlay. Whatever is shipped is built with it. The
@@ -65,13 +74,44 @@ check-format:
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then echo "not formatted, run gofmt -w:"; echo "$$files"; exit 1; fi
 
 .PHONY: lint
-lint: check-format $(LINT) ## golangci-lint, as .golangci.yml says
+lint: check-format $(LINT) ## golangci-lint, as .golangci.yml says, and vulncheck
 	$(LINT) run $(PKGS)
+	@$(MAKE) --no-print-directory vulncheck
 
-# Built from source, once for each version, so that it knows this Go.
+# Exit code 3 is govulncheck's for vulnerabilities that the code can come to.
+.PHONY: vulncheck
+vulncheck: $(VULN) ## known vulnerabilities in what the code calls (GOVULNDB)
+	@$(VULN) -db '$(GOVULNDB)' $(PKGS); code=$$?; \
+	if [ $$code -ne 0 ] && [ $$code -ne 3 ]; then \
+		echo "make vulncheck: nothing was checked for known vulnerabilities, see above. A machine that doesn't reach $(GOVULNDB)" >&2; \
+		echo "needs a copy of the database: make vulncheck GOVULNDB=file:///PATH, see CONTRIBUTING.md." >&2; \
+	fi; exit $$code
+
 $(LINT):
 	GOBIN='$(CURDIR)/bin/tools' $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINTVERSION)
 	mv bin/tools/golangci-lint $@
+
+$(VULN):
+	GOBIN='$(CURDIR)/bin/tools' $(GO) install golang.org/x/vuln/cmd/govulncheck@$(VULNVERSION)
+	mv bin/tools/govulncheck $@
+
+$(SYFT):
+	GOBIN='$(CURDIR)/bin/tools' $(GO) install github.com/anchore/syft/cmd/syft@$(SYFTVERSION)
+	mv bin/tools/syft $@
+
+# What is published, of the last commit: for each platform the program in an archive,
+# with the licenses of all that it is built of, and a list of that (SBOM, CycloneDX).
+.PHONY: release
+release: $(SYFT) ## archives for all platforms, SBOMs and sums, in dist/ (VERSION)
+	$(GO) run ./internal/release -go '$(GO)' -version '$(VERSION)' -syft '$(CURDIR)/$(SYFT)' -out dist
+
+# Built anew of a clone in another folder, with nothing of what is in Go's cache.
+.PHONY: reproduce
+reproduce: $(SYFT) ## build the release in dist/ a second time, and compare
+	@set -e; work=$$(mktemp -d); trap 'chmod -R u+w "$$work"; rm -rf "$$work"' EXIT; \
+	git clone --quiet . "$$work/clone"; git -C "$$work/clone" checkout --quiet --detach "$$(git rev-parse HEAD)"; \
+	(cd "$$work/clone" && GOCACHE="$$work/cache" $(GO) run ./internal/release -go '$(GO)' -version '$(VERSION)' -syft '$(CURDIR)/$(SYFT)' -out dist); \
+	diff dist/SHA256SUMS "$$work/clone/dist/SHA256SUMS" && (cd "$$work/clone/dist" && sha256sum --quiet -c '$(CURDIR)/dist/SHA256SUMS') && echo 'the same to the byte'
 
 .PHONY: bench
 bench: build ## measure throughput, latency and restoring, on servers of its own (BENCHFLAGS="-only latency")
@@ -106,4 +146,4 @@ pictures: ## take the pictures in docs/img anew, in a headless Chromium
 
 .PHONY: clean
 clean: ## remove what was built; servers stay in the user's cache
-	rm -rf bin
+	rm -rf bin dist

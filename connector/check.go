@@ -26,8 +26,8 @@ import (
 // start.
 const checkTimeout = 15 * time.Second
 
-// firstLook bounds the look of a worker that starts without Kafka and Kudu if they
-// aren't there: it only is to find mistakes early.
+// firstLook bounds the first look of a worker that starts without Kafka and Kudu if
+// they aren't there: it only is to find mistakes early, and to tell what is missing.
 const firstLook = 3 * time.Second
 
 // Check looks, before anything is written, whether Kafka and the tables are
@@ -66,7 +66,7 @@ func (w *Worker) Check(ctx context.Context) error {
 }
 
 func (w *Worker) checkKafka(ctx context.Context, connectors []Config) []Fault {
-	client, err := kgo.NewClient(KafkaOptions(ctx, w.cfg, w.logger)...)
+	client, err := kgo.NewClient(KafkaClientOpts(ctx, w.cfg, w.logger)...)
 	if err != nil {
 		return []Fault{{Key: "bootstrap.servers", What: err.Error(), Remedy: "correct the worker's file"}}
 	}
@@ -109,16 +109,16 @@ func (w *Worker) checkConnector(ctx context.Context, cfg Config) []Fault {
 	}
 	for deadline := time.Now().Add(w.cfg.StartupWait); ; {
 		_, faults := CheckTable(ctx, client, cfg)
-		if !slices.ContainsFunc(faults, func(f Fault) bool { return f.absent && f.Key == "kudu.masters" }) ||
+		if !slices.ContainsFunc(faults, func(f Fault) bool { return f.absent && f.Key != "kudu.table" }) ||
 			time.Now().After(deadline) || pause(ctx, 250*time.Millisecond) != nil {
 			return faults
 		}
 	}
 }
 
-// KafkaOptions are the options of a Kafka client of a worker, which ends with ctx.
-func KafkaOptions(ctx context.Context, worker WorkerConfig, logger hclog.Logger) []kgo.Opt {
-	return kafkaOptions(worker, logger).Within(ctx)
+// KafkaClientOpts are the options of a Kafka client of a worker, which ends with ctx.
+func KafkaClientOpts(ctx context.Context, worker WorkerConfig, logger hclog.Logger) []kgo.Opt {
+	return KafkaOptions(worker, logger).Within(ctx)
 }
 
 // KuduConfig is how a connector reaches its Kudu cluster.
@@ -137,6 +137,11 @@ func CheckBrokers(ctx context.Context, client *kgo.Client, worker WorkerConfig) 
 		defer cancel()
 	}
 	if err := awaitKafka(ctx, kadm.NewClient(client), worker.StartupWait); err != nil {
+		if refused := kafka.Refused(err); refused != nil {
+			// A worker that starts alone waits for what the brokers have yet to learn too,
+			// such as its user.
+			return []Fault{{absent: true, Key: refused.Key, What: refused.Problem(), Remedy: refused.Remedy}}
+		}
 		return []Fault{{
 			absent: !errors.Is(kafka.Classify(err), kafka.ErrPermanent),
 			Key:    "bootstrap.servers", What: fmt.Sprintf("no Kafka broker answers at %s: %v", strings.Join(worker.BootstrapServers, ", "), err),
@@ -147,12 +152,14 @@ func CheckBrokers(ctx context.Context, client *kgo.Client, worker WorkerConfig) 
 }
 
 // awaitKafka asks for the cluster's brokers until an answer comes: a broker that
-// restarts is away for some seconds, and isn't a mistake in the configuration.
+// restarts is away for some seconds, and isn't a mistake in the configuration. One
+// that refuses this program isn't asked again: accounts are locked for that.
 func awaitKafka(ctx context.Context, adm *kadm.Client, patience time.Duration) error {
 	deadline := time.Now().Add(patience)
 	for {
 		_, err := adm.BrokerMetadata(ctx)
-		if err == nil || errors.Is(kafka.Classify(err), kafka.ErrPermanent) || time.Now().After(deadline) || pause(ctx, 250*time.Millisecond) != nil {
+		refused := kafka.Refused(err)
+		if err == nil || refused != nil && refused.Verdict != kafka.Unclear || errors.Is(kafka.Classify(err), kafka.ErrPermanent) || time.Now().After(deadline) || pause(ctx, 250*time.Millisecond) != nil {
 			return err
 		}
 	}
@@ -249,7 +256,9 @@ func CheckTable(ctx context.Context, client *kudu.Client, cfg Config) (*Outlook,
 	}
 	table, err := client.OpenTable(ctx, cfg.KuduTable)
 	if key, remedy, is := notAuthenticated(cfg, err); is {
-		return nil, about(key, err, remedy)
+		faults := about(key, err, remedy)
+		faults[0].absent = errors.Is(err, kudu.ErrNoKDC)
+		return nil, faults
 	}
 	switch {
 	case errors.Is(err, kudu.ErrTableNotFound):

@@ -19,6 +19,37 @@ type WorkerConfig struct {
 	ClientID         string   `koanf:"client.id"`
 	GroupInstanceID  string   `koanf:"group.instance.id"` // empty: dynamic membership
 
+	SecurityProtocol string `koanf:"security.protocol"`
+	SASLMechanism    string `koanf:"sasl.mechanism"`
+	SASLUsername     string `koanf:"sasl.username"`
+	SASLPassword     Secret `koanf:"sasl.password"`
+	SASLJAAS         Secret `koanf:"sasl.jaas.config"` // instead of the keys of the mechanism
+
+	OAuthEndpoint     string   `koanf:"sasl.oauthbearer.token.endpoint.url"` // https://, http:// or file://
+	OAuthClientID     string   `koanf:"sasl.oauthbearer.client.credentials.client.id"`
+	OAuthClientSecret Secret   `koanf:"sasl.oauthbearer.client.credentials.client.secret"`
+	OAuthScope        string   `koanf:"sasl.oauthbearer.scope"`
+	OAuthExtensions   []string `koanf:"sasl.oauthbearer.extensions"` // name=value each
+
+	KafkaKerberosService   string `koanf:"sasl.kerberos.service.name"`
+	KafkaKerberosPrincipal string `koanf:"sasl.kerberos.principal"`
+	KafkaKerberosKeytab    string `koanf:"sasl.kerberos.keytab"`
+	KafkaKerberosPassword  Secret `koanf:"sasl.kerberos.password"`
+	KafkaKerberosCache     string `koanf:"sasl.kerberos.ccache"`
+	KafkaKerberosConf      string `koanf:"sasl.kerberos.krb5.conf"`
+
+	TruststoreLocation     string `koanf:"ssl.truststore.location"` // empty: the system's authorities
+	TruststoreType         string `koanf:"ssl.truststore.type"`     // empty: as the file shows
+	TruststorePassword     Secret `koanf:"ssl.truststore.password"`
+	TruststoreCertificates string `koanf:"ssl.truststore.certificates"` // PEM, instead of a file
+	KeystoreLocation       string `koanf:"ssl.keystore.location"`       // empty: no certificate of our own
+	KeystoreType           string `koanf:"ssl.keystore.type"`           // empty: as the file shows
+	KeystorePassword       Secret `koanf:"ssl.keystore.password"`
+	KeystoreChain          string `koanf:"ssl.keystore.certificate.chain"` // PEM, instead of a file
+	KeystoreKey            Secret `koanf:"ssl.keystore.key"`
+	KeyPassword            Secret `koanf:"ssl.key.password"`
+	EndpointIdentification string `koanf:"ssl.endpoint.identification.algorithm"` // https or none
+
 	StartupWait time.Duration `koanf:"startup.wait.ms"` // -1 ms: as long as it takes
 
 	LogLevel  string `koanf:"log.level"`  // trace, debug, info, warn or error
@@ -49,6 +80,9 @@ type WorkerConfig struct {
 	ListenerKey         string   `koanf:"listeners.https.ssl.key.location"`         // a PEM file
 	ListenerCA          string   `koanf:"listeners.https.ssl.ca.location"`          // a PEM file; empty: no client certificates
 	ListenerClientAuth  string   `koanf:"listeners.https.ssl.client.auth"`          // none, requested or required
+
+	ProvidersAllowedPaths []string `koanf:"config.providers.allowed.paths"`         // files and folders; empty: none
+	ProvidersEnvPattern   string   `koanf:"config.providers.env.allowlist.pattern"` // empty: no variable
 }
 
 // Config is one connector: one Kudu table read into one topic. The koanf tags
@@ -258,7 +292,7 @@ func (c WorkerConfig) Validate() []Fault {
 			Remedy: "give each a topic of its own", others: []string{"config.storage.topic"},
 		})
 	}
-	for _, f := range c.listenerFaults() {
+	for _, f := range append(c.listenerFaults(), c.kafkaSecurityFaults()...) {
 		faults = addFault(faults, f)
 	}
 	return faults

@@ -47,6 +47,10 @@ type Key struct {
 	Also     []int64  // values outside the range that are right too
 	Values   []string // the only right values of a string
 
+	// ReadsFile marks a string that is the path of a file which the worker reads.
+	// Of a configuration that comes by REST the worker's file must allow it.
+	ReadsFile bool
+
 	// Absent marks a key that is known to be missing from this release, with
 	// the sentence that says so.
 	Absent string
@@ -78,7 +82,7 @@ const (
 	gib    = 1024 * mib
 )
 
-var workerKeys = slices.Concat(processKeys, listenerKeys)
+var workerKeys = slices.Concat(processKeys, kafkaSecurityKeys, listenerKeys, providerKeys)
 
 var processKeys = []Key{
 	{
@@ -200,7 +204,7 @@ var connectorKeys = []Key{
 		Doc: "Who to be, as name or name@REALM. May be left out with a ticket cache.",
 	},
 	{
-		Name: "kudu.kerberos.keytab", Type: TypeString, Importance: Medium,
+		Name: "kudu.kerberos.keytab", Type: TypeString, ReadsFile: true, Importance: Medium,
 		Doc: "File with the principal's keys. Tickets are got and renewed by it.",
 	},
 	{
@@ -208,7 +212,7 @@ var connectorKeys = []Key{
 		Doc: "Password of the principal, instead of a keytab. Write it as a reference, such as ${file:...}.",
 	},
 	{
-		Name: "kudu.kerberos.ccache", Type: TypeString, Importance: Medium,
+		Name: "kudu.kerberos.ccache", Type: TypeString, ReadsFile: true, Importance: Medium,
 		Doc: "File of a ticket cache that something else keeps filled, instead of a keytab. It is read again when its ticket is about to expire. With none of the three: KRB5CCNAME, or /tmp/krb5cc_ and the user's id.",
 	},
 	{
@@ -216,7 +220,7 @@ var connectorKeys = []Key{
 		Doc: "First part of the names of the Kudu servers' principals. The second is the host, as kudu.masters or the servers themselves name it: names aren't looked up in the DNS.",
 	},
 	{
-		Name: "kudu.kerberos.krb5.conf", Type: TypeString, Importance: Low,
+		Name: "kudu.kerberos.krb5.conf", Type: TypeString, ReadsFile: true, Importance: Low,
 		Doc: "Kerberos's configuration file. Default: KRB5_CONFIG, or /etc/krb5.conf.",
 	},
 	{
@@ -224,11 +228,11 @@ var connectorKeys = []Key{
 		Doc: "A JSON Web Token. Write it as a reference, such as ${env:...}.",
 	},
 	{
-		Name: "kudu.jwt.file", Type: TypeString, Importance: Medium,
+		Name: "kudu.jwt.file", Type: TypeString, ReadsFile: true, Importance: Medium,
 		Doc: "File with a JSON Web Token, which something else keeps fresh; it is read at each connection.",
 	},
 	{
-		Name: "kudu.tls.ca.file", Type: TypeString, Importance: Medium,
+		Name: "kudu.tls.ca.file", Type: TypeString, ReadsFile: true, Importance: Medium,
 		Doc: "File with the certificates (PEM) of the authorities that servers' certificates are checked against, read at each connection. Required with jwt. With kerberos it is needed only where certificates aren't Kudu's own. Names in certificates aren't checked, as by Kudu's own clients.",
 	},
 	{

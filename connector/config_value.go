@@ -157,7 +157,7 @@ func (k Key) check(v reflect.Value, shown string) []Fault {
 		switch {
 		case k.Required:
 			return k.fault("is required", "give "+k.Name)
-		case len(k.Values) > 0:
+		case len(k.Values) > 0 && k.Default != nil:
 			return k.fault("has no value", "write "+orList(k.Values)+", or leave the key out")
 		}
 	}
@@ -206,7 +206,8 @@ func (k Key) checkText(text string, show func(string) string) []Fault {
 	if why := k.withheld[text]; why != "" {
 		return k.fault(why, "write "+orList(k.Values))
 	}
-	if len(k.Values) > 0 && !slices.Contains(k.Values, text) {
+	unset := text == "" && k.Default == nil
+	if len(k.Values) > 0 && !unset && !slices.Contains(k.Values, text) {
 		return k.fault(show(text)+" is not a value it takes", "write "+orList(k.Values))
 	}
 	if k.legal != nil && text != "" {

@@ -59,8 +59,10 @@ func fatal(err error) bool {
 	}
 	var e *kudu.Error
 	if errors.As(err, &e) && e.Class == kudu.ClassFatal {
-		// These don't depend on which server is asked, or when.
-		return e.Code == "NOT_AUTHORIZED" || e.Code == "INVALID_SCAN_SPEC"
+		// These don't depend on which server is asked, or when. FATAL_UNAUTHORIZED may:
+		// tablet servers say it of a column that was dropped, too.
+		return e.Code == "NOT_AUTHORIZED" || e.Code == "INVALID_SCAN_SPEC" ||
+			errors.Is(err, kudu.ErrNotAuthorized) && e.Code != "FATAL_UNAUTHORIZED"
 	}
 	return false
 }
@@ -72,10 +74,14 @@ var passing = []error{
 	kudu.ErrScannerExpired, kudu.ErrClosed, kudu.ErrOutcomeUnknown, context.Canceled, context.DeadlineExceeded,
 }
 
-// refused reports whether Kudu's client sees no use in trying again. A damaged
-// disk or a garbled answer looks like that too, so another run gets its chance,
-// but not for ever.
+// refused reports whether Kudu's client sees no use in trying again, or Kafka
+// refuses this worker's configuration. A damaged disk or a garbled answer looks like
+// that too, and so does a broker that hasn't read its users yet, so another run gets
+// its chance, but not for ever.
 func refused(err error) bool {
+	if errors.Is(err, kafka.ErrRefused) {
+		return true
+	}
 	var e *kudu.Error
 	if !errors.As(err, &e) || e.Class != kudu.ClassFatal {
 		return false

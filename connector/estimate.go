@@ -2,33 +2,43 @@ package connector
 
 import (
 	"context"
-	"fmt"
-
-	"github.com/hashicorp/go-hclog"
-
-	"github.com/kudu2kafka/kudu2kafka/kudu"
+	"time"
 )
 
-// EstimateRows asks Kudu's masters how many rows the connector's table has, which
-// they know from heartbeats some seconds old. ok is false when that says nothing of
-// how many will be published: in mode sweep, with where, when reading begins
-// elsewhere than at the table's start, or when the masters don't know.
-func EstimateRows(ctx context.Context, cfg Config, logger hclog.Logger) (rows int64, ok bool, err error) {
-	if cfg.Mode == modeSweep || cfg.Where != "" || cfg.OffsetStart != DefaultConfig().OffsetStart || len(cfg.OffsetStartValues) > 0 {
-		return 0, false, nil
+// sizePause is how often the table's size is asked for. The masters know it from
+// heartbeats some seconds old.
+const sizePause = 30 * time.Second
+
+// publishesAll tells whether the connector publishes each row that the table has, so
+// that the table's size says how many there are to be.
+func publishesAll(cfg Config) bool {
+	return cfg.Mode != modeSweep && cfg.Where == "" && cfg.OffsetStart == DefaultConfig().OffsetStart && len(cfg.OffsetStartValues) == 0
+}
+
+// watchSize asks Kudu's masters how many rows the table has, again and again until
+// ctx ends, if that says how many will be published. A failure changes nothing: tasks
+// meet what matters of it themselves.
+func (i *instance) watchSize(ctx context.Context) {
+	if !publishesAll(i.cfg) {
+		return
 	}
-	client, err := kudu.New(KuduConfig(cfg, logger))
-	if err != nil {
-		return 0, false, fmt.Errorf("estimating rows: %w", err)
+	for {
+		if rows, err := i.tableRows(ctx); err == nil {
+			i.board.setTableRows(rows)
+		} else if ctx.Err() == nil {
+			i.logger.Debug("the table's size is not known", "error", err)
+		}
+		if pause(ctx, sizePause) != nil {
+			return
+		}
 	}
-	defer func() { _ = client.Close() }()
-	table, err := client.OpenTable(ctx, cfg.KuduTable)
+}
+
+func (i *instance) tableRows(ctx context.Context) (int64, error) {
+	table, err := i.kudu.OpenTable(ctx, i.cfg.KuduTable)
 	if err != nil {
-		return 0, false, fmt.Errorf("estimating rows: %w", err)
+		return 0, err
 	}
 	s, err := table.Statistics(ctx)
-	if err != nil {
-		return 0, false, fmt.Errorf("estimating rows: %w", err)
-	}
-	return s.LiveRows, s.LiveRows >= 0, nil
+	return max(0, s.LiveRows), err
 }

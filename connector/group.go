@@ -22,6 +22,8 @@ import (
 // fencing.
 type group struct {
 	id       string
+	kafka    kafka.Options
+	topic    string
 	client   *kgo.Client
 	cut      context.CancelFunc // ends whatever the client is waiting for
 	instance string
@@ -31,6 +33,7 @@ type group struct {
 	// runTask runs one task until its context ends. It is called on a goroutine
 	// that the group owns.
 	runTask func(ctx context.Context, task int32)
+	rounds  *rounds
 
 	mu     sync.Mutex
 	tasks  map[int32]*runningTask
@@ -43,22 +46,23 @@ type runningTask struct {
 }
 
 type groupOptions struct {
-	kafka     kafka.Options
-	id        string
-	topic     string
-	tasks     int32 // tasks.max; the topic may have more partitions
-	session   time.Duration
-	heartbeat time.Duration
-	rebalance time.Duration
-	instance  string // static membership when not empty
-	logger    hclog.Logger
-	runTask   func(ctx context.Context, task int32)
+	kafka      kafka.Options
+	id         string
+	topic      string
+	tasks      int32 // tasks.max; the topic may have more partitions
+	session    time.Duration
+	heartbeat  time.Duration
+	rebalance  time.Duration
+	instance   string // static membership when not empty
+	logger     hclog.Logger
+	runTask    func(ctx context.Context, task int32)
+	rebalanced func(took time.Duration) // nil: nobody wants to know
 }
 
 // joinGroup begins to take part. Partitions come and go until leave.
 func joinGroup(o groupOptions) (*group, error) {
 	ctx, cut := context.WithCancel(context.Background())
-	g := &group{id: o.id, cut: cut, logger: o.logger, runTask: o.runTask, instance: o.instance, session: o.session, tasks: make(map[int32]*runningTask)}
+	g := &group{id: o.id, kafka: o.kafka, topic: o.topic, cut: cut, logger: o.logger, runTask: o.runTask, rounds: &rounds{over: o.rebalanced}, instance: o.instance, session: o.session, tasks: make(map[int32]*runningTask)}
 	opts := append(o.kafka.Within(ctx),
 		kgo.ConsumerGroup(o.id),
 		kgo.ConsumeTopics(o.topic),
@@ -74,7 +78,11 @@ func joinGroup(o groupOptions) (*group, error) {
 		}),
 		// How soon a partition that was added for a new task is shared out.
 		kgo.MetadataMaxAge(10*time.Second),
-		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { g.assigned(parts[o.topic]) }),
+		kgo.WithHooks(g.rounds),
+		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
+			g.rounds.assigned()
+			g.assigned(parts[o.topic])
+		}),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { g.stop(parts[o.topic], errRevoked) }),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { g.stop(parts[o.topic], errLost) }),
 	)
@@ -101,7 +109,7 @@ func (g *group) watch(ctx context.Context, report func(error)) {
 			return
 		}
 		for _, e := range fetches.Errors() {
-			report(fmt.Errorf("in group %q: %w", g.id, e.Err))
+			report(fmt.Errorf("in group %q: %w", g.id, g.denied(e.Err)))
 		}
 	}
 }
@@ -194,10 +202,10 @@ func (g *group) confirm(ctx context.Context, waiting func(error)) error {
 		if err == nil || errors.Is(err, kerr.RebalanceInProgress) {
 			return nil
 		}
-		err = kafka.Classify(fmt.Errorf("confirming the membership in group %q: %w", g.id, err))
+		err = kafka.Classify(fmt.Errorf("confirming the membership in group %q: %w", g.id, g.denied(err)))
 		g.logger.Debug("membership is not confirmed", "error", err)
 		switch {
-		case ctx.Err() == nil && errors.Is(err, kafka.ErrPermanent):
+		case ctx.Err() == nil && (errors.Is(err, kafka.ErrPermanent) || kafka.Refused(err) != nil):
 			return err
 		case ctx.Err() == nil && !told && time.Since(began) > g.session:
 			told = true
@@ -207,6 +215,18 @@ func (g *group) confirm(ctx context.Context, waiting func(error)) error {
 			return fmt.Errorf("confirming the membership in group %q: %w", g.id, context.Cause(ctx))
 		}
 	}
+}
+
+// denied names the right that the group's broker has missed.
+func (g *group) denied(err error) error {
+	if errors.Is(err, kerr.TopicAuthorizationFailed) {
+		err = kafka.Denied(err, kafka.TopicRights(g.topic, "READ")...)
+	}
+	return g.kafka.As(kafka.Denied(err, groupRight(g.id)))
+}
+
+func groupRight(id string) kafka.Right {
+	return kafka.Right{Operation: "READ", Resource: kafka.ResourceGroup, Name: id}
 }
 
 // heartbeat asks the coordinator whether this worker is a member still.

@@ -39,6 +39,38 @@ func joined(t *testing.T, instance string) (*txnBench, *group) {
 	return b, g
 }
 
+func TestRoundIsCountedOnceHoweverOftenItsSyncIsRefused(t *testing.T) {
+	b := newTxnBench(t, nil, 1)
+	refused := b.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.SyncGroup}, Err: kerr.RebalanceInProgress, Count: 3})
+	took := make(chan time.Duration, 100)
+	began := time.Now()
+	g, err := joinGroup(groupOptions{
+		kafka: b.options().Kafka, id: "g-orders", topic: offsetsTopic, tasks: 2, session: 10 * time.Second, heartbeat: time.Second,
+		rebalance: 10 * time.Second, logger: hclog.NewNullLogger(),
+		runTask:    func(ctx context.Context, _ int32) { <-ctx.Done() },
+		rebalanced: func(d time.Duration) { took <- d },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.leave(false)
+	if d := <-took; d <= 0 || d > time.Since(began) {
+		t.Errorf("the round took %v, since its begin it is %v", d, time.Since(began))
+	}
+	if n := refused.Hits(); n < 3 {
+		t.Errorf("only %d syncs were refused", n)
+	}
+	// Whoever asks for another round gets one, and it counts from there.
+	again := time.Now()
+	g.client.ForceRebalance()
+	if d := <-took; d <= 0 || d > time.Since(again) {
+		t.Errorf("the second round took %v, since it was asked for it is %v", d, time.Since(again))
+	}
+	if n := len(took); n > 0 {
+		t.Errorf("%d rounds more were counted", n)
+	}
+}
+
 func TestMembershipIsConfirmedByTheCoordinator(t *testing.T) {
 	never := func(err error) { t.Errorf("told to wait: %v", err) }
 	for _, instance := range []string{"", "worker-1"} {

@@ -63,13 +63,14 @@ func newInstanceOn(board *statusBoard, seen ConnectorObserver, cfg Config, worke
 	return &instance{
 		sorts: extsort.NewBudget(cfg.SortMemory),
 		cfg:   cfg, worker: worker, kudu: client, catalog: newCatalog(client, cfg.KuduTable), board: board, seen: seen, logger: logger,
-		kafka: kafkaOptions(worker, logger, seen.KafkaHooks()...),
+		kafka: KafkaOptions(worker, logger, seen.KafkaHooks()...),
 	}, nil
 }
 
-func kafkaOptions(worker WorkerConfig, logger hclog.Logger, hooks ...kgo.Hook) kafka.Options {
+// KafkaOptions is how the clients of a worker reach Kafka.
+func KafkaOptions(worker WorkerConfig, logger hclog.Logger, hooks ...kgo.Hook) kafka.Options {
 	return kafka.Options{
-		BootstrapServers: worker.BootstrapServers, ClientID: worker.ClientID,
+		BootstrapServers: worker.BootstrapServers, Security: worker.kafkaSecurity(), ClientID: worker.ClientID,
 		Logger: logger.Named("kafka"), Hooks: hooks,
 	}
 }
@@ -105,6 +106,7 @@ func (i *instance) run(ctx context.Context) error {
 		})
 	})
 	watching.Go(func() { i.catalog.watch(watchCtx, i.cfg.KuduRefresh) })
+	watching.Go(func() { i.watchSize(watchCtx) })
 	i.board.set(Running, nil)
 	i.logger.Info("connector started", "table", i.cfg.KuduTable, "topic", i.cfg.TopicName(), "tasks", i.cfg.TasksMax)
 	<-ctx.Done()
@@ -124,7 +126,7 @@ func (i *instance) join() (*group, error) {
 	opts := groupOptions{
 		kafka: i.kafka, id: i.cfg.GroupID(i.worker.GroupID), topic: i.cfg.OffsetsTopic(i.worker.GroupID),
 		tasks: int32(i.cfg.TasksMax), session: i.worker.SessionTimeout, heartbeat: i.worker.HeartbeatInterval, rebalance: i.worker.RebalanceTimeout,
-		instance: i.worker.GroupInstanceID, logger: i.logger,
+		instance: i.worker.GroupInstanceID, logger: i.logger, rebalanced: i.seen.Rebalanced,
 		runTask: func(ctx context.Context, id int32) {
 			<-ready
 			seen := i.observe(id)
@@ -132,7 +134,7 @@ func (i *instance) join() (*group, error) {
 			i.board.claim(id, g.generation())
 			s := &supervisor{
 				task: id, delayMax: i.cfg.RetryDelayMax, board: i.board, logger: i.logger.With("task", id),
-				confirm: g.confirm, steer: i.steer,
+				confirm: g.confirm, steer: i.steer, mended: i.kudu.AskAgain,
 				bound: stallBound(i.cfg),
 				seen:  seen,
 				run:   func(ctx context.Context, alive func(), w *waits) error { return i.runTask(ctx, id, alive, w, seen) },
@@ -185,8 +187,9 @@ func (i *instance) awaitTable(ctx context.Context) error {
 	pace := backoff.NewExponentialBackOff(
 		backoff.WithInitialInterval(min(firstRestartPause, longest)), backoff.WithMaxInterval(longest), backoff.WithMaxElapsedTime(0),
 	)
-	for {
-		attempt, cancel := context.WithTimeout(ctx, checkTimeout)
+	// The first attempt is short, so that the status soon tells what is waited for.
+	for within := firstLook; ; within = checkTimeout {
+		attempt, cancel := context.WithTimeout(ctx, within)
 		_, err := i.kudu.OpenTable(attempt, i.cfg.KuduTable)
 		cancel()
 		if ctx.Err() != nil {
@@ -211,7 +214,7 @@ func (i *instance) prepare(ctx context.Context) error {
 		backoff.WithInitialInterval(min(firstRestartPause, i.cfg.RetryDelayMax)),
 		backoff.WithMaxInterval(i.cfg.RetryDelayMax), backoff.WithMaxElapsedTime(0),
 	)
-	for {
+	for refusedTimes := 0; ; {
 		err := i.ensureTopics(ctx)
 		if err == nil {
 			err = i.adoptPlan(ctx)
@@ -219,7 +222,11 @@ func (i *instance) prepare(ctx context.Context) error {
 		if err == nil || ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if fatal(err) {
+		refusedTimes++
+		if !refused(err) {
+			refusedTimes = 0
+		}
+		if fatal(err) || refusedTimes == refusals {
 			return err
 		}
 		wait := pace.NextBackOff()
@@ -242,15 +249,20 @@ func (i *instance) ensureTopics(ctx context.Context) error {
 	}
 	defer client.Close()
 	adm := kadm.NewClient(client)
-	err = offsets.EnsureTopic(ctx, adm, i.cfg.OffsetsTopic(i.worker.GroupID), int32(i.cfg.TasksMax), i.worker.OffsetsReplicationFactor)
+	positions := i.cfg.OffsetsTopic(i.worker.GroupID)
+	sure, err := offsets.EnsureTopic(ctx, adm, positions, int32(i.cfg.TasksMax), i.worker.OffsetsReplicationFactor)
 	if err != nil {
-		return kafka.Classify(err)
+		return kafka.Classify(i.kafka.As(err))
+	}
+	if !sure {
+		i.logger.Warn("not known whether the offsets topic is compacted, without which Kafka deletes positions in time: grant DESCRIBE_CONFIGS on it, or make sure", "topic", positions)
 	}
 	if !i.worker.TopicCreationEnable {
 		return nil
 	}
-	_, err = kafka.EnsureTopic(ctx, adm, i.cfg.TopicName(), i.cfg.TopicPartitions, i.cfg.TopicReplicationFactor, i.cfg.TopicConfigs)
-	return err
+	_, err = kafka.EnsureTopic(ctx, adm, i.cfg.TopicName(), i.cfg.TopicPartitions, i.cfg.TopicReplicationFactor, i.cfg.TopicConfigs,
+		kafka.TopicRights(i.cfg.TopicName(), "WRITE")...)
+	return i.kafka.As(err)
 }
 
 // runTask is one run of a task: fence, restore, publish.
@@ -275,7 +287,7 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func(), w *waits
 	stored, err := offsets.Load(ctx, i.kafka.Within(ctx), i.cfg.OffsetsTopic(i.worker.GroupID), id, i.cfg.Name)
 	waiting.end()
 	if err != nil {
-		return kafka.Classify(err)
+		return kafka.Classify(i.kafka.As(err))
 	}
 	logger.Trace("positions restored", "tablets", len(stored.Positions))
 	if err := i.checkNames(stored.Others); err != nil {

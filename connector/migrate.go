@@ -83,7 +83,7 @@ func (i *instance) checkPlan(ctx context.Context, task int32, loaded *offsets.Lo
 		// Another task may have done it while this one waited.
 		now, err := offsets.Load(ctx, i.kafka.Within(ctx), i.cfg.OffsetsTopic(i.worker.GroupID), task, i.cfg.Name)
 		if err != nil {
-			return kafka.Classify(err)
+			return kafka.Classify(i.kafka.As(err))
 		}
 		if now.Plan == nil || *now.Plan != want || !i.begun(now) {
 			if err := i.migrate(ctx, now.Plan); errors.Is(err, errOvertaken) {
@@ -126,7 +126,7 @@ func (i *instance) adoptPlan(ctx context.Context) error {
 func (i *instance) peek(ctx context.Context) (*offsets.Plan, error) {
 	plan, others, err := offsets.PeekPlan(ctx, i.kafka.Within(ctx), i.cfg.OffsetsTopic(i.worker.GroupID), 0, i.cfg.Name)
 	if err != nil {
-		return nil, kafka.Classify(err)
+		return nil, kafka.Classify(i.kafka.As(err))
 	}
 	return plan, i.checkNames(others)
 }
@@ -224,7 +224,8 @@ func (i *instance) offsetsPartitions(ctx context.Context) (int32, error) {
 		err = topics.Error()
 	}
 	if err != nil {
-		return 0, kafka.Classify(fmt.Errorf("looking up offsets topic %q: %w", name, err))
+		err = kafka.Denied(err, kafka.TopicRights(name, "READ", "WRITE")...)
+		return 0, kafka.Classify(i.kafka.As(fmt.Errorf("looking up offsets topic %q: %w", name, err)))
 	}
 	return int32(len(topics[name].Partitions)), nil
 }
@@ -283,7 +284,7 @@ func (i *instance) moves(ctx context.Context, partitions int32, before *offsets.
 		return err
 	})
 	if err != nil {
-		return nil, kafka.Classify(err)
+		return nil, kafka.Classify(i.kafka.As(err))
 	}
 	found := storedStarts{markers: make(map[int32]offsets.Position), tablets: make(map[string]bool)}
 	var records []*kgo.Record

@@ -26,6 +26,9 @@ type ConnectorObserver interface {
 	KafkaHooks() []kgo.Hook
 	// KuduHook is that of the connector's Kudu client.
 	KuduHook() kudu.Hook
+	// Rebalanced: the connector's group has shared the tasks out anew, and this worker
+	// knows which are its own. It took so long since the worker's wish to take part.
+	Rebalanced(took time.Duration)
 	// Task is called when a task is assigned to this worker; look tells where its
 	// tablets stand whenever it is asked, until Close.
 	Task(task int32, look func(now time.Time, each func(TabletProgress))) TaskObserver
@@ -151,8 +154,9 @@ func (nobody) Connector(string, func() Status) ConnectorObserver { return nobody
 
 type nobodyThere struct{}
 
-func (nobodyThere) KafkaHooks() []kgo.Hook { return nil }
-func (nobodyThere) KuduHook() kudu.Hook    { return nil }
+func (nobodyThere) KafkaHooks() []kgo.Hook   { return nil }
+func (nobodyThere) KuduHook() kudu.Hook      { return nil }
+func (nobodyThere) Rebalanced(time.Duration) {}
 func (nobodyThere) Task(int32, func(time.Time, func(TabletProgress))) TaskObserver {
 	return nobodyTask{}
 }

@@ -18,19 +18,20 @@ import (
 
 // witness is an observer that adds up what it is told of all tasks.
 type witness struct {
-	mu       sync.Mutex
-	rows     map[Outcome]int64
-	ends     map[Outcome]int
-	restarts map[RestartCause]int
-	states   map[State]int
-	read     int
-	filtered int
-	late     int64
-	swept    SweepCounts
-	journal  int
-	calls    int
-	open     int // tasks and connectors that are not closed
-	looks    map[int32]func(time.Time, func(TabletProgress))
+	mu         sync.Mutex
+	rows       map[Outcome]int64
+	ends       map[Outcome]int
+	restarts   map[RestartCause]int
+	states     map[State]int
+	read       int
+	filtered   int
+	late       int64
+	swept      SweepCounts
+	journal    int
+	calls      int
+	open       int // tasks and connectors that are not closed
+	rebalances int
+	looks      map[int32]func(time.Time, func(TabletProgress))
 
 	told chan struct{} // signalled whenever something is told
 }
@@ -80,11 +81,12 @@ func (w *witness) Connector(string, func() Status) ConnectorObserver {
 
 type connectorWitness struct{ w *witness }
 
-func (c connectorWitness) KafkaHooks() []kgo.Hook { return nil }
-func (c connectorWitness) KuduHook() kudu.Hook    { return c }
-func (c connectorWitness) Call(kudu.CallInfo)     { c.w.note(func() { c.w.calls++ }) }
-func (c connectorWitness) Retry(kudu.Class)       {}
-func (c connectorWitness) Close()                 { c.w.note(func() { c.w.open-- }) }
+func (c connectorWitness) KafkaHooks() []kgo.Hook   { return nil }
+func (c connectorWitness) KuduHook() kudu.Hook      { return c }
+func (c connectorWitness) Rebalanced(time.Duration) { c.w.note(func() { c.w.rebalances++ }) }
+func (c connectorWitness) Call(kudu.CallInfo)       { c.w.note(func() { c.w.calls++ }) }
+func (c connectorWitness) Retry(kudu.Class)         {}
+func (c connectorWitness) Close()                   { c.w.note(func() { c.w.open-- }) }
 func (c connectorWitness) Task(id int32, look func(time.Time, func(TabletProgress))) TaskObserver {
 	c.w.note(func() {
 		c.w.open++
@@ -203,6 +205,28 @@ func TestATabletIsBehindUntilItsRowsAreCommitted(t *testing.T) {
 	close(release)
 	s.await(i)
 	w.until(t, "all tablets are drained again", drained)
+}
+
+func TestTabletsThatAreGoneOnWithAreTold(t *testing.T) {
+	s, w := newStack(t), newWitness()
+	s.observer = w
+	s.insert(100)
+	for n, what := range []string{"from its start", "behind stored positions"} {
+		i := s.instance(1)
+		stop := s.run(i)
+		w.until(t, "all tablets are drained", func() bool {
+			behind, _ := w.behind(time.Now())
+			return behind == 0 && len(w.tablets(time.Now())) == 4
+		})
+		for _, p := range w.tablets(time.Now()) {
+			if p.Resumed != (n > 0) {
+				t.Errorf("tablet %s, which is read %s, is told as resumed: %v", p.Tablet, what, p.Resumed)
+			}
+		}
+		stop()
+		i.close()
+		clear(w.looks)
+	}
 }
 
 func TestObserversAreToldOfFilteredRows(t *testing.T) {

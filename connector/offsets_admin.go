@@ -199,7 +199,7 @@ func (a *OffsetsAdmin) load(ctx context.Context, read readRecords) (*storedOffse
 		return err
 	})
 	if err != nil {
-		return nil, kafka.Classify(err)
+		return nil, kafka.Classify(i.kafka.As(err))
 	}
 	s.records = slices.Concat(parts...)
 	return s, nil
@@ -319,7 +319,7 @@ func (a *OffsetsAdmin) idle(ctx context.Context) error {
 	case errors.Is(err, kerr.GroupIDNotFound):
 		return nil
 	case err != nil:
-		return kafka.Classify(fmt.Errorf("asking for the members of group %q: %w", group, err))
+		return kafka.Classify(a.instance.kafka.As(fmt.Errorf("asking for the members of group %q: %w", group, kafka.Denied(err, groupRight(group)))))
 	}
 	var members []string
 	for _, m := range groups[group].Members {

@@ -40,6 +40,9 @@ type TabletProgress struct {
 	// the history that Kudu keeps: all of the history when nothing is. Below zero
 	// it is gone.
 	Headroom time.Duration
+	// Resumed says that this worker's task went on from a stored position when it
+	// came to read the tablet, so that what it has committed since isn't all.
+	Resumed bool
 	// History is how long Kudu keeps history: by the table's setting, or without
 	// one what is the servers' by default.
 	History time.Duration
@@ -74,6 +77,8 @@ type tabletMark struct {
 	id string
 	// since is when this worker began to look after the tablet.
 	since time.Time
+	// resumed says that there was a stored position then.
+	resumed bool
 	// committed is the time up to which all rows are in Kafka; read is the time up
 	// to which all have been handed to the task. Zero: not known.
 	committed, read kudu.Timestamp
@@ -110,6 +115,7 @@ func (p *progress) begin(readers []*tabletReader, o *order, history time.Duratio
 		m := before[r.id]
 		if m == nil || bytes.Compare(r.hwm, m.hwm) < 0 {
 			m = &tabletMark{id: r.id, since: now, committed: committed(r.id)}
+			m.resumed = m.committed != 0 || r.hwm != nil
 		}
 		m.hwm, m.open, m.drained, m.read, m.reading = r.hwm, false, false, 0, 0
 		m.past = r.oldest()
@@ -244,7 +250,7 @@ func (p *progress) look(now time.Time, each func(TabletProgress)) {
 
 // tell is where one tablet stands. The caller holds the lock.
 func (p *progress) tell(m *tabletMark, now time.Time) TabletProgress {
-	t := TabletProgress{Tablet: m.id, Headroom: p.history, History: p.history}
+	t := TabletProgress{Tablet: m.id, Resumed: m.resumed, Headroom: p.history, History: p.history}
 	t.Behind = m.open || !m.drained || now.Sub(m.due) > overdueAfter
 	hwm, hasTime := p.timeOf(m.hwm)
 	t.HasKey = hasTime

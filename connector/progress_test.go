@@ -54,10 +54,10 @@ func (m *markBench) key(seconds int) []byte {
 	return key
 }
 
-// want looks at tablet A at 100 seconds after 1970.
+// want looks at tablet A, which has a stored position, at 100 seconds after 1970.
 func (m *markBench) want(when string, want TabletProgress) {
 	m.t.Helper()
-	want.Tablet, want.History = tabletA, time.Hour
+	want.Tablet, want.History, want.Resumed = tabletA, time.Hour, true
 	var got TabletProgress
 	m.p.look(time.Unix(100, 0), func(p TabletProgress) {
 		if p.Tablet == tabletA {

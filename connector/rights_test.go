@@ -28,7 +28,7 @@ func TestRightsInKafkaAreWhatTheCodeSends(t *testing.T) {
 		"DESCRIBE_CONFIGS on TOPIC rows, optional",
 		"WRITE on TOPIC g-c-offsets",
 		"READ on TOPIC g-c-offsets",
-		"DESCRIBE_CONFIGS on TOPIC g-c-offsets",
+		"DESCRIBE_CONFIGS on TOPIC g-c-offsets, optional",
 		"CREATE on TOPIC g-c-offsets, or CREATE on CLUSTER kafka-cluster",
 		"ALTER on TOPIC g-c-offsets, optional",
 		"READ on GROUP g-c",

@@ -2,6 +2,7 @@ package connector
 
 import (
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -88,4 +89,26 @@ func TestConnectorWaitsForItsTableAndTellsSo(t *testing.T) {
 	s.awaitStatus(w, "waiting again", func(one Status) bool { return one.State == Restarting })
 	w.SetTarget(i.cfg.Name, TargetStopped)
 	s.awaitStatus(w, "stopped", inState(Stopped))
+}
+
+// A master that is away for good answers nothing, and its client goes on asking.
+func TestConnectorSoonTellsThatItWaitsForKudu(t *testing.T) {
+	s := newStack(t)
+	mute, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, and says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	patient := s.workerConfig()
+	patient.StartupWait = -time.Millisecond
+	i := s.instance(2)
+	i.cfg.KuduMasters = []string{mute.Addr().String()}
+	began := time.Now()
+	w := s.workAs(patient, true, i.cfg)
+	s.awaitStatus(w, "waiting for Kudu", func(one Status) bool {
+		return one.State == Restarting && strings.Contains(one.Cause, "none of the masters leads") && strings.Contains(one.Cause, mute.Addr().String())
+	})
+	if took := time.Since(began); took > checkTimeout*3/4 {
+		t.Errorf("it said so after %v", took)
+	}
 }

@@ -61,7 +61,11 @@ type Status struct {
 	// Cause and Remedy are as those of a task.
 	Cause, Remedy string
 	Since         time.Time
-	Tasks         []TaskStatus // those assigned to this worker, by number
+	// TableRows is about how many rows the table has, all of which are or will be
+	// published. 0: none, or that isn't known, or not all are published: in mode
+	// sweep, with where, or when reading begins elsewhere than at the table's start.
+	TableRows int64
+	Tasks     []TaskStatus // those assigned to this worker, by number
 }
 
 // statusBoard collects what tasks report. Safe for concurrent use.
@@ -73,6 +77,8 @@ type statusBoard struct {
 	remedy string
 	since  time.Time
 	tasks  map[int32]*TaskStatus
+	// tableRows is as in Status.
+	tableRows int64
 	// paused shows what runs as paused.
 	paused bool
 	// changed, unless nil, is called after a state has changed. It must not block.
@@ -188,6 +194,12 @@ func (b *statusBoard) claim(task, generation int32) {
 	})
 }
 
+func (b *statusBoard) setTableRows(rows int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tableRows = rows
+}
+
 func (b *statusBoard) addRows(task int32, rows int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -215,7 +227,7 @@ func (b *statusBoard) addSwept(task int32, c SweepCounts) {
 func (b *statusBoard) snapshot(name string) Status {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := Status{Connector: name, State: b.state, Cause: b.cause, Remedy: b.remedy, Since: b.since}
+	s := Status{Connector: name, State: b.state, Cause: b.cause, Remedy: b.remedy, Since: b.since, TableRows: b.tableRows}
 	completed := len(b.tasks) > 0
 	for _, t := range b.tasks {
 		s.Tasks = append(s.Tasks, *t)

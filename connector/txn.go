@@ -335,7 +335,9 @@ func (p *producer) fail(r *kgo.Record, err error) {
 		p.largest = tooLarge{size: recordSize(r), key: bytes.Clone(r.Key), value: len(r.Value)}
 	}
 	if p.failure == nil {
-		if r != nil {
+		if r != nil && errors.Is(err, kerr.TopicAuthorizationFailed) {
+			err = kafka.Denied(fmt.Errorf("topic %s: %w", r.Topic, err), kafka.TopicRights(r.Topic, "WRITE")...)
+		} else if r != nil {
 			err = fmt.Errorf("topic %s: %w", r.Topic, err)
 		}
 		p.failure = err
@@ -502,5 +504,6 @@ func (p *producer) wrap(doing string, err error) error {
 	if errors.Is(err, kerr.InvalidTransactionTimeout) {
 		err = fmt.Errorf("%w: lower transaction.timeout.ms from %v to the broker's transaction.max.timeout.ms", err, p.opts.TransactionTimeout)
 	}
-	return kafka.Classify(fmt.Errorf("%s (transactional id %s): %w", doing, p.opts.TransactionalID, err))
+	err = kafka.Denied(err, kafka.Right{Operation: "WRITE", Resource: kafka.ResourceTransactionalID, Name: p.opts.TransactionalID})
+	return kafka.Classify(p.opts.Kafka.As(fmt.Errorf("%s (transactional id %s): %w", doing, p.opts.TransactionalID, err)))
 }

@@ -264,7 +264,8 @@ func TestFailingServersDisturbNeitherScansNorWrites(t *testing.T) {
 				if err == nil {
 					return
 				}
-				passing := strings.Contains(err.Error(), "already in progress") || strings.Contains(err.Error(), "no leader")
+				passing := strings.Contains(err.Error(), "already in progress") || strings.Contains(err.Error(), "no leader") ||
+					strings.Contains(err.Error(), "not currently leader")
 				if !passing || ctx.Err() != nil {
 					t.Fatalf("%v: %v\n%s", args, err, out)
 				}

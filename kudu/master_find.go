@@ -12,11 +12,13 @@ import (
 	"github.com/kudu2kafka/kudu2kafka/kudu/internal/pb"
 )
 
+const opFind = "finding the leader master"
+
 // search is a look for the leader master. It belongs to all callers that wait for
 // it, so that one with little patience doesn't end it for the others, and ends
 // with the last of them.
 type search struct {
-	cancel  context.CancelFunc
+	cancel  context.CancelCauseFunc
 	done    chan struct{} // closed when it has ended
 	waiting int           // callers; the masters' lock guards it
 
@@ -34,9 +36,7 @@ func (m *masters) leaderAddr(ctx context.Context) (string, error) {
 	}
 	s := m.search
 	if s == nil {
-		// A connection that has died without a word must not hold it up for ever:
-		// within its time a caller sees a second search.
-		searchCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.c.cfg.OperationTimeout/2)
+		searchCtx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 		s = &search{cancel: cancel, done: make(chan struct{})}
 		m.search = s
 		go m.run(searchCtx, s)
@@ -59,16 +59,20 @@ func (m *masters) leaderAddr(ctx context.Context) (string, error) {
 	}
 	m.mu.Unlock()
 	if last {
-		s.cancel()
+		s.cancel(gaveUp)
 		<-s.done // nobody else is left to wait for its goroutine
+	} else if gaveUp != nil {
+		return "", fmt.Errorf("%s at %v: %w", opFind, m.addrs, gaveUp)
 	}
-	if gaveUp != nil {
-		return "", gaveUp
-	}
+	// After a search that was given up, its failure tells what each master said.
 	return s.leader, s.err
 }
 
 func (m *masters) run(ctx context.Context, s *search) {
+	// A connection that has died without a word must not hold it up for ever: within
+	// its time a caller sees a second search.
+	ctx, cancel := context.WithTimeout(ctx, m.c.cfg.OperationTimeout/2)
+	defer cancel()
 	leader, location, err := m.find(ctx)
 	m.mu.Lock()
 	if err == nil {
@@ -100,7 +104,7 @@ type found struct {
 // have answered and none does. One that hangs doesn't hold the others up: they are
 // asked again, since one of them may have been elected meanwhile.
 func (m *masters) find(ctx context.Context) (leader, location string, err error) {
-	const op = "finding the leader master"
+	const op = opFind
 	ctx, cancel := context.WithCancel(ctx)
 	answers := make(chan found)
 	var wg sync.WaitGroup
@@ -140,10 +144,15 @@ func (m *masters) find(ctx context.Context) (leader, location string, err error)
 	if unlisted > 0 {
 		cause = fmt.Errorf("none of the masters leads; the cluster has %d more than are configured: list them all", unlisted)
 	}
+	if len(silent) > 0 {
+		if trouble := m.c.guardian.trouble(); trouble != nil {
+			silent = append(silent, trouble)
+		}
+	}
 	cause = errors.Join(slices.Concat([]error{cause}, failures, silent)...)
 	class := ClassRetry
 	// Who isn't let in by one master isn't by the others.
-	if errors.Is(cause, ErrNotAuthenticated) || (len(failures) == len(m.addrs) && !slices.ContainsFunc(failures, Retriable)) {
+	if errors.Is(cause, ErrNotAuthenticated) || errors.Is(cause, ErrNotAuthorized) || (len(failures) == len(m.addrs) && !slices.ContainsFunc(failures, Retriable)) {
 		class, cause = ClassFatal, distinct(failures)
 	}
 	return "", "", &Error{Op: op, Addr: fmt.Sprint(m.addrs), Class: class, Err: cause}
@@ -175,7 +184,7 @@ func (m *masters) ask(ctx context.Context, op, addr string, answers chan<- found
 		}, resp)
 		payload.Release()
 		if err == nil && resp.Error != nil {
-			err = masterError(op, addr, resp.Error)
+			err = m.c.told(masterError(op, addr, resp.Error))
 		}
 		select {
 		case answers <- found{addr, resp, err}:

@@ -10,6 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
 )
 
 const (
@@ -68,6 +70,10 @@ func newReader(client *kgo.Client, topic string, partition int32) *reader {
 
 // readToEnd passes each committed record to apply, in order.
 func (r *reader) readToEnd(ctx context.Context, apply func(*kgo.Record) error) error {
+	return kafka.Denied(r.readAll(ctx, apply), kafka.TopicRights(r.topic, "READ")...)
+}
+
+func (r *reader) readAll(ctx context.Context, apply func(*kgo.Record) error) error {
 	var err error
 	// Kafka's end offset for a read_uncommitted reader is the high watermark:
 	// all that has been acknowledged to anybody. Markers of transactions that

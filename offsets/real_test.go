@@ -24,7 +24,7 @@ func TestLoadAgreesWithARealBroker(t *testing.T) {
 	defer client.Close()
 	adm := kadm.NewClient(client)
 	for range 2 { // it takes our configuration, and finds it right
-		if err := EnsureTopic(t.Context(), adm, testTopic, 1, 1); err != nil {
+		if _, err := EnsureTopic(t.Context(), adm, testTopic, 1, 1); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
 )
 
 // topicConfigs keeps an offsets partition short, since a task reads all of it
@@ -61,14 +63,17 @@ const topicVisible = 15 * time.Second
 //
 // Which partition a tablet's position is in depends on the number of tasks, not
 // on that of partitions; see Plan.
-func EnsureTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32, replicationFactor int16) error {
-	err := verifyTopic(ctx, adm, name, tasks)
+//
+// Sure is false when Kafka doesn't let the caller see the settings of a topic that was
+// there already, so that nobody knows whether it is compacted.
+func EnsureTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32, replicationFactor int16) (sure bool, err error) {
+	sure, err = verifyTopic(ctx, adm, name, tasks)
 	var few *tooFewPartitions
 	if errors.As(err, &few) {
-		return addPartitions(ctx, adm, name, tasks)
+		return sure, addPartitions(ctx, adm, name, tasks)
 	}
 	if !errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return err
+		return sure, err
 	}
 	if replicationFactor < 1 {
 		replicationFactor = -1
@@ -80,10 +85,14 @@ func EnsureTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32
 	resp, err := adm.CreateTopic(ctx, tasks, replicationFactor, configs, name)
 	// Another worker may have been quicker.
 	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
-		return fmt.Errorf("creating offsets topic %q with %d partitions and replication factor %d: %w (%s): check the permission to create it and offsets.storage.replication.factor, or create it by hand with cleanup.policy=compact",
-			name, tasks, replicationFactor, err, resp.ErrMessage)
+		detail := ""
+		if resp.ErrMessage != "" {
+			detail = " (" + resp.ErrMessage + ")"
+		}
+		return false, kafka.Denied(fmt.Errorf("creating offsets topic %q with %d partitions and replication factor %d: %w%s: check the permission to create it and offsets.storage.replication.factor, or create it by hand with cleanup.policy=compact",
+			name, tasks, replicationFactor, err, detail), kafka.TopicRights(name, "CREATE")...)
 	}
-	return awaitTopic(ctx, adm, name, tasks)
+	return err == nil, awaitTopic(ctx, adm, name, tasks)
 }
 
 // addPartitions makes room for more tasks.
@@ -94,7 +103,7 @@ func addPartitions(ctx context.Context, adm *kadm.Client, name string, tasks int
 	}
 	// Another worker may have been quicker.
 	if err != nil && !errors.Is(err, kerr.InvalidPartitions) {
-		return fmt.Errorf("raising offsets topic %q to %d partitions: %w%s", name, tasks, err, remedy(err, "ALTER"))
+		return kafka.Denied(fmt.Errorf("raising offsets topic %q to %d partitions: %w", name, tasks, err), kafka.TopicRights(name, "ALTER")...)
 	}
 	return awaitTopic(ctx, adm, name, tasks)
 }
@@ -104,7 +113,7 @@ func awaitTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32)
 	deadline := time.Now().Add(topicVisible)
 	var few *tooFewPartitions
 	for {
-		err := verifyTopic(ctx, adm, name, tasks)
+		_, err := verifyTopic(ctx, adm, name, tasks)
 		pending := errors.Is(err, kerr.UnknownTopicOrPartition) || errors.As(err, &few)
 		if !pending || time.Now().After(deadline) {
 			return err
@@ -129,18 +138,20 @@ type UnfitTopicError struct {
 func (e *UnfitTopicError) Error() string { return fmt.Sprintf("offsets topic %q %s", e.Topic, e.Why) }
 
 // verifyTopic returns kerr.UnknownTopicOrPartition for a topic that is not
-// there.
-func verifyTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32) error {
+// there. Sure is as that of EnsureTopic.
+func verifyTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32) (sure bool, err error) {
+	// Kafka shows a topic to who may do anything with it, and this takes two rights.
+	used := kafka.TopicRights(name, "READ", "WRITE")
 	details, err := listTopics(ctx, adm, name)
 	if err != nil {
-		return fmt.Errorf("looking up offsets topic %q: %w%s", name, err, remedy(err, "DESCRIBE"))
+		return false, kafka.Denied(fmt.Errorf("looking up offsets topic %q: %w", name, err), used...)
 	}
 	detail, ok := details[name]
 	if !ok {
-		return fmt.Errorf("looking up offsets topic %q: %w", name, kerr.UnknownTopicOrPartition)
+		return false, fmt.Errorf("looking up offsets topic %q: %w", name, kerr.UnknownTopicOrPartition)
 	}
 	if detail.Err != nil {
-		return fmt.Errorf("looking up offsets topic %q: %w", name, detail.Err)
+		return false, kafka.Denied(fmt.Errorf("looking up offsets topic %q: %w", name, detail.Err), used...)
 	}
 	configs, err := adm.DescribeTopicConfigs(ctx, name)
 	var config kadm.ResourceConfig
@@ -150,18 +161,19 @@ func verifyTopic(ctx context.Context, adm *kadm.Client, name string, tasks int32
 	if err == nil {
 		err = config.Err
 	}
-	if err != nil {
-		return fmt.Errorf("reading the configuration of offsets topic %q: %w%s", name, err, remedy(err, "DESCRIBE_CONFIGS"))
+	// That right is one of its own, which nothing else takes.
+	if sure = !errors.Is(err, kerr.TopicAuthorizationFailed); err != nil && sure {
+		return false, fmt.Errorf("reading the configuration of offsets topic %q: %w", name, err)
 	}
 	for _, c := range config.Configs {
 		if c.Key == "cleanup.policy" && c.MaybeValue() != "compact" {
-			return &UnfitTopicError{name, fmt.Sprintf("has cleanup.policy=%s, by which Kafka would delete positions: set it to compact", c.MaybeValue())}
+			return true, &UnfitTopicError{name, fmt.Sprintf("has cleanup.policy=%s, by which Kafka would delete positions: set it to compact", c.MaybeValue())}
 		}
 	}
 	if n := len(detail.Partitions); n < int(tasks) {
-		return &tooFewPartitions{name, n, tasks}
+		return sure, &tooFewPartitions{name, n, tasks}
 	}
-	return nil
+	return sure, nil
 }
 
 // tooFewPartitions is a topic that has to grow.
@@ -173,11 +185,4 @@ type tooFewPartitions struct {
 
 func (e *tooFewPartitions) Error() string {
 	return fmt.Sprintf("offsets topic %q has %d partitions, %d tasks need as many", e.topic, e.partitions, e.tasks)
-}
-
-func remedy(err error, permission string) string {
-	if errors.Is(err, kerr.TopicAuthorizationFailed) {
-		return ": grant " + permission + " on it"
-	}
-	return ""
 }

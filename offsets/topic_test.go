@@ -8,8 +8,12 @@ import (
 	"testing"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
 )
 
 func newAdmin(t *testing.T) (*kfake.Cluster, *kadm.Client) {
@@ -27,8 +31,8 @@ func newAdmin(t *testing.T) (*kfake.Cluster, *kadm.Client) {
 func TestOffsetsTopicIsCreatedCompactedWithAPartitionPerTask(t *testing.T) {
 	c, adm := newAdmin(t)
 	for range 2 { // the second time it is there
-		if err := EnsureTopic(t.Context(), adm, "offsets", 4, 1); err != nil {
-			t.Fatal(err)
+		if sure, err := EnsureTopic(t.Context(), adm, "offsets", 4, 1); err != nil || !sure {
+			t.Fatalf("sure of its settings: %v, %v", sure, err)
 		}
 	}
 	if n := len(c.PartitionInfos("offsets")); n != 4 {
@@ -58,7 +62,7 @@ func TestWorkersMayCreateTheOffsetsTopicAtTheSameTime(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {
-			if err := EnsureTopic(context.Background(), adm, "offsets", 2, -1); err != nil {
+			if _, err := EnsureTopic(context.Background(), adm, "offsets", 2, -1); err != nil {
 				t.Error(err)
 			}
 		})
@@ -79,7 +83,7 @@ func TestOffsetsTopicThatCannotServeIsRefused(t *testing.T) {
 		if err := c.CreateTopic(name, topic.partitions, map[string]string{"cleanup.policy": topic.policy}); err != nil {
 			t.Fatal(err)
 		}
-		err := EnsureTopic(t.Context(), adm, name, 4, 1)
+		_, err := EnsureTopic(t.Context(), adm, name, 4, 1)
 		var unfit *UnfitTopicError
 		if !errors.As(err, &unfit) {
 			t.Errorf("%s: got %v", name, err)
@@ -99,7 +103,7 @@ func TestOffsetsTopicGrowsWithTheTasksAndKeepsWhatItHas(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, step := range []struct{ tasks, want int32 }{{4, 4}, {3, 4}, {5, 5}} {
-		if err := EnsureTopic(t.Context(), adm, "grows", step.tasks, 1); err != nil {
+		if _, err := EnsureTopic(t.Context(), adm, "grows", step.tasks, 1); err != nil {
 			t.Fatal(err)
 		}
 		details, err := listTopics(t.Context(), adm, "grows")
@@ -114,8 +118,44 @@ func TestOffsetsTopicGrowsWithTheTasksAndKeepsWhatItHas(t *testing.T) {
 
 func TestOffsetsTopicThatCannotBeCreatedIsNamed(t *testing.T) {
 	_, adm := newAdmin(t)
-	err := EnsureTopic(t.Context(), adm, "offsets", 4, 3)
+	_, err := EnsureTopic(t.Context(), adm, "offsets", 4, 3)
 	if err == nil || !strings.Contains(err.Error(), `"offsets" with 4 partitions and replication factor 3`) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestOffsetsTopicWhoseSettingsAreHiddenServesUnsurely(t *testing.T) {
+	c, adm := newAdmin(t)
+	if err := c.CreateTopic("offsets", 4, map[string]string{"cleanup.policy": "compact"}); err != nil {
+		t.Fatal(err)
+	}
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeConfigs}, Count: -1, Err: kerr.TopicAuthorizationFailed})
+	if sure, err := EnsureTopic(t.Context(), adm, "offsets", 4, 1); err != nil || sure {
+		t.Errorf("sure of its settings: %v, %v", sure, err)
+	}
+}
+
+func TestDenialOfTheOffsetsTopicNamesTheRight(t *testing.T) {
+	for _, tc := range []struct {
+		key     kmsg.Key
+		there   bool
+		tasks   int32
+		missing string
+	}{
+		{kmsg.Metadata, true, 2, "READ on TOPIC offsets and WRITE on TOPIC offsets"},
+		{kmsg.CreateTopics, false, 2, "CREATE on TOPIC offsets"},
+		{kmsg.CreatePartitions, true, 4, "ALTER on TOPIC offsets"},
+	} {
+		c, adm := newAdmin(t)
+		if tc.there {
+			if err := c.CreateTopic("offsets", 2, map[string]string{"cleanup.policy": "compact"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.Fault(kfake.Fault{Keys: []kmsg.Key{tc.key}, Count: -1, Err: kerr.TopicAuthorizationFailed})
+		_, err := EnsureTopic(t.Context(), adm, "offsets", tc.tasks, 1)
+		if err == nil || !strings.HasSuffix(err.Error(), "this needs the right "+tc.missing) || !errors.Is(err, kafka.ErrPermanent) {
+			t.Errorf("%v: %v", tc.key, err)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -76,9 +77,33 @@ look at them with check and plan, and start run.`,
 			return errors.New("which command?")
 		},
 	}
+	root.Version = currentVersion().String()
+	root.SetVersionTemplate("{{.Version}}\n")
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
-	root.AddCommand(a.runCommand(), a.checkCommand(), a.planCommand(), a.configCommand(), a.offsetsCommand(), a.statusCommand(), a.healthCommand(), a.versionCommand())
+	root.AddCommand(a.runCommand(), a.checkCommand(), a.planCommand(), a.rightsCommand(), a.configCommand(), a.offsetsCommand(), a.statusCommand(), a.healthCommand(), a.versionCommand())
 	root.AddCommand(helpTopics()...)
+	completeFiles(root)
 	return root
+}
+
+// completeFiles has shells complete the arguments of each command with the files that
+// it takes: the YAML files, and folders, of those that take a worker's file.
+func completeFiles(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		completeFiles(sub)
+	}
+	if !c.Runnable() {
+		return
+	}
+	c.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		words := strings.Fields(c.Use)[1:]
+		switch {
+		case len(words) == 0:
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		case strings.Contains(words[min(len(args), len(words)-1)], "FILE"):
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		return []string{"yaml", "yml"}, cobra.ShellCompDirectiveFilterFileExt
+	}
 }

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
 	"runtime/debug"
 	"strings"
 	"testing"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/overlay"
 )
 
 func TestWrongArgumentsExitWithTwoAndTheUsage(t *testing.T) {
@@ -42,11 +46,42 @@ func TestVersionSaysWhatWasBuilt(t *testing.T) {
 	if text := h.out.String(); !strings.HasPrefix(text, "kudu2kafka ") || strings.Count(text, "\n") != 1 {
 		t.Errorf("version is %q", text)
 	}
+	text := h.out.String()
+	h = newHarness(t, nil, "")
+	h.want(t, h.execute([]string{"--version"}), exitOK)
+	if h.out.String() != text {
+		t.Errorf("--version is %q, version is %q", h.out.String(), text)
+	}
 	h = newHarness(t, nil, "")
 	h.want(t, h.execute([]string{"version", "--json"}), exitOK)
 	var got versionInfo
 	if err := json.Unmarshal([]byte(h.out.String()), &got); err != nil || got != currentVersion() {
 		t.Errorf("version --json is %q (%v)", h.out.String(), err)
+	}
+}
+
+func TestVersionTellsWhetherThereIsTheOverlay(t *testing.T) {
+	with, err := overlay.Active()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := currentVersion()
+	if v.Overlay != with {
+		t.Errorf("overlay is %v, want %v", v.Overlay, with)
+	}
+	for has, want := range map[bool]string{true: " with overlay", false: " without overlay"} {
+		v.Overlay = has
+		if !strings.HasSuffix(v.String(), want) {
+			t.Errorf("version is %q, want %q at its end", v, want)
+		}
+	}
+	// What the program looks at is a certificate but for what the overlay reads.
+	der, err := base64.StdEncoding.DecodeString(kuduCertificate)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := x509.ParseCertificate(der); err != nil && err.Error() != "x509: malformed extension OID field" {
+		t.Errorf("without the overlay: %v", err)
 	}
 }
 

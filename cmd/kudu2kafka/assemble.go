@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -19,13 +18,13 @@ import (
 
 // setup is what a process runs.
 type setup struct {
-	config         connector.WorkerConfig
-	connectors     []connector.Config // of files
-	connectorFiles []string           // theirs, in the same order
-	env            func(name string) (value string, set bool)
-	levels         *logs.Levels
-	logger         hclog.Logger
-	bar            *status.Bar // nil: standard error is no terminal
+	config     connector.WorkerConfig
+	connectors []connector.Config // of files
+	sources    []*config.Source   // theirs, in the same order
+	env        func(name string) (value string, set bool)
+	levels     *logs.Levels
+	logger     hclog.Logger
+	bar        *status.Bar // nil: standard error is no terminal
 }
 
 // process is a worker with what steers and shows it.
@@ -43,12 +42,8 @@ func newProcess(ctx context.Context, p setup) (worker, error) {
 	made := &process{setup: p, metrics: metrics.New(metrics.Options{
 		Version: v.Version, Commit: v.Commit, GoVersion: v.Go, TabletsMax: p.config.MetricsTabletsMax, Logger: p.logger,
 	})}
-	for i, file := range p.connectorFiles {
-		settings, err := config.Settings(file)
-		if err != nil {
-			return nil, err
-		}
-		made.files = append(made.files, herder.File{Config: p.connectors[i], Settings: settings})
+	for i, source := range p.sources {
+		made.files = append(made.files, herder.File{Config: p.connectors[i], Source: source})
 	}
 	var err error
 	if made.worker, err = connector.NewWorker(p.config, p.connectors, p.logger, connector.WithObserver(made.metrics)); err != nil {
@@ -102,29 +97,12 @@ func (p *process) Run(ctx context.Context) error {
 		serving.Go(func() { recorder.Run(ctx) })
 	}
 	if p.bar != nil && len(p.connectors) > 0 {
-		serving.Go(func() { p.bar.Run(ctx, steering, p.estimate) })
+		serving.Go(func() { p.bar.Run(ctx, steering) })
 	}
 	err = steering.Run(ctx)
 	stop()
 	serving.Wait()
 	return errors.Join(err, serveErr)
-}
-
-// estimateTimeout is how long the bar waits for Kudu before it does without a total.
-const estimateTimeout = 5 * time.Second
-
-// estimate is how many rows the tables of the files' connectors have.
-func (p *process) estimate(ctx context.Context) (rows int64, ok bool) {
-	ctx, cancel := context.WithTimeout(ctx, estimateTimeout)
-	defer cancel()
-	for _, c := range p.connectors {
-		n, known, err := connector.EstimateRows(ctx, c, hclog.NewNullLogger())
-		if err != nil || !known {
-			return 0, false // the bar does without, and whatever is wrong the tasks tell
-		}
-		rows += n
-	}
-	return rows, true
 }
 
 // loggers shows levels in the words of REST.

@@ -16,8 +16,9 @@ import (
 
 // looker looks at Kudu and Kafka without writing.
 type looker struct {
-	check func(context.Context, preflight.Options) (*preflight.Report, error)
-	plan  func(context.Context, preflight.Options) ([]preflight.Plan, error)
+	check  func(context.Context, preflight.Options) (*preflight.Report, error)
+	plan   func(context.Context, preflight.Options) ([]preflight.Plan, error)
+	rights func(ctx context.Context, o preflight.Options, principal string) (*preflight.RightsList, error)
 }
 
 func (a *app) checkCommand() *cobra.Command {

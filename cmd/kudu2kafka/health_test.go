@@ -85,7 +85,7 @@ func TestHealthAsksTheWorkersOwnListener(t *testing.T) {
 	for lines, said := range map[string]string{
 		"listeners: none\n":               "the worker has no REST interface",
 		"listeners: http://localhost:0\n": "takes any free port",
-		"listenes: x\n":                   "listenes",
+		"listenrs: x\n":                   "listenrs",
 	} {
 		h := newHarness(t, nil, lines)
 		h.want(t, h.execute([]string{"health", h.files[0]}), exitUsage, said)

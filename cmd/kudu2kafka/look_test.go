@@ -189,15 +189,26 @@ func TestHelpExplainsExitCodesAndFiles(t *testing.T) {
 	}
 }
 
-func TestCompletionKnowsTheCommands(t *testing.T) {
+func TestRightsArePrintedForAPrincipal(t *testing.T) {
 	h := newHarness(t, nil, "")
-	h.want(t, h.execute([]string{"completion", "bash"}), exitOK)
-	if !strings.Contains(h.out.String(), "__start_kudu2kafka") {
-		t.Errorf("printed %.300s", h.out.String())
+	h.look.rights = func(_ context.Context, o preflight.Options, principal string) (*preflight.RightsList, error) {
+		if o.Worker.GroupID != "g" || len(o.Connectors) != 1 {
+			t.Errorf("the rights of %+v", o)
+		}
+		return &preflight.RightsList{Principal: principal, Needed: []string{"kafka-acls.sh --add"}}, nil
 	}
-	h = newHarness(t, nil, "")
-	h.want(t, h.execute([]string{"__complete", "conf"}), exitOK)
-	if !strings.HasPrefix(h.out.String(), "config\t") {
-		t.Errorf("completes to %s", h.out.String())
+	h.want(t, h.execute(append([]string{"rights", "--principal", "User:x"}, h.files...)), exitOK)
+	if text := h.out.String(); !strings.Contains(text, "what User:x needs") || !strings.Contains(text, "\nkafka-acls.sh --add\n") {
+		t.Errorf("printed\n%s", text)
 	}
+	h.out.Reset()
+	h.want(t, h.execute(append([]string{"rights", "--json"}, h.files...)), exitOK)
+	var list preflight.RightsList
+	if err := json.Unmarshal([]byte(h.out.String()), &list); err != nil || len(list.Needed) != 1 {
+		t.Errorf("printed %s: %v", h.out.String(), err)
+	}
+	h.look.rights = func(context.Context, preflight.Options, string) (*preflight.RightsList, error) {
+		return nil, errors.New("interrupted")
+	}
+	h.want(t, h.execute(append([]string{"rights"}, h.files...)), exitFailed)
 }

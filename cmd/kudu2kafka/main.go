@@ -5,7 +5,7 @@
 //	kudu2kafka check WORKER.yaml [CONNECTOR.yaml ...] [--json]
 //	kudu2kafka plan WORKER.yaml CONNECTOR.yaml [CONNECTOR.yaml ...] [--json]
 //	kudu2kafka config validate|print|reference
-//	kudu2kafka offsets list|export|import|reset WORKER.yaml CONNECTOR.yaml
+//	kudu2kafka offsets list|export|import|reset WORKER.yaml CONNECTOR.yaml [--connector NAME]
 //	kudu2kafka health [WORKER.yaml] [--url URL]
 //	kudu2kafka status [--url URL] [--json] [--watch]
 //	kudu2kafka completion bash|zsh|fish|powershell
@@ -48,7 +48,7 @@ func main() {
 		newOffsets: func(cfg connector.Config, worker connector.WorkerConfig, logger hclog.Logger) (offsetsAdmin, error) {
 			return connector.NewOffsetsAdmin(cfg, worker, logger)
 		},
-		look:     looker{check: preflight.Check, plan: preflight.MakePlans},
+		look:     looker{check: preflight.Check, plan: preflight.MakePlans, rights: preflight.ListRights},
 		terminal: terminalOf,
 		notify: func() (<-chan os.Signal, func()) {
 			signals := make(chan os.Signal, 2)

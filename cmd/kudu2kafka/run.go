@@ -54,11 +54,15 @@ configuration (nothing was written).`,
 // run owns the worker's goroutine: it returns when that has ended, save in the
 // two cases in which the process must end without it.
 func (a *app) run(workerFile string, connectorFiles []string) error {
-	cfg, connectors, err := config.Load(workerFile, connectorFiles, a.env)
+	files, err := config.LoadFiles(workerFile, connectorFiles, a.env)
 	if err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
+	cfg, connectors := files.Worker, files.Connectors
 	out, bar := a.progressBar(cfg)
+	if bar != nil {
+		defer bar.Close() // the worker may not have ended when this does
+	}
 	levels, logger := newLogger(out, cfg)
 	logger.Info("starting", "version", currentVersion().Version, "group.id", cfg.GroupID, "connectors", len(connectors))
 	if listeners, _ := cfg.RESTListeners(); len(connectors) == 0 && len(listeners) == 0 {
@@ -71,7 +75,7 @@ func (a *app) run(workerFile string, connectorFiles []string) error {
 	defer cancel()
 	done := make(chan error, 1)
 	go func() {
-		done <- a.work(ctx, setup{config: cfg, connectors: connectors, connectorFiles: connectorFiles, env: a.env, levels: levels, logger: logger, bar: bar})
+		done <- a.work(ctx, setup{config: cfg, connectors: connectors, sources: files.Sources, env: a.env, levels: levels, logger: logger, bar: bar})
 	}()
 
 	var stopping bool
@@ -99,13 +103,16 @@ func (a *app) run(workerFile string, connectorFiles []string) error {
 }
 
 // progressBar gives what logs are written to, with a bar below them if that is a
-// terminal and the log isn't so long that nobody would see it.
+// terminal that can show one and the log isn't so long that nobody would see it.
 func (a *app) progressBar(cfg connector.WorkerConfig) (io.Writer, *status.Bar) {
-	width, tty := a.terminal(a.stderr)
-	if !tty || cfg.LogFormat == "json" || hclog.LevelFromString(cfg.LogLevel) < hclog.Info {
+	_, tty := a.terminal(a.stderr)
+	if !tty || a.dumb() || cfg.LogFormat == "json" || hclog.LevelFromString(cfg.LogLevel) < hclog.Info {
 		return a.stderr, nil
 	}
-	bar := status.NewBar(a.stderr, width)
+	bar := status.NewBar(a.stderr, func() int {
+		width, _ := a.terminal(a.stderr)
+		return width
+	})
 	return bar, bar
 }
 

@@ -80,6 +80,7 @@ func (a *app) status(f statusFlags) error {
 	ctx, done := a.untilSignal()
 	defer done()
 	_, tty := a.terminal(a.stdout)
+	tty = tty && !a.dumb()
 	for {
 		outcome, err := a.showStatus(ctx, client, f, tty)
 		if !f.watch {
@@ -137,6 +138,12 @@ func (a *app) showStatus(ctx context.Context, client *status.Client, f statusFla
 		return &exitError{code: exitFailed}, nil
 	}
 	return nil, nil
+}
+
+// dumb tells whether the terminal knows no more than lines, as some editors' do.
+func (a *app) dumb() bool {
+	kind, _ := a.env("TERM")
+	return kind == "dumb"
 }
 
 // terminalOf tells whether something written to is a terminal, and how wide it is.

@@ -37,9 +37,9 @@ it that end in .yaml or .yml.
   - Dotted and nested keys mean the same: transaction.max.rows: 1000 is
     transaction: {max: {rows: 1000}}.
   - Lists are YAML lists or text with commas.
-  - ${env:NAME}, ${env:NAME:-default}, ${file:PATH} and ${file:PATH:KEY} are
-    replaced by a variable, a file, or one key of a properties or YAML file;
-    $${ writes ${ itself.
+  - ${env:NAME}, ${env:NAME:-default}, ${file:PATH}, ${file:PATH:KEY} and
+    ${dir:PATH:NAME} are replaced by a variable, a file, one key of a properties
+    or YAML file, or one file of a folder; $${ writes ${ itself.
   - Times are whole milliseconds, sizes whole bytes.
   - An unknown key is a fault that names the nearest right one.
 

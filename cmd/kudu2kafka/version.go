@@ -20,11 +20,14 @@ type versionInfo struct {
 	Modified bool   `json:"modified,omitempty"` // built with changes on top of the commit
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
+	Overlay  bool   `json:"overlay"` // can read the certificates of a Kudu with Kerberos
 }
 
 func currentVersion() versionInfo {
 	info, _ := debug.ReadBuildInfo()
-	return versionFrom(version, info)
+	v := versionFrom(version, info)
+	v.Overlay = hasOverlay()
+	return v
 }
 
 // versionFrom prefers the version given to the linker; a binary made by "go
@@ -60,7 +63,11 @@ func (v versionInfo) String() string {
 			text += " with changes"
 		}
 	}
-	return fmt.Sprintf("%s %s %s", text, v.Go, v.Platform)
+	overlay := "without overlay"
+	if v.Overlay {
+		overlay = "with overlay"
+	}
+	return fmt.Sprintf("%s %s %s %s", text, v.Go, v.Platform, overlay)
 }
 
 func (a *app) versionCommand() *cobra.Command {
@@ -68,7 +75,10 @@ func (a *app) versionCommand() *cobra.Command {
 	command := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version of this binary",
-		Args:  cobra.NoArgs,
+		Long: `Print the version of this binary, the commit that it was built of, the version
+of Go, the platform, and whether it was built with the overlay, without which it
+can't talk to a Kudu that has Kerberos. kudu2kafka --version prints the same.`,
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			var err error
 			if asJSON {

@@ -43,10 +43,12 @@ var allowed = map[string][]string{
 	"cmd/kudu2kafka": {"connector", "internal/config", "internal/herder", "internal/logs", "internal/metrics", "internal/preflight", "internal/rest", "internal/status", hclog, "github.com/spf13/cobra", "golang.org/x/term"},
 
 	// x/sync: a migration does what it does for all partitions several at a time.
-	"connector":        {"kudu", "offsets", "serde", "internal/extsort", "internal/kafka", "internal/predicate", franzgo, hclog, backoff, "golang.org/x/sync"},
-	"serde":            {"kudu"},
-	"offsets":          {franzgo},
-	"internal/kafka":   {franzgo, hclog},
+	"connector": {"kudu", "offsets", "serde", "internal/extsort", "internal/kafka", "internal/predicate", franzgo, hclog, backoff, "golang.org/x/sync"},
+	"serde":     {"kudu"},
+	// internal/kafka: the rights that Kafka denies are named alike everywhere.
+	"offsets": {"internal/kafka", franzgo},
+	// Keystores as Java has them are PKCS12; Kerberos is Kudu's.
+	"internal/kafka":   {"kudu/gssapi", franzgo, hclog, "software.sslmate.com/src/go-pkcs12"},
 	"internal/extsort": {},
 	// What where says, as predicates that Kudu evaluates.
 	"internal/predicate": {"kudu", "github.com/alecthomas/participle/v2"},
@@ -80,9 +82,11 @@ var allowed = map[string][]string{
 	"kudu/internal/krpc": {"kudu/internal/pb", hclog, protobuf},
 	// Tickets and tokens of Kerberos; the only importer of gokrb5.
 	"kudu/internal/kerberos": {"kudu/internal/krpc", "kudu/internal/pb", hclog, "github.com/jcmturner/gokrb5/v8"},
-	"kudu/internal/pb":       {protobuf},
-	"kudu/kudufake":          {"kudu", "kudu/internal/krpc", "kudu/internal/pb", hclog, protobuf},
-	"kudu/kudutest":          {"kudu", "kudu/kudufake", "kudu/internal/krpc", "kudu/internal/pb", "internal/testenv", hclog, protobuf},
+	// The same for servers that aren't Kudu's.
+	"kudu/gssapi":      {"kudu/internal/kerberos", hclog},
+	"kudu/internal/pb": {protobuf},
+	"kudu/kudufake":    {"kudu", "kudu/internal/krpc", "kudu/internal/pb", hclog, protobuf},
+	"kudu/kudutest":    {"kudu", "kudu/kudufake", "kudu/internal/krpc", "kudu/internal/pb", "internal/testenv", hclog, protobuf},
 
 	// For tests, demo and benchmarks, none of it in the product.
 	"internal/archtest": {},
@@ -94,9 +98,13 @@ var allowed = map[string][]string{
 	// What programs are built with; not part of them.
 	"internal/overlay":          {},
 	"internal/overlay/generate": {"internal/overlay"},
+	"internal/release":          {"internal/overlay"},
+	"test/release":              {},
 	"test/e2e":                  {},
 	"test/connect":              {},
 	"test/page":                 {},
+	"test/secrets":              {},
+	"test/prometheus":           {},
 	"test/compose":              {},
 	// Fills the table of docker-compose.yml: in an image of its own.
 	"test/sample": {"kudu"},
@@ -114,6 +122,9 @@ var forTests = []string{
 
 // moreForTests are further imports of the tests of single packages.
 var moreForTests = map[string][]string{
+	// The program on a terminal, with fake servers; and whether it says rightly that it
+	// has the overlay.
+	"cmd/kudu2kafka": {"kudu", "kudu/kudufake", "internal/overlay", "golang.org/x/sys"},
 	// Whole workers, to be steered.
 	"internal/herder":    {"kudu", "kudu/kudufake"},
 	"connector":          {"kudu/kudufake"},
@@ -125,9 +136,14 @@ var moreForTests = map[string][]string{
 	"test/sample":      {"kudu/kudufake"},
 	"test/compose":     {"go.yaml.in/yaml/v3"},
 	"test/e2e":         {"connector", "offsets", "internal/config", "internal/preflight", "kudu"},
-	"test/secured":     {"kudu"},
+	// Messages of a negotiation, for somebody in between.
+	"test/secured": {"kudu", protobuf},
+	// The keys that are secrets, and a worker on fake servers with them.
+	"test/secrets": {"connector", "kudu", "kudu/kudufake"},
 	// A browser, and a worker on fake servers for it to look at.
 	"test/page": {"kudu", "kudu/kudufake", "github.com/chromedp"},
+	// Rules are YAML, and a worker on fake servers is scraped.
+	"test/prometheus": {"kudu", "kudu/kudufake", "go.yaml.in/yaml/v3"},
 	// gofork is gokrb5's own encoding/asn1.
 	"kudu/internal/kerberos": {"github.com/jcmturner/gofork", protobuf},
 }

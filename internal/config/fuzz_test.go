@@ -41,7 +41,7 @@ func FuzzParseDocument(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		lines := strings.Count(strings.NewReplacer("\r\n", "\n", "\r", "\n", "\u0085", "\n", "\u2028", "\n", "\u2029", "\n").Replace(string(data)), "\n") + 1
 		for _, k := range []kind{kindWorker, kindConnector} {
-			d := parseDocument("f.yaml", k, data, r)
+			d := parseText("f.yaml", data).document(k, r)
 			var worker connector.WorkerConfig
 			var conn connector.Config
 			if k == kindWorker {

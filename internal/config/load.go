@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"path/filepath"
 	"slices"
 
 	"github.com/go-viper/mapstructure/v2"
@@ -14,20 +13,36 @@ import (
 	"github.com/kudu2kafka/kudu2kafka/connector"
 )
 
+// Files are a worker's configuration and those of its connectors.
+type Files struct {
+	Worker     connector.WorkerConfig
+	Connectors []connector.Config // in the order of their files
+	Sources    []*Source          // theirs
+}
+
 // Load reads the worker's file and those of its connectors. env looks up an
 // environment variable, as os.LookupEnv does. The connectors come in the order
 // of their files. An error is always a *connector.ConfigError with every fault
 // that was found.
 func Load(workerFile string, connectorFiles []string, env func(name string) (value string, set bool)) (connector.WorkerConfig, []connector.Config, error) {
+	files, err := LoadFiles(workerFile, connectorFiles, env)
+	return files.Worker, files.Connectors, err
+}
+
+// LoadFiles is Load, and gives also what the configurations can be made of again.
+func LoadFiles(workerFile string, connectorFiles []string, env func(name string) (value string, set bool)) (Files, error) {
+	access := Full(env)
 	worker := connector.WorkerConfig{}
-	workerDoc := readDocument(workerFile, kindWorker, env)
+	workerDoc := newSource(workerFile, access).document(kindWorker)
 	workerDoc.unmarshal(&worker)
 	workerDoc.addValidated(worker.Validate())
 
 	connectors := make([]connector.Config, len(connectorFiles))
+	sources := make([]*Source, len(connectorFiles))
 	docs := make([]*document, len(connectorFiles))
 	for i, file := range connectorFiles {
-		docs[i] = readDocument(file, kindConnector, env)
+		sources[i] = newSource(file, access)
+		docs[i] = sources[i].document(kindConnector)
 		docs[i].unmarshal(&connectors[i])
 		docs[i].addValidated(connectors[i].Validate())
 	}
@@ -40,9 +55,9 @@ func Load(workerFile string, connectorFiles []string, env func(name string) (val
 		faults = append(faults, doc.sortedFaults()...)
 	}
 	if len(faults) > 0 {
-		return connector.WorkerConfig{}, nil, &connector.ConfigError{Faults: faults}
+		return Files{}, &connector.ConfigError{Faults: faults}
 	}
-	return worker, connectors, nil
+	return Files{Worker: worker, Connectors: connectors, Sources: sources}, nil
 }
 
 // document is what is known of one file after it was read.
@@ -57,14 +72,8 @@ type document struct {
 	unreadable bool // nothing is known of the keys, so none is called missing
 }
 
-// readDocument reads a file and parses all it can of it.
-func readDocument(file string, k kind, env func(string) (string, bool)) *document {
-	data, fault := readFile(file)
-	if fault != nil {
-		fault.File = file
-		return &document{file: file, kind: k, faults: []connector.Fault{*fault}, unreadable: true}
-	}
-	return parseDocument(file, k, data, resolver{env: env, folder: filepath.Dir(file), readFile: readFile})
+func newDocument(file string, k kind) *document {
+	return &document{file: file, kind: k, values: map[string]any{}, lines: map[string]int{}, broken: map[string]bool{}}
 }
 
 // unmarshal fills a config struct with the defaults, and above them what the

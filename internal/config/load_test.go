@@ -183,7 +183,76 @@ sweep.dry.run: true
 	sameConfig(t, got, want)
 }
 
-func TestEveryListenerKeyReachesItsField(t *testing.T) {
+func TestEveryKeyOfKafkaSecurityReachesItsField(t *testing.T) {
+	load := func(text string) connector.WorkerConfig {
+		t.Helper()
+		folder := write(t, map[string]string{"w.yaml": plainWorker + text, "c.yaml": plainOrders})
+		worker, _, err := Load(folder+"/w.yaml", []string{folder + "/c.yaml"}, variables(map[string]string{"PW": "geheim"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return worker
+	}
+	want := load("")
+	want.SecurityProtocol, want.SASLMechanism, want.SASLUsername, want.SASLPassword = "SASL_SSL", "SCRAM-SHA-512", "alice", "geheim"
+	want.TruststoreLocation, want.TruststoreType, want.TruststorePassword = "/t", "PKCS12", "geheim"
+	want.KeystoreLocation, want.KeystoreType, want.KeystorePassword, want.KeyPassword = "/k", "PEM", "geheim", "geheim"
+	want.EndpointIdentification = "none"
+	got := load(`
+security.protocol: SASL_SSL
+sasl: {mechanism: SCRAM-SHA-512, username: alice, password: "${env:PW}"}
+ssl.truststore: {location: /t, type: PKCS12, password: "${env:PW}"}
+ssl.keystore: {location: /k, type: PEM, password: "${env:PW}"}
+ssl.key.password: ${env:PW}
+ssl.endpoint.identification.algorithm: none
+`)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("worker is %+v, want %+v", got, want)
+	}
+
+	want = load("")
+	want.SecurityProtocol, want.SASLMechanism, want.OAuthEndpoint = "SASL_SSL", "OAUTHBEARER", "https://id.example/token"
+	want.OAuthClientID, want.OAuthClientSecret, want.OAuthScope, want.OAuthExtensions = "i", "geheim", "s", []string{"a=1", "b=2"}
+	want.TruststoreCertificates, want.KeystoreChain, want.KeystoreKey = "-----BEGIN T", "-----BEGIN C", "-----BEGIN K"
+	got = load(`
+security.protocol: SASL_SSL
+sasl.mechanism: OAUTHBEARER
+sasl.oauthbearer:
+  token.endpoint.url: https://id.example/token
+  client.credentials.client: {id: i, secret: "${env:PW}"}
+  scope: s
+  extensions: [a=1, b=2]
+ssl.truststore.certificates: "-----BEGIN T"
+ssl.keystore.certificate.chain: "-----BEGIN C"
+ssl.keystore.key: "-----BEGIN K"
+`)
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("worker is %+v, want %+v", got, want)
+	}
+
+	want = load("")
+	want.SecurityProtocol, want.SASLMechanism, want.KafkaKerberosService = "SASL_PLAINTEXT", "GSSAPI", "k"
+	want.KafkaKerberosPrincipal, want.KafkaKerberosKeytab, want.KafkaKerberosConf = "alice", "/kt", "/conf"
+	got = load("security.protocol: SASL_PLAINTEXT\nsasl.mechanism: GSSAPI\nsasl.kerberos: {service.name: k, principal: alice, keytab: /kt, krb5.conf: /conf}\n")
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("worker is %+v, want %+v", got, want)
+	}
+	got = load("security.protocol: SASL_PLAINTEXT\nsasl.mechanism: GSSAPI\nsasl.kerberos: {principal: alice, password: '${env:PW}'}\n")
+	if got.KafkaKerberosPassword.Reveal() != "geheim" {
+		t.Errorf("worker is %+v", got)
+	}
+	got = load("security.protocol: SASL_PLAINTEXT\nsasl.mechanism: GSSAPI\nsasl.kerberos.ccache: /c\n")
+	if got.KafkaKerberosCache != "/c" {
+		t.Errorf("worker is %+v", got)
+	}
+	const module = `org.apache.kafka.common.security.plain.PlainLoginModule required username="alice" password="${env:PW}";`
+	got = load("security.protocol: SASL_PLAINTEXT\nsasl.mechanism: PLAIN\nsasl.jaas.config: '" + module + "'\n")
+	if got.SASLJAAS.Reveal() != strings.Replace(module, "${env:PW}", "geheim", 1) {
+		t.Errorf("worker is %+v", got)
+	}
+}
+
+func TestEveryListenerAndProviderKeyReachesItsField(t *testing.T) {
 	folder := write(t, map[string]string{"users": "ann:secret\nbob:c\n", "w.yaml": plainWorker + `
 listeners:
 - http://127.0.0.1:1
@@ -197,6 +266,8 @@ rest.advertised.host.name: h
 rest.advertised.port: 3
 rest.basic.auth.users: ${file:users}
 rest.insecure.bind: true
+config.providers.allowed.paths: /run/secrets, /etc/kudu2kafka/kudu.properties
+config.providers.env.allowlist.pattern: KUDU_.*
 `})
 	got, _, err := Load(folder+"/w.yaml", nil, variables(nil))
 	if err != nil {
@@ -207,6 +278,7 @@ rest.insecure.bind: true
 	want.Listeners, want.RESTAdvertisedHost, want.RESTAdvertisedPort = []string{"http://127.0.0.1:1", "https://0.0.0.0:2"}, "h", 3
 	want.ListenerCertificate, want.ListenerKey, want.ListenerCA, want.ListenerClientAuth = "c.pem", "k.pem", "ca.pem", "requested"
 	want.RESTUsers, want.RESTInsecureBind = "ann:secret\nbob:c", true
+	want.ProvidersAllowedPaths, want.ProvidersEnvPattern = []string{"/run/secrets", "/etc/kudu2kafka/kudu.properties"}, "KUDU_.*"
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("worker is %+v, want %+v", got, want)
 	}
@@ -324,6 +396,12 @@ func TestUnknownKeyNamesTheNearest(t *testing.T) {
 	}
 	_, err := loadOrders(t, plainOrders+"topic.creation.default.partition: 3\n", nil)
 	wantFault(t, err, "c.yaml:5: topic.creation.default.partition: unknown key: did you mean topic.creation.default.partitions?")
+}
+
+func TestProvidersNeedNoDeclaration(t *testing.T) {
+	folder := write(t, map[string]string{"w.yaml": plainWorker + "config.providers: env,file\n"})
+	_, _, err := Load(folder+"/w.yaml", nil, variables(nil))
+	wantFault(t, err, folder+"/w.yaml:3: config.providers: the providers env, file and dir are always there: remove it")
 }
 
 func TestOneKeyTwiceIsAFault(t *testing.T) {

@@ -21,24 +21,44 @@ const (
 	maxDepth    = 16
 )
 
-// parseDocument reads one YAML document: keys are flattened, checked against
-// the table, their values resolved and parsed. All faults go into the result.
-func parseDocument(file string, k kind, data []byte, r resolver) *document {
-	d := &document{
-		file: file, kind: k,
-		values: map[string]any{}, lines: map[string]int{}, broken: map[string]bool{},
+// text is what a file gives, before anything is made of it.
+type text struct {
+	file       string
+	settings   []setting
+	faults     []connector.Fault
+	unreadable bool // nothing is known of the keys
+}
+
+// readText reads a file of one YAML document, and flattens its keys.
+func readText(file string) text {
+	data, fault := readFile(file)
+	if fault != nil {
+		fault.File = file
+		return text{file: file, faults: []connector.Fault{*fault}, unreadable: true}
 	}
+	return parseText(file, data)
+}
+
+func parseText(file string, data []byte) text {
 	root, fault := parseYAML(data)
 	if fault != nil {
 		fault.File = file
-		d.faults, d.unreadable = append(d.faults, *fault), true
-		return d
+		return text{file: file, faults: []connector.Fault{*fault}, unreadable: true}
 	}
-	settings, faults := flatten(root)
-	for _, f := range faults {
+	t := text{file: file}
+	t.settings, t.faults = flatten(root)
+	return t
+}
+
+// document makes what it can of a text: keys are checked against the table, their
+// values resolved and parsed. All faults go into the result.
+func (t text) document(k kind, r resolver) *document {
+	d := newDocument(t.file, k)
+	d.unreadable = t.unreadable
+	for _, f := range t.faults {
 		d.fault(f)
 	}
-	for _, s := range settings {
+	for _, s := range t.settings {
 		d.set(s, r)
 	}
 	return d
@@ -77,7 +97,7 @@ func (d *document) set(s setting, r resolver) {
 	value := connector.Value{IsList: s.isList, Items: make([]string, len(s.items))}
 	failed := false
 	for i, item := range s.items {
-		text, references, faults := r.resolve(item)
+		text, references, faults := r.resolve(item, key.Type == connector.TypePassword)
 		for _, f := range faults {
 			fail(f)
 			failed = true
@@ -91,6 +111,11 @@ func (d *document) set(s setting, r resolver) {
 		return
 	}
 	parsed, faults := key.Parse(value)
+	if path, is := parsed.(string); is && key.ReadsFile && path != "" && r.guard != nil {
+		if fault := r.guard.mayName(path); fault != nil {
+			faults = append(faults, *fault)
+		}
+	}
 	if len(faults) > 0 {
 		for _, f := range faults {
 			fail(f)
@@ -146,6 +171,9 @@ func syntaxFault(data []byte, err error) *connector.Fault {
 		return f
 	}
 	f.What = "not YAML: " + strings.TrimPrefix(f.What, match[0])
+	if strings.Contains(f.What, "anchor") { // it quotes the value, which may be a secret
+		f.What, f.Remedy = "a value begins with *, which YAML takes for the name of another one", "put the value in quotes"
+	}
 	f.Line, _ = strconv.Atoi(match[1])
 	lines := strings.Split(string(data), "\n")
 	// The parser names the line of the tab or the one before it.
@@ -212,6 +240,9 @@ func (f *flattener) value(key string, line int, node *yaml.Node, depth int) {
 	case node.Kind == yaml.AliasNode || node.Anchor != "":
 		f.fault(line, key, "YAML anchors and aliases are not followed", "write the value itself")
 		return
+	case strings.HasPrefix(node.Tag, "!") && !strings.HasPrefix(node.Tag, "!!"):
+		f.fault(line, key, "has a YAML tag, a word that begins with !", "put the value in quotes")
+		return
 	case node.Kind == yaml.MappingNode && len(node.Content) > 0:
 		f.walk(node, key+".", depth+1)
 		return
@@ -223,7 +254,7 @@ func (f *flattener) value(key string, line int, node *yaml.Node, depth int) {
 	default:
 		s.isList = true
 		for _, element := range node.Content {
-			if element.Kind != yaml.ScalarNode || element.Tag == "!!null" || element.Anchor != "" {
+			if element.Kind != yaml.ScalarNode || element.Tag == "!!null" || !strings.HasPrefix(element.Tag, "!!") || element.Anchor != "" {
 				f.fault(element.Line, key, "has an element that is not a plain value", "write a list of plain values, such as [a, b]")
 				return
 			}

@@ -46,9 +46,11 @@ and [configs/orders.yaml](../configs/orders.yaml) are examples with comments.
 - Dotted and nested keys mean the same and may be mixed: ` + "`transaction.max.rows: 1000`" + ` is
   ` + "`transaction: {max: {rows: 1000}}`" + `.
 - Lists are YAML lists or text with commas.
-- ` + "`${env:NAME}`, `${env:NAME:-default}`, `${file:PATH}` and `${file:PATH:KEY}`" + ` are replaced by
-  a variable, a file, or one key of a properties or YAML file; ` + "`$${`" + ` writes ` + "`${`" + ` itself.
-  A path that isn't absolute begins at the folder of the YAML file.
+- ` + "`${env:NAME}`, `${env:NAME:-default}`, `${file:PATH}`, `${file:PATH:KEY}`" + ` and
+  ` + "`${dir:PATH:NAME}`" + ` are replaced by a variable, a file, one key of a properties or YAML file,
+  or one file of a folder; ` + "`$${`" + ` writes ` + "`${`" + ` itself. A path that isn't absolute begins at
+  the folder of the YAML file. [secrets.md](secrets.md) says when they are read, and what
+  connectors made by REST may refer to.
 - Times are whole milliseconds, sizes whole bytes.
 - An unknown key is an error that names the nearest right one. All faults of all
   files are told at once, and the exit code is 2; nothing has been written then.

@@ -2,65 +2,25 @@ package config
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/kudu2kafka/kudu2kafka/connector"
 )
 
-// maxFileBytes bounds every file that is read, configuration or referred to.
-const maxFileBytes = 1 << 20
-
-// readFile reads a whole file of at most maxFileBytes. The fault has neither
-// file nor key. Pipes are read too, so that a shell's <(command) works.
-func readFile(path string) ([]byte, *connector.Fault) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, readFault(err)
-	}
-	defer file.Close()
-	if info, err := file.Stat(); err == nil && info.IsDir() {
-		return nil, &connector.Fault{What: "is a folder, not a file", Remedy: "name a file in it"}
-	}
-	data, err := io.ReadAll(io.LimitReader(file, maxFileBytes+1))
-	if err != nil {
-		return nil, readFault(err)
-	}
-	if len(data) > maxFileBytes {
-		return nil, &connector.Fault{What: "the file is larger than 1 MiB", Remedy: "name a smaller file"}
-	}
-	return data, nil
-}
-
-func readFault(err error) *connector.Fault {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return &connector.Fault{What: "there is no such file", Remedy: "check the path"}
-	case errors.Is(err, fs.ErrPermission):
-		return &connector.Fault{What: "the file may not be read", Remedy: "give this user the right to read it"}
-	}
-	var pathError *fs.PathError
-	if errors.As(err, &pathError) {
-		err = pathError.Err
-	}
-	return &connector.Fault{What: fmt.Sprintf("the file cannot be read (%v)", err), Remedy: "check the path"}
-}
-
 // resolver replaces the references in values.
 type resolver struct {
 	env      func(name string) (string, bool)
 	folder   string // of the file that is being read
 	readFile func(path string) ([]byte, *connector.Fault)
+	guard    *guard // what env and paths in values may lead to; nil: anything
 }
 
 // resolve replaces every reference in text. referred tells whether there were
-// any, so that the caller does not show the outcome.
-func (r resolver) resolve(text string) (resolved string, referred bool, faults []connector.Fault) {
+// any, so that the caller does not show the outcome. Of a secret nothing is told
+// but references that are well formed: what else looks like one may be part of it.
+func (r resolver) resolve(text string, secret bool) (resolved string, referred bool, faults []connector.Fault) {
 	var out strings.Builder
 	for {
 		i := strings.Index(text, "${")
@@ -80,8 +40,7 @@ func (r resolver) resolve(text string) (resolved string, referred bool, faults [
 				What: "a reference that begins with ${ has no }", Remedy: "close it, or write $${ for the characters themselves",
 			})
 		}
-		reference := text[i : i+end+1]
-		value, fault := r.lookup(reference)
+		value, fault := r.lookup(text[i:i+end+1], secret)
 		if fault != nil {
 			faults = append(faults, *fault)
 		}
@@ -91,22 +50,52 @@ func (r resolver) resolve(text string) (resolved string, referred bool, faults [
 	}
 }
 
-func (r resolver) lookup(reference string) (string, *connector.Fault) {
+// Providers that references can name. Kafka's examples call the last one
+// directory.
+const (
+	envProvider  = "env"
+	fileProvider = "file"
+	dirProvider  = "dir"
+	dirAlias     = "directory"
+
+	understood = "write ${env:NAME}, ${file:PATH}, ${file:PATH:KEY} or ${dir:PATH:NAME}, or $${ for the characters themselves"
+)
+
+// lookup gives what a reference stands for. Its faults name it, and never say
+// anything of what it leads to.
+func (r resolver) lookup(reference string, secret bool) (string, *connector.Fault) {
 	provider, rest, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(reference, "${"), "}"), ":")
+	var value string
+	var fault *connector.Fault
 	switch {
-	case provider == "env" && rest != "" && !strings.HasPrefix(rest, ":-"):
-		return r.fromEnv(rest)
-	case provider == "file" && rest != "":
-		return r.fromFile(rest)
+	case provider == envProvider && rest != "" && !strings.HasPrefix(rest, ":-"):
+		name, fallback, hasFallback := strings.Cut(rest, ":-")
+		if hasFallback {
+			reference = "${env:" + name + ":-...}" // the default may be a secret
+		}
+		value, fault = r.fromEnv(name, fallback, hasFallback)
+	case provider == fileProvider && rest != "":
+		value, fault = r.fromFile(rest)
+	case (provider == dirProvider || provider == dirAlias) && rest != "":
+		value, fault = r.fromFolder(rest)
+	default:
+		if secret {
+			reference = "what begins with ${"
+		}
+		return "", &connector.Fault{What: reference + " is not a reference that is understood", Remedy: understood}
 	}
-	return "", &connector.Fault{
-		What:   reference + " is not a reference that is understood",
-		Remedy: "write ${env:NAME}, ${file:PATH} or ${file:PATH:KEY}, or $${ for the characters themselves",
+	if fault != nil {
+		fault.What = reference + ": " + fault.What
 	}
+	return value, fault
 }
 
-func (r resolver) fromEnv(rest string) (string, *connector.Fault) {
-	name, fallback, hasFallback := strings.Cut(rest, ":-")
+func (r resolver) fromEnv(name, fallback string, hasFallback bool) (string, *connector.Fault) {
+	if r.guard != nil {
+		if fault := r.guard.mayRead(name); fault != nil {
+			return "", fault
+		}
+	}
 	value, set := r.env(name)
 	switch {
 	case hasFallback && value == "":
@@ -120,26 +109,30 @@ func (r resolver) fromEnv(rest string) (string, *connector.Fault) {
 	return value, nil
 }
 
+// absolute is a path of a reference as it is opened.
+func (r resolver) absolute(path string) string {
+	if r.folder == "" || filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(r.folder, path)
+}
+
 func (r resolver) fromFile(rest string) (string, *connector.Fault) {
 	path, key := rest, ""
 	if i := strings.LastIndexByte(rest, ':'); i >= 0 {
 		path, key = rest[:i], rest[i+1:]
 		if path == "" || key == "" {
-			return "", &connector.Fault{
-				What: "${file:" + rest + "} lacks a path or a key", Remedy: "write ${file:PATH} or ${file:PATH:KEY}",
-			}
+			return "", &connector.Fault{What: "a path or a key is missing", Remedy: "write ${file:PATH} or ${file:PATH:KEY}"}
 		}
 	}
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(r.folder, path)
+	path = r.absolute(path)
+	if key == "" {
+		return r.whole(path)
 	}
 	data, fault := r.readFile(path)
 	if fault != nil {
 		fault.What = path + ": " + fault.What
 		return "", fault
-	}
-	if key == "" {
-		return string(bytes.TrimSpace(data)), nil
 	}
 	values, fault := readPairs(path, data)
 	if fault != nil {
@@ -153,6 +146,30 @@ func (r resolver) fromFile(rest string) (string, *connector.Fault) {
 		}
 	}
 	return value, nil
+}
+
+// fromFolder reads one of a folder's files, as Kubernetes mounts secrets: each key a
+// file, which is a link to where the current version is.
+func (r resolver) fromFolder(rest string) (string, *connector.Fault) {
+	i := strings.LastIndexByte(rest, ':')
+	if i < 1 || i == len(rest)-1 {
+		return "", &connector.Fault{What: "a path or a name is missing", Remedy: "write ${dir:PATH:NAME}"}
+	}
+	path, name := rest[:i], rest[i+1:]
+	if strings.ContainsAny(name, `/\`) || name == "." || name == ".." {
+		return "", &connector.Fault{What: "the name is not that of a file in the folder", Remedy: "write ${dir:PATH:NAME}, the NAME without a folder"}
+	}
+	return r.whole(filepath.Join(r.absolute(path), name))
+}
+
+// whole is a file without the white space around it.
+func (r resolver) whole(path string) (string, *connector.Fault) {
+	data, fault := r.readFile(path)
+	if fault != nil {
+		fault.What = path + ": " + fault.What
+		return "", fault
+	}
+	return string(bytes.TrimSpace(data)), nil
 }
 
 // readPairs reads a file of keys and values: YAML if its name says so, else

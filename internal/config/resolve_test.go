@@ -52,8 +52,11 @@ func TestReferencesAreReplaced(t *testing.T) {
 		"${file:s.yaml:list}":             "a,b",
 		"${file:odd:name.txt:a}":          "b",
 		"${file:../../run/db.properties:user}:${env:A}": "bob:x",
+		"${dir:/etc/k:pw}":                     "secret",
+		"${dir:.:pw}":                          "secret",
+		"${directory:../../run:db.properties}": "# c\nuser = bob\npass\\:word: p\\u00e4ss",
 	} {
-		got, referred, faults := r.resolve(text)
+		got, referred, faults := r.resolve(text, false)
 		if got != want || len(faults) > 0 {
 			t.Errorf("%q gives %q %v, want %q", text, got, faults, want)
 		}
@@ -70,24 +73,31 @@ func TestReferencesThatLeadNowhereAreFaults(t *testing.T) {
 	}
 	const understood = " is not a reference that is understood"
 	for text, want := range map[string][]string{
-		"${env:NONE}":                {"the environment variable NONE is not set"},
-		"${env:NONE}${env:NEITHER}":  {"the environment variable NONE is not set", "the environment variable NEITHER is not set"},
+		"${env:NONE}":                {"${env:NONE}: the environment variable NONE is not set"},
+		"${env:NONE}${env:NEITHER}":  {"${env:NONE}: the environment variable NONE is not set", "${env:NEITHER}: the environment variable NEITHER is not set"},
 		"${NONE}":                    {"${NONE}" + understood},
 		"${env:}":                    {"${env:}" + understood},
 		"${env::-x}":                 {"${env::-x}" + understood},
 		"${vault:a}":                 {"${vault:a}" + understood},
 		"${}":                        {"${}" + understood},
+		"${dir:}":                    {"${dir:}" + understood},
 		"a${env:NONE":                {"a reference that begins with ${ has no }"},
-		"${file:none}":               {"/etc/k/none: there is no such file"},
-		"${file:none:k}":             {"/etc/k/none: there is no such file"},
-		"${file:/none}":              {"/none: there is no such file"},
-		"${file:a.properties:other}": {"/etc/k/a.properties: has no key other"},
-		"${file:a.properties:}":      {"${file:a.properties:} lacks a path or a key"},
-		"${file::k}":                 {"${file::k} lacks a path or a key"},
-		"${file:bad.yaml:k}":         {"/etc/k/bad.yaml: is not a YAML map (line 1)"},
-		"${file:list.yaml:k}":        {"/etc/k/list.yaml: is not a YAML map (line 1)"},
+		"${file:none}":               {"${file:none}: /etc/k/none: there is no such file"},
+		"${file:none:k}":             {"${file:none:k}: /etc/k/none: there is no such file"},
+		"${file:/none}":              {"${file:/none}: /none: there is no such file"},
+		"${file:a.properties:other}": {"${file:a.properties:other}: /etc/k/a.properties: has no key other"},
+		"${file:a.properties:}":      {"${file:a.properties:}: a path or a key is missing"},
+		"${file::k}":                 {"${file::k}: a path or a key is missing"},
+		"${file:bad.yaml:k}":         {"${file:bad.yaml:k}: /etc/k/bad.yaml: is not a YAML map (line 1)"},
+		"${file:list.yaml:k}":        {"${file:list.yaml:k}: /etc/k/list.yaml: is not a YAML map (line 1)"},
+		"${dir:/etc/k}":              {"${dir:/etc/k}: a path or a name is missing"},
+		"${dir:/etc/k:}":             {"${dir:/etc/k:}: a path or a name is missing"},
+		"${dir::pw}":                 {"${dir::pw}: a path or a name is missing"},
+		"${dir:/etc/k:none}":         {"${dir:/etc/k:none}: /etc/k/none: there is no such file"},
+		"${dir:/etc:k/a.properties}": {"${dir:/etc:k/a.properties}: the name is not that of a file in the folder"},
+		"${dir:/etc/k:..}":           {"${dir:/etc/k:..}: the name is not that of a file in the folder"},
 	} {
-		_, _, faults := r.resolve(text)
+		_, _, faults := r.resolve(text, false)
 		var got []string
 		for _, f := range faults {
 			got = append(got, f.What)

@@ -16,10 +16,11 @@ func TestMapAndFileGiveTheSameConnector(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	values, err := Settings(filepath.Join(write(t, map[string]string{"c.yaml": text}), "c.yaml"))
+	source, err := ReadSource(filepath.Join(write(t, map[string]string{"c.yaml": text}), "c.yaml"), Full(variables(env)))
 	if err != nil {
 		t.Fatal(err)
 	}
+	values := source.Settings()
 	want := map[string]string{
 		"name": "orders", "kudu.masters": "m,n:7", "kudu.table": "${env:TABLE}", "topic": "orders", "streaming.key": "a,b",
 		"offset.start.a": "1", "topic.creation.default.retention.ms": "9", "connector.class": "KuduSource",
@@ -27,7 +28,7 @@ func TestMapAndFileGiveTheSameConnector(t *testing.T) {
 	if !reflect.DeepEqual(values, want) {
 		t.Errorf("settings are %v", values)
 	}
-	fromMap, faults := FromMap(values, variables(env))
+	fromMap, faults := FromMap(values, Full(variables(env)))
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}
@@ -38,7 +39,7 @@ func TestAllFaultsOfAMapAtOnce(t *testing.T) {
 	_, faults := FromMap(map[string]string{
 		"name": "a b", "taks.max": "3", "tasks.max": "many", "kudu.table": "${env:NONE}", "topic": "t", "bootstrap.servers": "k:1",
 		"connector.class": "io.confluent.connect.jdbc.JdbcSourceConnector", "poll.interval.ms": "",
-	}, variables(nil))
+	}, Full(variables(nil)))
 	got := map[string]bool{}
 	for _, f := range faults {
 		if f.File != "" || f.Line != 0 || f.What == "" || f.Remedy == "" {
@@ -55,11 +56,18 @@ func TestAllFaultsOfAMapAtOnce(t *testing.T) {
 	}
 }
 
-func TestSettingsOfAFileThatIsNoneIsAnError(t *testing.T) {
+func TestSourceOfAFileThatIsNoneIsAnError(t *testing.T) {
 	folder := write(t, map[string]string{"c.yaml": "a: [b: c]\n", "d.yaml": "\t"})
-	for _, file := range []string{"c.yaml", "d.yaml", "none.yaml"} {
-		if got, err := Settings(filepath.Join(folder, file)); err == nil {
-			t.Errorf("%s gives %v", file, got)
+	for _, file := range []string{"d.yaml", "none.yaml"} {
+		if got, err := ReadSource(filepath.Join(folder, file), Full(variables(nil))); err == nil {
+			t.Errorf("%s gives %v", file, got.Settings())
 		}
+	}
+	source, err := ReadSource(filepath.Join(folder, "c.yaml"), Full(variables(nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, faults := source.Config(); len(faults) == 0 {
+		t.Error("a source with a fault has none")
 	}
 }

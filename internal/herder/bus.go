@@ -17,6 +17,7 @@ import (
 // bus is a worker's end of the config and the status topic: it writes to them and
 // reads both from their begin. One client does all of it.
 type bus struct {
+	opts   kafka.Options
 	client *kgo.Client
 	cut    context.CancelFunc // ends what the client waits for
 	admin  *kadm.Client
@@ -24,8 +25,20 @@ type bus struct {
 
 	mu    sync.Mutex
 	next  map[place]int64 // the offset behind the last record that was applied
-	moved chan struct{}   // closed when next has grown, and made anew
+	moved chan struct{}   // closed when next has grown, or what is denied has, and made anew
+	// denied is what Kafka's access control has refused, by what was being done, until
+	// it is seen to be allowed.
+	denied map[string]refused
 }
+
+// refused is a refusal and when it last came.
+type refused struct {
+	err error
+	at  time.Time
+}
+
+// refusedAgain is the longest time between two refusals of what is denied still.
+const refusedAgain = 10 * time.Second
 
 type place struct {
 	topic     string
@@ -52,6 +65,7 @@ func newBus(opts kafka.Options, logger hclog.Logger) (*bus, error) {
 		return nil, fmt.Errorf("connecting to Kafka: %w", err)
 	}
 	return &bus{
+		opts: opts, denied: make(map[string]refused),
 		client: client, cut: cut, admin: kadm.NewClient(client), logger: logger,
 		next: make(map[place]int64), moved: make(chan struct{}),
 	}, nil
@@ -68,25 +82,81 @@ func (b *bus) subscribe(topics ...string) { b.client.AddConsumeTopics(topics...)
 // follow passes each record to apply, in the order of its partition, until ctx
 // ends.
 func (b *bus) follow(ctx context.Context, apply func(*kgo.Record)) {
-	for {
+	for failures := 0; ; {
 		fetches := b.client.PollFetches(ctx)
 		if ctx.Err() != nil || fetches.IsClientClosed() {
 			return
 		}
-		for _, e := range fetches.Errors() {
-			b.logger.Warn("reading a topic of the group", "topic", e.Topic, "partition", e.Partition, "error", e.Err)
+		failed := fetches.Errors()
+		for _, e := range failed {
+			err := b.opts.As(kafka.Denied(fmt.Errorf("reading topic %q of the group: %w", e.Topic, e.Err), kafka.TopicRights(e.Topic, "READ")...))
+			if !b.judge("reading "+e.Topic, err) {
+				b.logger.Warn("reading a topic of the group", "topic", e.Topic, "partition", e.Partition, "error", err)
+			}
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			apply(r)
 			b.mu.Lock()
 			b.next[place{r.Topic, r.Partition}] = r.Offset + 1
 			b.mu.Unlock()
+			b.judge("reading "+r.Topic, nil)
 		})
 		b.mu.Lock()
-		close(b.moved)
-		b.moved = make(chan struct{})
+		b.wake()
 		b.mu.Unlock()
+		// The client asks again at once what a broker has refused at once.
+		if failures = min(failures+1, 5); len(failed) == 0 {
+			failures = 0
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(100 * time.Millisecond << failures):
+		}
 	}
+}
+
+// wake has those who wait look again. The caller holds the lock.
+func (b *bus) wake() {
+	close(b.moved)
+	b.moved = make(chan struct{})
+}
+
+// judge notes whether what is being done is denied, and tells of it when that is
+// new; it reports whether it is denied.
+func (b *bus) judge(doing string, err error) bool {
+	var denied *kafka.DeniedError
+	is := errors.As(err, &denied)
+	b.mu.Lock()
+	before := b.denied[doing].err
+	if is {
+		b.denied[doing] = refused{err, time.Now()}
+		b.wake()
+	} else if err == nil {
+		delete(b.denied, doing)
+	}
+	b.mu.Unlock()
+	switch {
+	case is && (before == nil || before.Error() != err.Error()):
+		b.logger.Error("Kafka denies what this worker needs to follow its group; it tries again from time to time", "error", err)
+	case err == nil && before != nil:
+		b.logger.Info("Kafka allows again what it had denied", "what", doing)
+	}
+	return is
+}
+
+// denial is what Kafka's access control refuses now, nil if nothing is.
+func (b *bus) denial() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var last refused
+	for _, r := range b.denied {
+		if r.at.After(last.at) && time.Since(r.at) < refusedAgain {
+			last = r
+		}
+	}
+	return last.err
 }
 
 // write stores records in their order, and returns once this worker has applied
@@ -121,20 +191,29 @@ func (b *bus) send(ctx context.Context, records ...*kgo.Record) error {
 			err = ctx.Err()
 		}
 		if err != nil {
-			return kafka.Classify(fmt.Errorf("writing to topic %q: %w", records[0].Topic, err))
+			topic := records[0].Topic
+			err = kafka.Classify(b.opts.As(kafka.DeniedWrite(fmt.Errorf("writing to topic %q: %w", topic, err), topic)))
+			b.judge("writing "+topic, err)
+			return err
 		}
+	}
+	for _, r := range records {
+		b.judge("writing "+r.Topic, nil)
 	}
 	return nil
 }
 
-// await returns once the record of that offset has been applied.
+// await returns once the record of that offset has been applied, or can't be.
 func (b *bus) await(ctx context.Context, p place, offset int64) error {
-	for {
+	for began := time.Now(); ; {
 		b.mu.Lock()
-		next, moved := b.next[p], b.moved
+		next, moved, denied := b.next[p], b.moved, b.denied["reading "+p.topic]
 		b.mu.Unlock()
-		if next > offset {
+		switch {
+		case next > offset:
 			return nil
+		case denied.at.After(began):
+			return denied.err
 		}
 		select {
 		case <-ctx.Done():

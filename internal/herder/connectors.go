@@ -68,7 +68,7 @@ func (h *Herder) names() []string {
 // secrets are masked already. The caller holds the lock.
 func (h *Herder) settings(name string) (properties map[string]string, file bool) {
 	if f, is := h.files[name]; is {
-		return f.Settings, true
+		return f.Source.Settings(), true
 	}
 	if properties := h.known[name]; properties != nil {
 		return properties, false
@@ -369,7 +369,10 @@ func (h *Herder) usable(name string) (connector.Config, error) {
 	if properties == nil {
 		return connector.Config{}, notFound("Connector %s not found", name)
 	}
-	cfg, faults := config.FromMap(properties, h.env)
+	cfg, faults := config.FromMap(properties, h.access)
+	if f, is := h.files[name]; is {
+		cfg, faults = f.Source.Config()
+	}
 	if len(faults) > 0 {
 		return cfg, &Error{Kind: Conflict, Cause: errUnresolved, Message: fmt.Sprintf("The configuration of connector %s can't be used on this worker: %v", name, &connector.ConfigError{Faults: faults})}
 	}

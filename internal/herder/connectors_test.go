@@ -13,23 +13,35 @@ import (
 // file makes a connector of a file.
 func (h *herd) file(name string, changes ...string) File {
 	h.t.Helper()
+	return fileOf(h.t, writeFile(h.t, h.properties(name, changes...)), func(string) (string, bool) { return "", false })
+}
+
+// writeFile writes properties into a connector's file.
+func writeFile(t *testing.T, properties map[string]string) string {
+	t.Helper()
 	var lines []string
-	for key, value := range h.properties(name, changes...) {
+	for key, value := range properties {
 		lines = append(lines, key+": "+value)
 	}
-	path := filepath.Join(h.t.TempDir(), "c.yaml")
+	path := filepath.Join(t.TempDir(), "c.yaml")
 	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
-		h.t.Fatal(err)
+		t.Fatal(err)
 	}
-	settings, err := config.Settings(path)
+	return path
+}
+
+// fileOf is the connector of a file.
+func fileOf(t *testing.T, path string, env func(string) (string, bool)) File {
+	t.Helper()
+	source, err := config.ReadSource(path, config.Full(env))
 	if err != nil {
-		h.t.Fatal(err)
+		t.Fatal(err)
 	}
-	cfg, faults := config.FromMap(settings, func(string) (string, bool) { return "", false })
+	cfg, faults := source.Config()
 	if len(faults) > 0 {
-		h.t.Fatal(faults)
+		t.Fatal(faults)
 	}
-	return File{Config: cfg, Settings: settings}
+	return File{Config: cfg, Source: source}
 }
 
 func TestConnectorOfAFileIsSteeredButNotEdited(t *testing.T) {
@@ -141,14 +153,20 @@ func second[T any](_ T, err error) error { return err }
 func TestSecretsAreMaskedAndTheMaskKeepsThem(t *testing.T) {
 	h := newHerd(t)
 	ctx := t.Context()
-	a := h.join("a:8083", memberOptions{env: map[string]string{"TABLE": tableName}})
+	a := h.join("a:8083", memberOptions{
+		env: map[string]string{"TABLE": tableName}, change: func(c *connector.WorkerConfig) { c.ProvidersEnvPattern = "TABLE" },
+	})
 	_, err := a.Create(ctx, CreateRequest{Name: "copy", Config: h.properties("copy", "topic.creation.default.my.password", Masked)})
 	wantKind(t, err, Invalid, "topic.creation.default.my.password: [hidden] stands for a secret that is stored, and there is none")
-	p := h.properties("orders", "topic.creation.default.my.password", "hunter2", "kudu.table", "${env:TABLE}", "topic.creation.default.a.token", "${env:TABLE}")
+	p := h.properties("orders", "topic.creation.default.my.password", "hunter2", "kudu.table", "${env:TABLE}", "topic.creation.default.a.token", "${env:TABLE}",
+		"topic.creation.default.b.token", "${env:TABLE:-hunter2}", "topic.creation.default.c.token", "${env:TABLE}hunter2")
 	must[ConnectorInfo](t)(a.Create(ctx, CreateRequest{Name: "orders", Config: p, InitialState: TargetStopped}))
 	shown := must[ConnectorInfo](t)(a.Connector(ctx, "orders")).Config
 	if shown["topic.creation.default.my.password"] != Masked || shown["kudu.table"] != "${env:TABLE}" || shown["topic.creation.default.a.token"] != "${env:TABLE}" {
 		t.Errorf("shown %v", shown)
+	}
+	if shown["topic.creation.default.b.token"] != Masked || shown["topic.creation.default.c.token"] != Masked {
+		t.Errorf("what stands beside a reference, or is its default, is shown: %v", shown)
 	}
 	for _, task := range must[[]TaskInfo](t)(a.Tasks(ctx, "orders")) {
 		if task.Config["topic.creation.default.my.password"] != Masked {

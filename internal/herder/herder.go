@@ -37,8 +37,8 @@ type Worker interface {
 
 // File is a connector that comes from a file of this worker.
 type File struct {
-	Config   connector.Config
-	Settings map[string]string // as the file has them, references and all
+	Config connector.Config
+	Source *config.Source // what Config was made of, and can be made of again
 }
 
 // Options are what a herder is made of.
@@ -64,7 +64,7 @@ type Herder struct {
 	config  connector.WorkerConfig
 	worker  Worker
 	files   map[string]File
-	env     func(string) (string, bool)
+	access  config.Access // of connectors made by REST
 	id, uid string
 	version ServerInfo
 	levels  Levels
@@ -79,6 +79,7 @@ type Herder struct {
 	known   map[string]map[string]string // connectors of the config topic
 	targets map[string]connector.Target
 	configs map[string]connector.Config // that can be run here, of files too
+	unfit   map[string]string           // why the others can't
 	peers   *peers
 	begun   bool             // the config topic was read, and what is in it begun
 	step    string           // what is being done until then
@@ -104,12 +105,12 @@ func New(o Options) (*Herder, error) {
 	id := make([]byte, 8)
 	_, _ = rand.Read(id) // never fails
 	h := &Herder{
-		config: o.Config, worker: o.Worker, env: o.Env, id: o.WorkerID, uid: hex.EncodeToString(id), levels: o.Levels,
+		config: o.Config, worker: o.Worker, access: config.Limited(o.Config, o.Env), id: o.WorkerID, uid: hex.EncodeToString(id), levels: o.Levels,
 		version: ServerInfo{Version: o.Version, Commit: o.Commit}, logger: o.Logger.Named("herder"),
-		kafka: kafka.Options{BootstrapServers: o.Config.BootstrapServers, ClientID: o.Config.ClientID, Logger: o.Logger.Named("kafka")},
+		kafka: connector.KafkaOptions(o.Config, o.Logger),
 		files: make(map[string]File), dirty: make(chan struct{}, 1),
 		known: make(map[string]map[string]string), targets: make(map[string]connector.Target),
-		configs: make(map[string]connector.Config), counted: make(map[string]int64), peers: newPeers(o.Config.SessionTimeout),
+		configs: make(map[string]connector.Config), unfit: make(map[string]string), counted: make(map[string]int64), peers: newPeers(o.Config.SessionTimeout),
 	}
 	for _, f := range o.Files {
 		h.files[f.Config.Name], h.configs[f.Config.Name] = f, f.Config
@@ -141,8 +142,10 @@ func (h *Herder) Run(ctx context.Context) error {
 	defer following.Wait()
 	defer stop()
 	following.Go(func() { h.bus.follow(own, h.apply) })
-	if err := h.catchUp(ctx); err != nil {
+	if err := h.catchUp(ctx); ctx.Err() != nil {
 		return nil // stopped before anything was begun
+	} else if err != nil {
+		return err
 	}
 	h.begin()
 	telling, hush := context.WithCancel(own)
@@ -150,6 +153,7 @@ func (h *Herder) Run(ctx context.Context) error {
 	var tellers sync.WaitGroup
 	tellers.Go(func() { h.pulse(telling) })
 	tellers.Go(func() { h.report(telling) })
+	tellers.Go(func() { h.watchReferences(telling) })
 	err := h.worker.Run(ctx)
 	hush()
 	tellers.Wait() // nothing may follow the farewell
@@ -165,14 +169,19 @@ func (h *Herder) begins(step string) {
 }
 
 // catchUp returns once everything is applied that is in the config topic now. A
-// mark of its own tells where that ends.
+// mark of its own tells where that ends. Without the rights to these topics a worker
+// doesn't begin: connectors that the others have been told to stop would run on it.
 func (h *Herder) catchUp(ctx context.Context) error {
 	for {
 		attempt, cancel := context.WithTimeout(ctx, deliveryTimeout)
 		err := h.mark(attempt)
 		cancel()
-		if err == nil || ctx.Err() != nil {
-			return ctx.Err()
+		if err == nil {
+			err = h.mayTell(ctx)
+		}
+		var denied *kafka.DeniedError
+		if err == nil || ctx.Err() != nil || errors.As(err, &denied) {
+			return err
 		}
 		h.begins(fmt.Sprintf("it reads the config topic %s: %v", h.config.ConfigTopic(), err))
 		h.logger.Warn("reading the config topic", "topic", h.config.ConfigTopic(), "error", err)
@@ -182,6 +191,14 @@ func (h *Herder) catchUp(ctx context.Context) error {
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+// mayTell finds out whether this worker may write and read the status topic, by a
+// record that means nothing either.
+func (h *Herder) mayTell(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, deliveryTimeout)
+	defer cancel()
+	return h.bus.write(ctx, h.statusRecord(workerKey+h.uid, nil))
 }
 
 // mark writes a record that means nothing and waits for it to come back.
@@ -276,22 +293,28 @@ func (h *Herder) applyConfig(r *kgo.Record) error {
 			h.carry(c.name)
 		}
 	case targetKey:
+		before := h.targets[c.name]
 		h.targets[c.name] = c.target
 		if c.deletes {
 			delete(h.targets, c.name)
 		}
 		if h.begun {
 			h.logger.Info("target state", "connector", c.name, "state", h.target(c.name))
+			if before == connector.TargetStopped {
+				h.reread(c.name, true)
+			}
 			h.worker.SetTarget(c.name, h.target(c.name))
 		}
 	case restartKey:
 		if h.begun && !c.deletes {
 			h.logger.Info("restart is asked for", "connector", c.name, "tasks", c.withTasks, "only_failed", c.onlyFailed)
+			h.reread(c.name, true)
 			h.worker.Restart(c.name, c.withTasks, c.onlyFailed)
 		}
 	case restartTaskKey:
 		if h.begun && !c.deletes {
 			h.logger.Info("restart is asked for", "connector", c.name, "task", c.task)
+			h.reread(c.name, true)
 			h.worker.RestartTask(c.name, int32(c.task))
 		}
 	case loggerKey:
@@ -310,37 +333,12 @@ func (h *Herder) carry(name string) {
 		}
 		return
 	}
-	properties := h.known[name]
-	delete(h.configs, name)
-	if properties == nil {
+	if h.known[name] == nil {
+		delete(h.configs, name)
+		delete(h.unfit, name)
 		h.worker.Remove(name)
 		return
 	}
-	cfg, faults := h.configOf(name, properties)
-	if len(faults) > 0 {
-		h.worker.PutUnfit(name, h.target(name), &connector.ConfigError{Faults: faults})
-		return
-	}
-	h.configs[name] = cfg
-	h.worker.Put(cfg, h.target(name))
-}
-
-// configOf makes a configuration of properties and compares it with those of the
-// other connectors. The caller holds the lock.
-func (h *Herder) configOf(name string, properties map[string]string) (connector.Config, []connector.Fault) {
-	cfg, faults := config.FromMap(properties, h.env)
-	if len(faults) > 0 {
-		return cfg, faults
-	}
-	if cfg.Name != name {
-		return cfg, []connector.Fault{{Key: "name", What: fmt.Sprintf("is %q in the configuration of connector %q", cfg.Name, name), Remedy: "write the same name"}}
-	}
-	var all []connector.Config
-	for _, other := range slices.Sorted(maps.Keys(h.configs)) {
-		if other != name {
-			all = append(all, h.configs[other])
-		}
-	}
-	all = append(all, cfg)
-	return cfg, connector.ValidateTogether(h.config, all)[len(all)-1]
+	cfg, faults := h.resolved(name)
+	h.take(name, cfg, faults)
 }

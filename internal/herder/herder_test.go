@@ -13,7 +13,6 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/kudu2kafka/kudu2kafka/connector"
-	"github.com/kudu2kafka/kudu2kafka/internal/config"
 	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 )
 
@@ -103,11 +102,12 @@ func TestConcurrentEditsConverge(t *testing.T) {
 func TestConfigurationThatOneWorkerCannotResolveFailsThereOnly(t *testing.T) {
 	f := newFakes(t)
 	ctx := t.Context()
-	a := f.join("a", func(o *Options) { o.Env = func(string) (string, bool) { return "t", true } })
-	b := f.join("b", nil)
+	allow := func(o *Options) { o.Config.ProvidersEnvPattern = "TABLE" }
+	a := f.join("a", func(o *Options) { allow(o); o.Env = func(string) (string, bool) { return "t", true } })
+	b := f.join("b", allow)
 	must[ConnectorInfo](t)(a.Create(ctx, CreateRequest{Name: "c", Config: plain("c", "kudu.table", "${env:TABLE}")}))
 	a.hears(t, "put c 1 RUNNING")
-	b.hears(t, "unfit c RUNNING kudu.table: the environment variable TABLE is not set")
+	b.hears(t, "unfit c RUNNING kudu.table: ${env:TABLE}: the environment variable TABLE is not set")
 	if got := must[ConnectorInfo](t)(b.Connector(ctx, "c")); got.Config["kudu.table"] != "${env:TABLE}" || len(got.Tasks) != 1 {
 		t.Errorf("b shows %+v", got)
 	}
@@ -318,12 +318,7 @@ func TestFileCountsOnItsWorkerThoughRESTHasMadeItsName(t *testing.T) {
 	a := f.join("a", nil)
 	must[ConnectorInfo](t)(a.Create(ctx, CreateRequest{Name: "c", Config: plain("c", "tasks.max", "2")}))
 	b := f.join("b", func(o *Options) {
-		settings := plain("c", "tasks.max", "3")
-		cfg, faults := config.FromMap(settings, o.Env)
-		if len(faults) > 0 {
-			t.Fatal(faults)
-		}
-		o.Files = []File{{cfg, settings}}
+		o.Files = []File{fileOf(t, writeFile(t, plain("c", "tasks.max", "3")), o.Env)}
 	})
 	if got := b.worker.was(); !slices.Equal(got, []string{"target c RUNNING"}) {
 		t.Errorf("b's worker was told %q", got)

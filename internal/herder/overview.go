@@ -51,6 +51,9 @@ type ConnectorOverview struct {
 	Topic string `json:"topic"`
 	// File says that it comes from a file of a worker.
 	File bool `json:"file"`
+	// TableRows is about how many rows the table has, if all of them are or will be
+	// published; 0: none, or that isn't known.
+	TableRows int64 `json:"table_rows,omitempty"`
 
 	TaskCounts
 
@@ -87,6 +90,9 @@ type TaskOverview struct {
 	// Generation is that of the consumer group in which the task was assigned: with
 	// the worker, it tells whether counters began anew.
 	Generation int32 `json:"generation"`
+	// Resumed says that its tablets had been read in part before it came to its
+	// worker, so that its rows aren't all that is published of them.
+	Resumed bool `json:"resumed,omitempty"`
 
 	TaskCounts
 }
@@ -131,6 +137,7 @@ func (h *Herder) ownReports() []ownReport {
 			counts[k] = c
 		}
 		c.Tablets++
+		c.Resumed = c.Resumed || p.Resumed
 		if !p.Behind {
 			return
 		}
@@ -163,6 +170,10 @@ func (h *Herder) Overview(ctx context.Context, tablets int) Overview {
 	}
 	listed := h.furthestBehind(now, tablets)
 	own := h.ownReports()
+	sizes := make(map[string]int64)
+	for _, s := range h.worker.Status() {
+		sizes[s.Connector] = s.TableRows
+	}
 
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -189,6 +200,7 @@ func (h *Herder) Overview(ctx context.Context, tablets int) Overview {
 				w.Bytes += t.Bytes
 			}
 		}
+		c.TableRows = sizes[name]
 		if c.Tablets = listed[name]; c.Tablets == nil {
 			c.Tablets = []TabletOverview{}
 		}
@@ -240,6 +252,7 @@ func (h *Herder) overviewOf(name string, alive []*peer) ConnectorOverview {
 func (t *TaskOverview) add(r taskReport, now time.Time) {
 	t.Since, t.Remedy, t.Last, t.Generation = r.Since, r.Remedy, r.Last, r.Generation
 	t.TaskCounts = TaskCounts{Rows: r.Rows, Bytes: r.Bytes, Tablets: r.Tablets, Behind: r.Behind}
+	t.Resumed = r.Resumed
 	if r.Complete != nil {
 		t.LagMillis = max(0, now.Sub(*r.Complete).Milliseconds())
 	}

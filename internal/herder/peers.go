@@ -64,6 +64,8 @@ type taskCounts struct {
 	// Complete is the time up to which everything is in Kafka, of the tablet that is
 	// furthest behind; nil when none is.
 	Complete *time.Time `json:"complete,omitempty"`
+	// Resumed says that tablets had been read in part before the worker got them.
+	Resumed bool `json:"resumed,omitempty"`
 }
 
 type topicV1 struct {
@@ -294,6 +296,6 @@ func (r report) shows(o report) bool {
 func (r report) counts(o report) bool {
 	return !slices.EqualFunc(r.Tasks, o.Tasks, func(a, b taskReport) bool {
 		same := (a.Complete == nil) == (b.Complete == nil) && (a.Complete == nil || a.Complete.Equal(*b.Complete))
-		return same && a.Rows == b.Rows && a.Bytes == b.Bytes && a.Tablets == b.Tablets && a.Behind == b.Behind
+		return same && a.Rows == b.Rows && a.Bytes == b.Bytes && a.Tablets == b.Tablets && a.Behind == b.Behind && a.Resumed == b.Resumed
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
 )
 
 const (
@@ -81,6 +83,8 @@ func (h *Herder) beat(ctx context.Context) {
 		reached = err == nil
 	}
 	if err != nil {
+		err = h.kafka.As(kafka.Denied(err, kafka.TopicRights(h.config.ConfigTopic(), "READ")...))
+		h.bus.judge("reading "+h.config.ConfigTopic(), err)
 		h.logger.Debug("looking at the config topic", "error", err)
 	}
 	if reached {
@@ -97,7 +101,7 @@ func (h *Herder) report(ctx context.Context) {
 	counters := time.NewTicker(countPause)
 	defer counters.Stop()
 	told := make(map[string]report)
-	for {
+	for pause := tellPause; ; {
 		counts := false
 		select {
 		case <-ctx.Done():
@@ -115,11 +119,14 @@ func (h *Herder) report(ctx context.Context) {
 		if err != nil {
 			h.logger.Debug("telling the group what is new", "error", err)
 			h.tell()
+			pause = min(2*pause, countPause)
+		} else {
+			pause = tellPause
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(tellPause):
+		case <-time.After(pause):
 		}
 	}
 }
@@ -174,7 +181,7 @@ func (h *Herder) shownFile(name string) map[string]string {
 	if !is {
 		return nil
 	}
-	return mask(f.Settings)
+	return mask(f.Source.Settings())
 }
 
 // newTopics are the records of topics that connectors have begun to write to.
@@ -228,9 +235,12 @@ func (h *Herder) Health(context.Context) Health {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	limit := max(3*h.heartbeat(), h.config.SessionTimeout)
+	denied := h.bus.denial()
 	switch now := time.Now(); {
 	case !h.begun:
 		return Health{"starting", "Worker is still starting up: " + h.step + "."}
+	case denied != nil && (now.Sub(h.echoed) > limit || now.Sub(h.current) > limit):
+		return Health{"unhealthy", fmt.Sprintf("Kafka denies what this worker needs to follow its group: %v.", denied)}
 	case now.Sub(h.echoed) > limit:
 		return Health{"unhealthy", fmt.Sprintf("Kafka can't be reached: for %v this worker has not seen a sign of life that it wrote to topic %s.",
 			now.Sub(h.echoed).Round(time.Second), h.config.StatusTopic())}

@@ -17,8 +17,9 @@ const Masked = "[hidden]"
 // aren't known too, since a configuration with a slip is shown as well.
 var secretive = regexp.MustCompile(`(?i)(passw(or)?d|secret|token|credential|jaas|user\.info|api[._]?key|private[._]?key)`)
 
-// reference is a value that is nothing but a reference, which tells no secret.
-var reference = regexp.MustCompile(`^\$\{[^{}]*\}$`)
+// reference is a value that is nothing but a reference, which tells no secret unless
+// it has a default.
+var reference = regexp.MustCompile(`^\$\{(env:[^{}:]+|(file|dir|directory):[^{}]+)\}$`)
 
 var passwords = func() map[string]bool {
 	keys := make(map[string]bool)

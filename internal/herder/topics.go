@@ -37,6 +37,7 @@ func (h *Herder) ensureTopics(ctx context.Context) error {
 		if err == nil {
 			err = ensureTopic(ctx, h.bus.admin, h.config.StatusTopic(), "status.storage.topic", h.config.StatusReplicationFactor)
 		}
+		err = h.kafka.As(err)
 		if err == nil || ctx.Err() != nil || errors.Is(err, kafka.ErrPermanent) || errors.As(err, new(*unfitTopicError)) {
 			return err
 		}
@@ -52,7 +53,7 @@ func (h *Herder) ensureTopics(ctx context.Context) error {
 }
 
 func ensureTopic(ctx context.Context, admin *kadm.Client, name, key string, replicas int16) error {
-	topic, err := kafka.EnsureTopic(ctx, admin, name, 1, replicas, groupTopicConfigs)
+	topic, err := kafka.EnsureTopic(ctx, admin, name, 1, replicas, groupTopicConfigs, kafka.TopicRights(name, "READ", "WRITE")...)
 	switch {
 	case err != nil:
 		return fmt.Errorf("%s: %w", key, err)

@@ -106,7 +106,7 @@ func (h *Herder) Validate(_ context.Context, plugin string, properties map[strin
 	if name := properties["name"]; name != "" {
 		_, faults = h.configOf(name, properties)
 	} else {
-		_, faults = config.FromMap(properties, h.env)
+		_, faults = config.FromMap(properties, h.access)
 	}
 	h.mu.Unlock()
 	faults = append(faults, leftMasks(properties)...)

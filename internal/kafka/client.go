@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"net"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -15,46 +14,40 @@ import (
 type Options struct {
 	// BootstrapServers are host:port addresses, at least one.
 	BootstrapServers []string
+	// Security is how brokers and clients prove to each other who they are.
+	Security Security
 	// ClientID names the client in the broker's logs, metrics and quotas.
 	// Empty means "kudu2kafka".
 	ClientID string
+	// User is who Kafka takes the client for; empty when that isn't known here.
+	User string
 	// Logger receives the client's log; nil discards it.
 	Logger hclog.Logger
 	// Hooks are told of what the client does, for metrics.
 	Hooks []kgo.Hook
 }
 
+// Principal is the user as Kafka's access control lists have it; empty when it isn't
+// known here.
+func (o Options) Principal() string {
+	if o.User == "" {
+		return ""
+	}
+	return "User:" + o.User
+}
+
 // Within returns ClientOpts for a client whose connections and requests end with
-// ctx. A request's own context is not enough: the client doesn't look at it while
-// it opens a connection, so that a broker which accepts and then is silent holds
-// the caller up for 10 s. Close must be called all the same.
+// ctx, also those that are being opened. Close must be called all the same.
 func (o Options) Within(ctx context.Context) []kgo.Opt {
-	dialer := &net.Dialer{Timeout: dialTimeout}
-	return append(o.ClientOpts(), kgo.WithContext(ctx), kgo.Dialer(func(dialCtx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := dialer.DialContext(dialCtx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		return &boundConn{Conn: conn, unbind: context.AfterFunc(ctx, func() { _ = conn.Close() })}, nil
-	}))
-}
-
-// dialTimeout is how long a connection may take to be accepted.
-const dialTimeout = 10 * time.Second
-
-// boundConn is a connection that ends with a context.
-type boundConn struct {
-	net.Conn
-	unbind func() bool
-}
-
-func (c *boundConn) Close() error {
-	c.unbind()
-	return c.Conn.Close()
+	return append(o.common(), append(accessOf(o).opts(ctx), kgo.WithContext(ctx))...)
 }
 
 // ClientOpts returns the options every client is made with.
 func (o Options) ClientOpts() []kgo.Opt {
+	return append(o.common(), accessOf(o).opts(context.Background())...)
+}
+
+func (o Options) common() []kgo.Opt {
 	id := o.ClientID
 	if id == "" {
 		id = "kudu2kafka"

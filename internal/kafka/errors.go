@@ -32,8 +32,6 @@ var permanent = []*kerr.Error{
 	kerr.ClusterAuthorizationFailed,
 	kerr.TransactionalIDAuthorizationFailed,
 	kerr.GroupAuthorizationFailed,
-	kerr.SaslAuthenticationFailed,
-	kerr.UnsupportedSaslMechanism,
 	kerr.MessageTooLarge,
 	kerr.RecordListTooLarge,
 	kerr.InvalidRecord,

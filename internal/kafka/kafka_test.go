@@ -184,7 +184,7 @@ func TestTopicErrorsNameTopicAndRemedy(t *testing.T) {
 		{kmsg.CreateTopics, kerr.InvalidReplicationFactor, "lower the replication factor"},
 		{kmsg.CreateTopics, kerr.InvalidTopicException, "choose a name"},
 		{kmsg.CreateTopics, kerr.PolicyViolation, "by hand"},
-		{kmsg.Metadata, kerr.TopicAuthorizationFailed, "grant DESCRIBE"},
+		{kmsg.Metadata, kerr.TopicAuthorizationFailed, "this needs the right DESCRIBE on TOPIC rows"},
 	} {
 		h := c.Fault(kfake.Fault{Keys: []kmsg.Key{test.key}, Topic: "rows", Err: test.code})
 		_, err := EnsureTopic(t.Context(), adm, "rows", 2, 1, nil)

@@ -30,6 +30,9 @@ func (l logger) Level() kgo.LogLevel {
 }
 
 func (l logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
+	if level < kgo.LogLevelInfo && tellsOfRefusal(keyvals) {
+		level = kgo.LogLevelInfo // told once, see access.note, and by whoever asked
+	}
 	switch level {
 	case kgo.LogLevelError:
 		l.to.Error(msg, keyvals...)
@@ -40,4 +43,13 @@ func (l logger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 	case kgo.LogLevelDebug:
 		l.to.Trace(msg, keyvals...)
 	}
+}
+
+func tellsOfRefusal(keyvals []any) bool {
+	for _, v := range keyvals {
+		if err, ok := v.(error); ok && Refused(err) != nil {
+			return true
+		}
+	}
+	return false
 }

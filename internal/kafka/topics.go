@@ -28,11 +28,15 @@ const topicVisible = 15 * time.Second
 // EnsureTopic returns the topic called name, which it creates when it is
 // missing. Partitions and replicationFactor below 1 mean the broker's
 // defaults. An existing topic is returned as it is: the caller judges whether
-// it fits.
-func EnsureTopic(ctx context.Context, adm *kadm.Client, name string, partitions int32, replicationFactor int16, configs map[string]string) (Topic, error) {
+// it fits. Needs are the rights that the caller has use for, any of which has Kafka
+// show it the topic.
+func EnsureTopic(ctx context.Context, adm *kadm.Client, name string, partitions int32, replicationFactor int16, configs map[string]string, needs ...Right) (Topic, error) {
 	topic, err := describeTopic(ctx, adm, name)
 	if !errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return topic, err
+		if len(needs) == 0 {
+			needs = TopicRights(name, "DESCRIBE")
+		}
+		return topic, Denied(err, needs...)
 	}
 	if partitions < 1 {
 		partitions = -1
@@ -69,8 +73,8 @@ func createError(name string, partitions int32, replicationFactor int16, detail 
 	if detail != "" {
 		detail = " (" + detail + ")"
 	}
-	return Classify(fmt.Errorf("creating topic %q with %d partitions and replication factor %d: %w%s: %s",
-		name, partitions, replicationFactor, err, detail, remedy))
+	return Classify(Denied(fmt.Errorf("creating topic %q with %d partitions and replication factor %d: %w%s: %s",
+		name, partitions, replicationFactor, err, detail, remedy), TopicRights(name, "CREATE")...))
 }
 
 // awaitTopic describes a topic that exists for the controller already.
@@ -89,13 +93,6 @@ func awaitTopic(ctx context.Context, adm *kadm.Client, name string) (Topic, erro
 	}
 }
 
-func describeRemedy(err error) string {
-	if errors.Is(err, kerr.TopicAuthorizationFailed) {
-		return ": grant DESCRIBE on the topic"
-	}
-	return ""
-}
-
 // describeTopic returns kerr.UnknownTopicOrPartition for a topic that is not
 // there.
 func describeTopic(ctx context.Context, adm *kadm.Client, name string) (Topic, error) {
@@ -105,7 +102,7 @@ func describeTopic(ctx context.Context, adm *kadm.Client, name string) (Topic, e
 	// operations as well goes past it.
 	details, err := adm.ListTopics(kadm.WithAuthorizedOps(ctx), name)
 	if err != nil {
-		return topic, Classify(fmt.Errorf("looking up topic %q: %w%s", name, err, describeRemedy(err)))
+		return topic, Classify(fmt.Errorf("looking up topic %q: %w", name, err))
 	}
 	detail, ok := details[name]
 	if !ok {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -42,25 +41,18 @@ func (h kuduHook) Retry(class kudu.Class) {
 }
 
 // kafkaHook counts what a connector's Kafka clients do: those of its tasks'
-// producers, of its membership in the group, and of short questions. There is one
-// membership, so the rounds of its group can be told from the requests.
-type kafkaHook struct {
-	c *connectorMetrics
-
-	mu sync.Mutex
-	// joining is when this member began to take part in the round under way.
-	joining time.Time
-}
+// producers, of its membership in the group, and of short questions.
+type kafkaHook struct{ c *connectorMetrics }
 
 var (
-	_ kgo.HookBrokerE2E        = (*kafkaHook)(nil)
-	_ kgo.HookBrokerConnect    = (*kafkaHook)(nil)
-	_ kgo.HookBrokerDisconnect = (*kafkaHook)(nil)
-	_ kgo.HookBrokerThrottle   = (*kafkaHook)(nil)
+	_ kgo.HookBrokerE2E        = kafkaHook{}
+	_ kgo.HookBrokerConnect    = kafkaHook{}
+	_ kgo.HookBrokerDisconnect = kafkaHook{}
+	_ kgo.HookBrokerThrottle   = kafkaHook{}
 )
 
 // OnBrokerE2E counts a request.
-func (h *kafkaHook) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
+func (h kafkaHook) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
 	c, err, took := h.c, e2e.Err(), e2e.DurationE2E()
 	request := kmsg.NameForKey(key)
 	c.live(func() {
@@ -69,43 +61,23 @@ func (h *kafkaHook) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE
 		i.kafkaTime.WithLabelValues(c.name, request).Observe(took.Seconds())
 		i.kafkaWritten.WithLabelValues(c.name).Add(float64(e2e.BytesWritten))
 		i.kafkaRead.WithLabelValues(c.name).Add(float64(e2e.BytesRead))
-		if round, over := h.round(kmsg.Key(key), err, took); over {
-			i.rebalances.WithLabelValues(c.name).Inc()
-			i.rebalanceTime.WithLabelValues(c.name).Observe(round.Seconds())
-		}
 	})
 }
 
-// round follows the group: a member joins, perhaps more than once until the
-// coordinator lets it, and syncs, which brings its share.
-func (h *kafkaHook) round(key kmsg.Key, err error, took time.Duration) (time.Duration, bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	switch {
-	case key == kmsg.JoinGroup && h.joining.IsZero():
-		h.joining = time.Now().Add(-took)
-	case key == kmsg.SyncGroup && err == nil && !h.joining.IsZero():
-		round := time.Since(h.joining)
-		h.joining = time.Time{}
-		return round, true
-	}
-	return 0, false
-}
-
 // OnBrokerConnect counts a connection.
-func (h *kafkaHook) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+func (h kafkaHook) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
 	c := h.c
 	c.live(func() { c.instruments.kafkaConnects.WithLabelValues(c.name, outcomeOf(err)).Inc() })
 }
 
 // OnBrokerDisconnect counts the end of one.
-func (h *kafkaHook) OnBrokerDisconnect(kgo.BrokerMetadata, net.Conn) {
+func (h kafkaHook) OnBrokerDisconnect(kgo.BrokerMetadata, net.Conn) {
 	c := h.c
 	c.live(func() { c.instruments.kafkaDrops.WithLabelValues(c.name).Inc() })
 }
 
 // OnBrokerThrottle counts the time of a quota.
-func (h *kafkaHook) OnBrokerThrottle(_ kgo.BrokerMetadata, d time.Duration, _ bool) {
+func (h kafkaHook) OnBrokerThrottle(_ kgo.BrokerMetadata, d time.Duration, _ bool) {
 	c := h.c
 	c.live(func() { c.instruments.kafkaThrottled.WithLabelValues(c.name).Add(d.Seconds()) })
 }

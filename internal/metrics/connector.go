@@ -65,10 +65,18 @@ func (c *connectorMetrics) live(f func()) {
 }
 
 // KafkaHooks are those of the connector's Kafka clients.
-func (c *connectorMetrics) KafkaHooks() []kgo.Hook { return []kgo.Hook{&kafkaHook{c: c}} }
+func (c *connectorMetrics) KafkaHooks() []kgo.Hook { return []kgo.Hook{kafkaHook{c}} }
 
 // KuduHook is that of its Kudu client.
 func (c *connectorMetrics) KuduHook() kudu.Hook { return kuduHook{c} }
+
+// Rebalanced counts a round of the connector's group.
+func (c *connectorMetrics) Rebalanced(took time.Duration) {
+	c.live(func() {
+		c.instruments.rebalances.WithLabelValues(c.name).Inc()
+		c.instruments.rebalanceTime.WithLabelValues(c.name).Observe(took.Seconds())
+	})
+}
 
 // Task begins to show a task.
 func (c *connectorMetrics) Task(id int32, look func(time.Time, func(connector.TabletProgress))) connector.TaskObserver {
@@ -141,6 +149,9 @@ func (c *connectorMetrics) collect(out chan<- prometheus.Metric) {
 	}
 	status := c.look()
 	gauge(i.connectorState, 1, c.name, string(status.State))
+	if status.TableRows > 0 {
+		gauge(i.tableRows, float64(status.TableRows), c.name)
+	}
 	counts := make(map[connector.State]int)
 	for _, s := range connector.States() {
 		counts[s] = 0

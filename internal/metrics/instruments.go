@@ -32,6 +32,7 @@ type instruments struct {
 	buildInfo *prometheus.GaugeVec
 
 	connectorState, connectorTasks, taskState *prometheus.Desc
+	tableRows                                 *prometheus.Desc
 	stateChanges                              *prometheus.CounterVec
 	restarts                                  *prometheus.CounterVec
 
@@ -79,6 +80,7 @@ func newInstruments() *instruments {
 
 	i.connectorState = i.ask("connector_state", "1 for the state that the connector is in on this worker.", of("state")...)
 	i.connectorTasks = i.ask("connector_tasks", "Tasks of the connector that are assigned to this worker, by state.", of("state")...)
+	i.tableRows = i.ask("connector_table_rows", "About how many rows the connector's table has, as Kudu's masters know it. Not where other rows than these are published: in mode sweep, with where, or when reading begins elsewhere than at the table's start.", labelConnector)
 	i.taskState = i.ask("task_state", "1 for the state that the task is in.", append(slices.Clone(task), "state")...)
 	i.stateChanges = i.counter("task_state_changes_total", "How often a task of the connector on this worker has come into a state.", of("state")...)
 	i.restarts = i.counter("task_restarts_total",

@@ -207,7 +207,7 @@ func begin(ctx context.Context, o Options) (*look, []*subject, error) {
 	var err error
 	// A check is to say what is the matter within seconds; where it pays to wait, it
 	// does so by itself.
-	if l.client, err = kgo.NewClient(append(connector.KafkaOptions(ctx, o.Worker, o.Logger), kgo.RequestRetries(3))...); err != nil {
+	if l.client, err = kgo.NewClient(append(connector.KafkaClientOpts(ctx, o.Worker, o.Logger), kgo.RequestRetries(3))...); err != nil {
 		return nil, nil, fmt.Errorf("making a client of Kafka: %w", err)
 	}
 	l.adm = kadm.NewClient(l.client)

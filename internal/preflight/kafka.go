@@ -67,7 +67,7 @@ func checkBrokers(ctx context.Context, l *look) ([]Finding, error) {
 
 // pingSeed asks one of the configured addresses, by a client that knows no other.
 func (l *look) pingSeed(ctx context.Context, addr string) error {
-	client, err := kgo.NewClient(append(connector.KafkaOptions(ctx, l.worker, l.logger), kgo.SeedBrokers(addr))...)
+	client, err := kgo.NewClient(append(connector.KafkaClientOpts(ctx, l.worker, l.logger), kgo.SeedBrokers(addr))...)
 	if err != nil {
 		return err
 	}
@@ -181,7 +181,7 @@ func checkPositions(ctx context.Context, s *subject) ([]Finding, error) {
 		return nil, nil
 	}
 	name := s.cfg.OffsetsTopic(s.worker.GroupID)
-	plan, err := offsets.LoadPlan(ctx, connector.KafkaOptions(ctx, s.worker, s.logger), name, 0, s.cfg.Name)
+	plan, err := offsets.LoadPlan(ctx, connector.KafkaClientOpts(ctx, s.worker, s.logger), name, 0, s.cfg.Name)
 	if err != nil {
 		return nil, err
 	}
@@ -239,7 +239,7 @@ func (s *subject) loadStored(ctx context.Context) error {
 		return nil
 	}
 	for p := range int32(len(s.positions.partitions)) {
-		loaded, err := offsets.Peek(ctx, connector.KafkaOptions(ctx, s.worker, s.logger), s.cfg.OffsetsTopic(s.worker.GroupID), p, s.cfg.Name)
+		loaded, err := offsets.Peek(ctx, connector.KafkaClientOpts(ctx, s.worker, s.logger), s.cfg.OffsetsTopic(s.worker.GroupID), p, s.cfg.Name)
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/kudu2kafka/kudu2kafka/connector"
+	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
 	"github.com/kudu2kafka/kudu2kafka/internal/predicate"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
@@ -242,7 +243,7 @@ func (s *subject) moves(ctx context.Context) (string, error) {
 	if !s.positions.exists {
 		return "", nil
 	}
-	stored, err := offsets.LoadPlan(ctx, connector.KafkaOptions(ctx, s.worker, s.logger), s.positions.name, 0, s.cfg.Name)
+	stored, err := offsets.LoadPlan(ctx, connector.KafkaClientOpts(ctx, s.worker, s.logger), s.positions.name, 0, s.cfg.Name)
 	if err != nil {
 		return "", err
 	}
@@ -404,13 +405,17 @@ func (l *look) orDefault(value int, key string) int {
 	return n
 }
 
+func rightPlan(r connector.KafkaRight) RightPlan {
+	return RightPlan{Resource: string(r.Resource), Name: r.Name, Operation: r.Operation, For: r.For, Optional: r.Optional}
+}
+
 func (s *subject) rights(p *Plan) {
 	p.TransactionalIDs, p.KafkaRights, p.KuduRights = []string{}, []RightPlan{}, []RightPlan{}
 	for _, r := range append(connector.KafkaRights(s.worker, s.cfg, len(s.positions.partitions)), connector.WorkerRights(s.worker)...) {
-		if r.Resource == connector.ResourceTransactionalID {
+		if r.Resource == kafka.ResourceTransactionalID {
 			p.TransactionalIDs = append(p.TransactionalIDs, r.Name)
 		}
-		p.KafkaRights = append(p.KafkaRights, RightPlan{Resource: string(r.Resource), Name: r.Name, Operation: r.Operation, For: r.For, Optional: r.Optional})
+		p.KafkaRights = append(p.KafkaRights, rightPlan(r))
 	}
 	table := s.outlook.Table().Name()
 	rights := s.outlook.KuduRights()

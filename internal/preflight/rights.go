@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/kudu2kafka/kudu2kafka/connector"
+	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
 )
 
 // checkWorkerRights asks Kafka for what this user may do with the topics of the
@@ -27,8 +28,10 @@ func checkWorkerRights(ctx context.Context, l *look) ([]Finding, error) {
 		return nil, err
 	}
 	topics := []topic{l.configs, l.status}
-	have.ofTopics(topics)
-	return have.lacking(connector.WorkerRights(l.worker), topics, 1), nil
+	if err := l.ofTopics(ctx, have, topics); err != nil {
+		return nil, err
+	}
+	return l.lacking(have, connector.WorkerRights(l.worker), topics, 1), nil
 }
 
 // checkKafkaRights does so for what the connector needs.
@@ -45,58 +48,93 @@ func checkKafkaRights(ctx context.Context, s *subject) ([]Finding, error) {
 		return nil, err
 	}
 	topics := []topic{s.rows, s.positions}
-	have.ofTopics(topics)
-	out := have.lacking(connector.KafkaRights(s.worker, s.cfg, len(s.positions.partitions)), topics, s.cfg.TasksMax)
+	if err := s.ofTopics(ctx, have, topics); err != nil {
+		return nil, err
+	}
+	out := s.lacking(have, connector.KafkaRights(s.worker, s.cfg, len(s.positions.partitions)), topics, s.cfg.TasksMax)
 	ids, err := s.transactionalIDs(ctx)
 	return append(out, ids...), err
 }
 
 // lacking are the rights that Kafka doesn't grant. Tasks is how many partitions the
 // topics need.
-func (g grants) lacking(rights []connector.KafkaRight, topics []topic, tasks int) []Finding {
+func (l *look) lacking(have grants, rights []connector.KafkaRight, topics []topic, tasks int) []Finding {
 	var out []Finding
 	for _, r := range rights {
 		if needless(r, topics, tasks) {
 			continue
 		}
-		allowed, told := g.allows(r)
+		allowed, told := have.allows(r.Right)
 		if r.Instead != nil && !allowed {
-			instead, toldInstead := g.allows(*r.Instead)
+			instead, toldInstead := have.allows(*r.Instead)
 			allowed, told = instead, told || toldInstead
 		}
 		if allowed || !told {
 			continue
 		}
 		severity := Error
-		if r.Optional {
+		if r.Optional || r.Operation == "CREATE" && hidden(r.Name, topics) {
 			severity = Warning
 		}
-		out = append(out, Finding{Severity: severity, Problem: fmt.Sprintf("this user lacks %s, for %s", r, r.For), Remedy: "have it granted: kafka-acls --add"})
+		out = append(out, Finding{
+			Severity: severity, Problem: fmt.Sprintf("%s lacks %s, for %s", l.who(), r, r.For), Remedy: "have it granted: " + l.grant(r.Right),
+		})
 	}
 	return out
+}
+
+// who is the user as findings have it.
+func (l *look) who() string {
+	if p := connector.KafkaPrincipal(l.worker); p != "" {
+		return p
+	}
+	return "this user"
+}
+
+// grant are the commands that grant rights.
+func (l *look) grant(rights ...kafka.Right) string {
+	return strings.Join(kafka.Grants(strings.Join(l.worker.BootstrapServers, ","), principalOr(connector.KafkaPrincipal(l.worker)), rights), "; ")
+}
+
+// principalOr has a name for people to replace stand for one that isn't known.
+func principalOr(principal string) string {
+	if principal == "" {
+		return "User:NAME"
+	}
+	return principal
 }
 
 // needless are rights for what is there already, and those that another check has
 // tried.
 func needless(r connector.KafkaRight, topics []topic, tasks int) bool {
 	switch r.Resource {
-	case connector.ResourceTopic:
-	case connector.ResourceCluster, connector.ResourceTransactionalID:
+	case kafka.ResourceTopic:
+	case kafka.ResourceCluster, kafka.ResourceTransactionalID:
 		return true // kafka.limits, and transactionalIDs
 	default:
 		return false
 	}
-	at := slices.IndexFunc(topics, func(t topic) bool { return t.name == r.Name })
-	if at < 0 {
-		return false
-	}
-	switch t := topics[at]; r.Operation {
+	t := lookedAt(r.Name, topics)
+	switch r.Operation {
 	case "CREATE":
 		return t.exists
 	case "ALTER":
-		return !t.exists || len(t.partitions) >= tasks
+		return !t.exists || t.hidden || len(t.partitions) >= tasks
 	}
 	return false
+}
+
+// hidden reports that nobody knows whether the topic is there.
+func hidden(name string, topics []topic) bool { return lookedAt(name, topics).hidden }
+
+// lookedAt is the topic of that name; none of an unknown one.
+func lookedAt(name string, topics []topic) topic {
+	for _, t := range topics {
+		if t.name == name {
+			return t
+		}
+	}
+	return topic{}
 }
 
 // guarded reports whether Kafka has an authorizer.
@@ -124,25 +162,41 @@ const untold = math.MinInt32
 // that isn't there wasn't told.
 type grants map[string][]kadm.ACLOperation
 
-func resourceOf(t connector.ResourceType, name string) string { return string(t) + " " + name }
+func resourceOf(t kafka.ResourceType, name string) string { return string(t) + " " + name }
 
-func (g grants) allows(r connector.KafkaRight) (allowed, told bool) {
+func (g grants) allows(r kafka.Right) (allowed, told bool) {
 	operations, told := g[resourceOf(r.Resource, r.Name)]
 	return slices.ContainsFunc(operations, func(o kadm.ACLOperation) bool {
 		return strings.ReplaceAll(strings.ToUpper(o.String()), "_", "") == strings.ReplaceAll(r.Operation, "_", "")
 	}), told
 }
 
-// ofTopics takes what Kafka told of topics.
-func (g grants) ofTopics(topics []topic) {
-	for _, t := range topics {
+// ofTopics takes what Kafka told of topics. Of one that it doesn't show, it isn't
+// known whether it is there: asked to make it, and to do nothing, Kafka tells.
+func (l *look) ofTopics(ctx context.Context, have grants, topics []topic) error {
+	for n := range topics {
+		t := &topics[n]
+		at := resourceOf(kafka.ResourceTopic, t.name)
 		switch {
 		case t.hidden:
-			g[resourceOf(connector.ResourceTopic, t.name)] = nil
+			have[at] = nil
+			resp, err := l.adm.ValidateCreateTopics(ctx, 1, -1, nil, t.name)
+			if err == nil {
+				err = resp[t.name].Err
+			}
+			switch {
+			case errors.Is(err, kerr.TopicAlreadyExists):
+				t.exists = true
+			case err == nil:
+				have[at] = []kadm.ACLOperation{kmsg.ACLOperationCreate}
+			case !errors.Is(err, kerr.TopicAuthorizationFailed) && !errors.Is(err, kerr.ClusterAuthorizationFailed):
+				return fmt.Errorf("asking whether topic %q may be made: %w", t.name, err)
+			}
 		case t.told:
-			g[resourceOf(connector.ResourceTopic, t.name)] = t.operations
+			have[at] = t.operations
 		}
 	}
+	return nil
 }
 
 // ofCluster asks for what may be done with the cluster.
@@ -157,7 +211,7 @@ func (l *look) ofCluster(ctx context.Context, have grants) error {
 		return fmt.Errorf("asking for the rights on the cluster: %w", err)
 	}
 	if told.ClusterAuthorizedOperations != untold {
-		have[resourceOf(connector.ResourceCluster, connector.ClusterResource)] = kadm.DecodeACLOperations(told.ClusterAuthorizedOperations)
+		have[resourceOf(kafka.ResourceCluster, kafka.ClusterName)] = kadm.DecodeACLOperations(told.ClusterAuthorizedOperations)
 	}
 	return nil
 }
@@ -174,7 +228,7 @@ func (s *subject) ofGroup(ctx context.Context, have grants) error {
 	})
 	switch {
 	case errors.Is(err, kerr.GroupAuthorizationFailed):
-		have[resourceOf(connector.ResourceGroup, group)] = nil
+		have[resourceOf(kafka.ResourceGroup, group)] = nil
 		return nil
 	case errors.Is(err, kerr.CoordinatorNotAvailable):
 		return nil // not told; kafka.group says so
@@ -184,9 +238,9 @@ func (s *subject) ofGroup(ctx context.Context, have grants) error {
 	for _, g := range groups.Groups {
 		switch {
 		case errors.Is(kerr.ErrorForCode(g.ErrorCode), kerr.GroupAuthorizationFailed):
-			have[resourceOf(connector.ResourceGroup, g.Group)] = nil
+			have[resourceOf(kafka.ResourceGroup, g.Group)] = nil
 		case g.AuthorizedOperations != untold:
-			have[resourceOf(connector.ResourceGroup, g.Group)] = kadm.DecodeACLOperations(g.AuthorizedOperations)
+			have[resourceOf(kafka.ResourceGroup, g.Group)] = kadm.DecodeACLOperations(g.AuthorizedOperations)
 		}
 	}
 	return nil
@@ -197,7 +251,7 @@ func (s *subject) ofGroup(ctx context.Context, have grants) error {
 func (s *subject) transactionalIDs(ctx context.Context) ([]Finding, error) {
 	var ids []string
 	for _, r := range connector.KafkaRights(s.worker, s.cfg, len(s.positions.partitions)) {
-		if r.Resource == connector.ResourceTransactionalID {
+		if r.Resource == kafka.ResourceTransactionalID {
 			ids = append(ids, r.Name)
 		}
 	}
@@ -230,11 +284,15 @@ func (s *subject) transactionalIDs(ctx context.Context) ([]Finding, error) {
 		}
 		slices.Sort(denied)
 	}
+	var missing []kafka.Right
+	for _, id := range denied {
+		missing = append(missing, kafka.Right{Operation: "WRITE", Resource: kafka.ResourceTransactionalID, Name: id})
+	}
 	switch {
 	case len(denied) > 0:
 		return []Finding{{
-			Severity: Error, Key: "group.id", Problem: fmt.Sprintf("this user lacks WRITE on %s %s", plural(len(denied), "transactional id:", "transactional ids:"), some(denied)),
-			Remedy: fmt.Sprintf("have WRITE granted on all transactional ids that begin with %q: kafka-acls --add --resource-pattern-type prefixed", s.cfg.GroupID(s.worker.GroupID)+"-"),
+			Severity: Error, Key: "group.id", Problem: fmt.Sprintf("%s lacks WRITE on %s %s", s.who(), plural(len(denied), "transactional id:", "transactional ids:"), some(denied)),
+			Remedy: "have it granted: " + s.grant(missing...),
 		}}, nil
 	case errors.Is(err, kerr.CoordinatorNotAvailable):
 		return found(Warning, "", "Kafka has no coordinator for transactions: its topic __transaction_state isn't there, or has no leader",

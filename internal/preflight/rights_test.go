@@ -37,19 +37,20 @@ func TestRightsThatKafkaDeniesAreErrors(t *testing.T) {
 		drop    func(kfake.ACL) bool
 		says    string
 		key     string
+		level   Severity
 		besides []string
 	}{
-		{"nothing missing", func(kfake.ACL) bool { return false }, "", "", nil},
-		{"write rows", func(a kfake.ACL) bool { return a.Name == "rows" && a.Operation == kmsg.ACLOperationWrite }, "lacks WRITE on TOPIC rows, for publishing rows", "", nil},
-		{"all of rows", func(a kfake.ACL) bool { return a.Name == "rows" }, "lacks CREATE on TOPIC rows", "", []string{"kafka.rights"}},
+		{"nothing missing", func(kfake.ACL) bool { return false }, "", "", Note, nil},
+		{"write rows", func(a kfake.ACL) bool { return a.Name == "rows" && a.Operation == kmsg.ACLOperationWrite }, "lacks WRITE on TOPIC rows, for publishing rows", "", Error, nil},
+		{"all of rows", func(a kfake.ACL) bool { return a.Name == "rows" }, "lacks CREATE on TOPIC rows", "", Warning, []string{"kafka.rights"}},
 		{"read positions", func(a kfake.ACL) bool {
 			return a.Resource == topic && a.Name == "g-" && a.Operation == kmsg.ACLOperationRead
-		}, "lacks READ on TOPIC g-orders-offsets", "", []string{"kafka.group-rights"}},
+		}, "lacks READ on TOPIC g-orders-offsets", "", Error, []string{"kafka.group-rights"}},
 		{"settings of positions", func(a kfake.ACL) bool {
 			return a.Resource == topic && a.Name == "g-" && a.Operation == kmsg.ACLOperationDescribeConfigs
-		}, "lacks DESCRIBE_CONFIGS on TOPIC g-orders-offsets", "", []string{"kafka.group-rights"}},
-		{"group", func(a kfake.ACL) bool { return a.Resource == group }, "lacks READ on GROUP g-orders", "", nil},
-		{"transactional ids", func(a kfake.ACL) bool { return a.Resource == txn }, "lacks WRITE on 3 transactional ids: g-orders-0, g-orders-1, g-orders-plan", "group.id", nil},
+		}, "lacks DESCRIBE_CONFIGS on TOPIC g-orders-offsets", "", Warning, []string{"kafka.group-rights"}},
+		{"group", func(a kfake.ACL) bool { return a.Resource == group }, "lacks READ on GROUP g-orders, for sharing out the tasks", "", Error, nil},
+		{"transactional ids", func(a kfake.ACL) bool { return a.Resource == txn }, "lacks WRITE on 3 transactional ids: g-orders-0, g-orders-1, g-orders-plan", "group.id", Error, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var acls []kfake.ACL
@@ -65,7 +66,7 @@ func TestRightsThatKafkaDeniesAreErrors(t *testing.T) {
 				r.wantNoWorseThan(t, Note)
 				return
 			}
-			r.want(t, Error, "kafka.rights", c.key, c.says, c.besides...)
+			r.want(t, c.level, "kafka.rights", c.key, c.says, c.besides...)
 			if r.Failed() > 0 {
 				t.Errorf("checks failed:\n%s", r.text(t))
 			}

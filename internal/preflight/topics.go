@@ -306,11 +306,10 @@ func checkOffsetsTopic(ctx context.Context, s *subject) ([]Finding, error) {
 		return nil, nil // kafka.rights tells
 	case !t.exists:
 		return s.creation("offsets.storage.replication.factor", int64(s.worker.OffsetsReplicationFactor), nil), nil
-	case t.settings == nil:
-		return found(Error, key, fmt.Sprintf("the settings of offsets topic %q may not be read", name), "grant DESCRIBE_CONFIGS on it"), nil
 	}
 	out := s.replicas(t)
-	if policy := t.settings["cleanup.policy"]; policy != "compact" {
+	// Of settings that may not be read, kafka.rights tells.
+	if policy := t.settings["cleanup.policy"]; t.settings != nil && policy != "compact" {
 		out = append(out, Finding{
 			Severity: Error, Key: key, Problem: fmt.Sprintf("offsets topic %q has cleanup.policy=%s, by which Kafka would delete positions", name, policy), Remedy: "set it to compact",
 		})

@@ -15,29 +15,39 @@ const (
 	barPause = 200 * time.Millisecond
 	// barWindow is the time over which the bar's rate is the mean.
 	barWindow = 10 * time.Second
-	// barTablets is how many tablets of a connector are looked at for positions.
-	barTablets = 100
-	eraseLine  = "\r\x1b[K"
+	eraseLine = "\r\x1b[K"
 )
 
 // Bar is a line at the bottom of a terminal that shows how the first catch-up of a
 // worker's connectors goes. What is written through it comes above the line. Safe
 // for concurrent use.
 type Bar struct {
-	mu    sync.Mutex
-	out   io.Writer
-	width int
-	line  string // what is drawn; empty: nothing
+	mu     sync.Mutex
+	out    io.Writer
+	width  func() int
+	line   string // what is to be seen; empty: nothing
+	drawn  string // as much of it as fits
+	closed bool
 }
 
-// NewBar makes a bar on a terminal of so many columns. Nothing is drawn before Run.
-func NewBar(out io.Writer, width int) *Bar { return &Bar{out: out, width: width} }
+// NewBar makes a bar on a terminal, whose columns width tells; it is asked whenever
+// something is drawn, since windows change. Nothing is drawn before Run.
+func NewBar(out io.Writer, width func() int) *Bar { return &Bar{out: out, width: width} }
+
+// Close takes the bar away for good, for a process that ends without waiting for
+// Run. What is written later passes through.
+func (b *Bar) Close() {
+	b.draw("")
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closed = true
+}
 
 // Write writes whole lines, such as of a log, above the bar.
 func (b *Bar) Write(data []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.line == "" {
+	if b.drawn == "" {
 		return b.out.Write(data)
 	}
 	if _, err := io.WriteString(b.out, eraseLine); err != nil {
@@ -45,7 +55,8 @@ func (b *Bar) Write(data []byte) (int, error) {
 	}
 	n, err := b.out.Write(data)
 	if err == nil {
-		_, err = io.WriteString(b.out, b.line)
+		b.drawn = b.fitted()
+		_, err = io.WriteString(b.out, b.drawn)
 	}
 	return n, err
 }
@@ -54,30 +65,31 @@ func (b *Bar) Write(data []byte) (int, error) {
 func (b *Bar) draw(line string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if line == b.line {
+	if b.closed {
 		return
 	}
-	// A line that fills the terminal's would wrap.
-	if runes := []rune(line); len(runes) >= b.width {
-		line = string(runes[:max(0, b.width-1)])
-	}
 	b.line = line
-	_, _ = io.WriteString(b.out, eraseLine+line) // a terminal that is gone needs no bar
+	if fitted := b.fitted(); fitted != b.drawn {
+		b.drawn = fitted
+		_, _ = io.WriteString(b.out, eraseLine+fitted) // a terminal that is gone needs no bar
+	}
+}
+
+// fitted is the line, cut if it would fill the terminal's and so wrap.
+func (b *Bar) fitted() string {
+	runes := []rune(b.line)
+	return string(runes[:min(len(runes), max(0, b.width()-1))])
 }
 
 // Run draws until everything that the tables had is published, or ctx ends, and
-// then takes the bar away. estimate tells how many rows there are to be published
-// from the start of the tables; ok is false when nobody knows.
-func (b *Bar) Run(ctx context.Context, source Source, estimate func(ctx context.Context) (rows int64, ok bool)) {
+// then takes the bar away.
+func (b *Bar) Run(ctx context.Context, source Source) {
 	defer b.draw("")
 	var c catchUp
-	if rows, ok := estimate(ctx); ok {
-		c.total = rows
-	}
 	every := time.NewTicker(barPause)
 	defer every.Stop()
 	for {
-		line, done := c.look(source.Overview(ctx, barTablets))
+		line, done := c.look(source.Overview(ctx, 0))
 		if done || ctx.Err() != nil {
 			return
 		}
@@ -92,22 +104,23 @@ func (b *Bar) Run(ctx context.Context, source Source, estimate func(ctx context.
 
 // catchUp is how far the first catch-up is.
 type catchUp struct {
-	total   int64 // rows of the tables; 0: not known
-	seen    bool  // tablets have been
-	resumed bool  // some had been published before: rows alone don't tell how far it is
-	at      []time.Time
-	rows    []int64
+	seen bool // tablets have been
+	at   []time.Time
+	rows []int64
 }
 
 // look gives the line for an overview, empty when there is nothing to tell yet, and
 // whether everything is published.
 func (c *catchUp) look(o herder.Overview) (line string, done bool) {
-	var rows int64
+	var rows, total int64
 	var tablets, behind int
-	waiting := false // a task may still bring tablets
+	shared := len(o.Connectors) > 0 // whether rows tell what share is published
+	waiting := false                // a task may still bring tablets
 	for i := range o.Connectors {
 		connector := &o.Connectors[i]
 		rows += connector.Rows
+		total += connector.TableRows
+		shared = shared && fromItsStart(connector)
 		for _, t := range connector.Tasks {
 			if t.State == failed || t.State == "PAUSED" {
 				continue // it won't catch up before somebody acts
@@ -115,9 +128,6 @@ func (c *catchUp) look(o herder.Overview) (line string, done bool) {
 			tablets += t.Tablets
 			behind += t.Behind
 			waiting = waiting || t.State == "RESTORING" || t.State == "UNASSIGNED" && connector.State == "RUNNING"
-		}
-		for _, t := range connector.Tablets {
-			c.resumed = c.resumed || !c.seen && t.Position != ""
 		}
 	}
 	if tablets == 0 {
@@ -136,15 +146,15 @@ func (c *catchUp) look(o herder.Overview) (line string, done bool) {
 		rate = max(0, float64(rows-c.rows[0])/seconds)
 	}
 	what := fmt.Sprintf("%s rows, %s rows/s, %d of %d tablets caught up", Count(float64(rows)), Count(float64(int64(rate))), tablets-behind, tablets)
-	if c.total <= 0 || c.resumed || rows > c.total {
+	if !shared {
 		return "catching up: " + what, false
 	}
-	part := float64(rows) / float64(c.total)
+	part := float64(rows) / float64(total)
 	const width = 20
 	full := int(part * width)
 	line = fmt.Sprintf("[%s%s] %3.0f%%  %s", strings.Repeat("#", full), strings.Repeat(".", width-full), part*100, what)
 	if rate >= 1 {
-		line += ", about " + span(int64(float64(c.total-rows)/rate*1000)) + " left"
+		line += ", about " + span(int64(float64(total-rows)/rate*1000)) + " left"
 	}
 	return line, false
 }

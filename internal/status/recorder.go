@@ -156,6 +156,7 @@ func (r *Recorder) Snapshot(ctx context.Context, tablets int) Snapshot {
 			shown.History = seen.history()
 		}
 		shown.Rates = Rates{last(shown.History.Rows), last(shown.History.Bytes)}
+		shown.CatchUp = catchUpOf(&shown.ConnectorOverview, shown.Rates.Rows)
 		s.Totals.count(&shown)
 		s.Totals.Rates.Rows += shown.Rates.Rows
 		s.Totals.Rates.Bytes += shown.Rates.Bytes

@@ -1,6 +1,9 @@
 package status
 
 import (
+	"math"
+	"slices"
+
 	"github.com/kudu2kafka/kudu2kafka/internal/herder"
 )
 
@@ -26,9 +29,40 @@ type Connector struct {
 	herder.ConnectorOverview
 	Rates
 
+	// CatchUp is how far the first catch-up is; nil when that is over, or when nobody
+	// knows how many rows there are to be.
+	CatchUp *CatchUp `json:"catch_up,omitempty"`
+
 	// History has the rates of the last five minutes, the oldest first; shorter
 	// while the worker hasn't seen the connector for so long.
 	History History `json:"history"`
+}
+
+// CatchUp is how far a connector is that reads its table for the first time.
+type CatchUp struct {
+	// Part is the part of the table that is published: 0 to 1.
+	Part float64 `json:"part"`
+	// LeftMillis is about how long the rest takes at the present rate, in
+	// milliseconds; 0 without a rate.
+	LeftMillis int64 `json:"left_ms,omitempty"`
+}
+
+// fromItsStart reports whether what a connector has published is all that has ever
+// been of its table, and how many rows that has is known.
+func fromItsStart(c *herder.ConnectorOverview) bool {
+	return c.TableRows > 0 && c.Rows <= c.TableRows && !slices.ContainsFunc(c.Tasks, func(t herder.TaskOverview) bool { return t.Resumed })
+}
+
+// catchUpOf tells how far the first catch-up is, at a rate in rows per second.
+func catchUpOf(c *herder.ConnectorOverview, rate float64) *CatchUp {
+	if c.Behind == 0 || !fromItsStart(c) {
+		return nil
+	}
+	up := &CatchUp{Part: math.Round(1000*float64(c.Rows)/float64(c.TableRows)) / 1000}
+	if rate >= 1 {
+		up.LeftMillis = int64(float64(c.TableRows-c.Rows) / rate * 1000)
+	}
+	return up
 }
 
 // History has one point for each interval.

@@ -193,3 +193,36 @@ func TestPageLoadsOnlyWhatItsPolicyAllows(t *testing.T) {
 		}
 	}
 }
+
+func TestFirstCatchUpHasAShareAndATimeLeftWhereRowsTellThem(t *testing.T) {
+	at := func(change func(c *herder.ConnectorOverview)) *CatchUp {
+		o := overview(noon, task(0, "a", 1, 200), task(1, "b", 1, 50))
+		c := &o.Connectors[0]
+		c.Behind, c.TableRows = 3, 1000
+		change(c)
+		return catchUpOf(c, 25)
+	}
+	if got := at(func(*herder.ConnectorOverview) {}); got == nil || *got != (CatchUp{Part: 0.25, LeftMillis: 30_000}) {
+		t.Errorf("250 of 1000 rows, at 25 per second: %+v", got)
+	}
+	for name, change := range map[string]func(c *herder.ConnectorOverview){
+		"caught up":            func(c *herder.ConnectorOverview) { c.Behind = 0 },
+		"size not known":       func(c *herder.ConnectorOverview) { c.TableRows = 0 },
+		"more than were there": func(c *herder.ConnectorOverview) { c.TableRows = 249 },
+		"gone on with":         func(c *herder.ConnectorOverview) { c.Tasks[1].Resumed = true },
+	} {
+		if got := at(change); got != nil {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	o := overview(noon, task(0, "a", 1, 200))
+	o.Connectors[0].Behind, o.Connectors[0].TableRows = 1, 1000
+	if got := catchUpOf(&o.Connectors[0], 0); got == nil || got.LeftMillis != 0 {
+		t.Errorf("without a rate: %+v", got)
+	}
+	s := NewRecorder(&fakeSource{shows: o}).Snapshot(t.Context(), 0)
+	var text strings.Builder
+	if err := Write(&text, &s, TextOptions{}); err != nil || !strings.Contains(text.String(), "\nc: 20% of about 1000 rows published\n") {
+		t.Errorf("printed %q, %v", text.String(), err)
+	}
+}

@@ -79,6 +79,13 @@ func (p *printer) connectors(s *Snapshot) {
 	p.table([]cell{{text: "CONNECTOR"}, {text: "STATE"}, {text: "MODE"}, {text: "TABLE"}, {text: "TOPIC"}, right("ROWS/S"), right("BYTES/S"), right("ROWS"), right("BEHIND"), right("LAG")}, rows)
 	for i := range s.Connectors {
 		c := &s.Connectors[i]
+		if up := c.CatchUp; up != nil {
+			left := ""
+			if up.LeftMillis > 0 {
+				left = ", about " + span(up.LeftMillis) + " left"
+			}
+			p.line("%s: %.0f%% of about %s rows published%s", clean(c.Name), up.Part*100, Count(float64(c.TableRows)), left)
+		}
 		p.trouble(c.Name, c.Trace, c.Remedy)
 		for _, t := range c.Tasks {
 			who := fmt.Sprintf("%s task %d", c.Name, t.ID)

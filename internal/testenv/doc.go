@@ -10,6 +10,10 @@
 // drives the program in test/kudutool, which reaches Kudu through the official
 // Java client and so knows nothing of our own code: the oracle of the tests.
 //
+// KafkaConfig.Security gives a broker listeners with TLS and SASL, users, and
+// rights if wanted; its certificates and tokens are made here (Authority,
+// TokenIssuer).
+//
 // Nothing is left behind. A child dies with its parent, even when that is
 // killed by SIGKILL or when the child is stopped (on Linux), and data folders
 // of a parent that died so are removed by the next start. Ports lie outside the

@@ -29,14 +29,17 @@ type KafkaConfig struct {
 	// one that the broker advertises for it: clients that begin there stay on
 	// the way through the caller's proxy. BootstrapServers is the direct way.
 	Proxy func(addr string) (string, error)
+	// Security, if set, adds listeners that ask clients who they are. Not with Proxy.
+	Security *KafkaSecurity
 }
 
 // Kafka is a running broker that is its own controller (KRaft). The embedded
 // Server kills, pauses and restarts it.
 type Kafka struct {
 	*Server
-	data  *dataDir
-	ports ports
+	data    *dataDir
+	ports   ports
+	secured *Secured
 }
 
 // StartKafka starts a broker and returns when it serves. Close must be called.
@@ -82,9 +85,21 @@ func (k *Kafka) start(ctx context.Context, java, lib string, config KafkaConfig)
 	if err != nil {
 		return err
 	}
-	properties := filepath.Join(k.data.path, "server.properties")
-	text := renderProperties(addr, controller, filepath.Join(k.data.path, "kafka"), extra)
-	if err := os.WriteFile(properties, []byte(text), 0o644); err != nil {
+	var formatFlags []string
+	if config.Security != nil {
+		if config.Proxy != nil {
+			return errors.New("secured listeners behind a proxy aren't provided for")
+		}
+		secured, jvm, flags, err := k.secure(ctx, addr, controller, config.Security)
+		if err != nil {
+			return err
+		}
+		maps.Copy(secured, extra)
+		extra, formatFlags, config.JVMFlags = secured, flags, append(jvm, config.JVMFlags...)
+	}
+	properties := k.file("server.properties")
+	text := renderProperties(addr, controller, k.file("kafka"), extra)
+	if err := os.WriteFile(properties, []byte(text), 0o600); err != nil {
 		return fmt.Errorf("writing the broker's configuration: %w", err)
 	}
 	classPath := filepath.Join(lib, "*")
@@ -93,8 +108,8 @@ func (k *Kafka) start(ctx context.Context, java, lib string, config KafkaConfig)
 		return err
 	}
 	// The client compiler is quickest for a program this short.
-	format := exec.CommandContext(ctx, java, "-XX:TieredStopAtLevel=1", "-cp", classPath,
-		"kafka.tools.StorageTool", "format", "-t", id, "-c", properties)
+	format := exec.CommandContext(ctx, java, append([]string{"-XX:TieredStopAtLevel=1", "-cp", classPath,
+		"kafka.tools.StorageTool", "format", "-t", id, "-c", properties}, formatFlags...)...)
 	format.SysProcAttr = childAttributes()
 	if err := runLocked(format); err != nil {
 		return fmt.Errorf("formatting storage: %w", err)
@@ -107,7 +122,7 @@ func (k *Kafka) start(ctx context.Context, java, lib string, config KafkaConfig)
 			Name: "kafka",
 			Path: java,
 			Args: append(args, "-cp", classPath, "kafka.Kafka", properties),
-			Log:  filepath.Join(k.data.path, "kafka.log"),
+			Log:  k.file("kafka.log"),
 		},
 	}
 	if err := k.Server.start(); err != nil {

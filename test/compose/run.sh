@@ -1,8 +1,9 @@
 #!/bin/bash
 # Tries docker-compose.yml and the Dockerfile on a Docker engine: from nothing to rows
-# in the topic, kills, another user, Kafka and Kudu that come late; and at the end each
-# row of the table once in the topic. It prints what it measures, and fails with the
-# first thing that isn't as it must be.
+# in the topic, kills, another user, Kafka and Kudu that come late, Prometheus; and at
+# the end each row of the table once in the topic. Then again with three tablet servers,
+# of which one is killed. It prints what it measures, and fails with the first thing that
+# isn't as it must be.
 #
 #   test/compose/run.sh              takes about 2 GB of disk and some minutes
 #   K2K_STANDINS=1 test/compose/run.sh
@@ -57,6 +58,7 @@ clean() {
 }
 trap clean EXIT
 trap 'exit 130' INT TERM
+trap 'say "line $LINENO ended with $?: $BASH_COMMAND"' ERR
 
 # --- engine and Compose
 
@@ -152,6 +154,18 @@ POM
   standin "apache/kafka:$1" "$work/kafka" kafka
   rm -rf "$work/kafka"
 }
+standin_prometheus() { # version
+  if [ ! -d "$cache/prometheus" ]; then
+    (mkdir "$work/prometheus-deb" && cd "$work/prometheus-deb" && apt-get -qq download -o APT::Sandbox::User= prometheus && dpkg-deb -x ./*.deb .) >/dev/null || fail "fetching Debian's prometheus"
+    mkdir "$work/prometheus-bin"
+    mv "$work/prometheus-deb/usr/bin/prometheus" "$work/prometheus-bin/"
+    mv "$work/prometheus-bin" "$cache/prometheus"
+  fi
+  mkdir -p "$work/prometheus"
+  cp "$cache/prometheus/prometheus" "$work/prometheus/"
+  standin "prom/prometheus:$1" "$work/prometheus" prometheus
+  rm -rf "$work/prometheus"
+}
 standin_golang() { # version
   [ "$(go env GOVERSION)" = "go$1" ] || fail "the stand-in of golang:$1 needs that Go here, this is $(go env GOVERSION)"
   mkdir -p "$work/golang" "$cache/mod" "$cache/build"
@@ -172,25 +186,33 @@ standin_golang() { # version
   rm -rf "$work/golang"
 }
 
+pulled() { [ -z "${K2K_STANDINS:-}" ] && timeout 300 docker pull -q "$1" >/dev/null 2>&1; }
 images=("golang:$(sed -n 's/^ARG GO_VERSION=//p' Dockerfile)")
-while read -r image; do images+=("$image"); done < <(compose config --images | grep -v '^kudu2kafka' | sort -u)
+while read -r image; do images+=("$image"); done < <(compose --profile '*' config --images | grep -v '^kudu2kafka' | sort -u)
+extras=(prometheus) # services that nothing else waits for
 for image in "${images[@]}"; do
-  docker image inspect "$image" >/dev/null 2>&1 && continue
-  if [ -z "${K2K_STANDINS:-}" ] && timeout 300 docker pull -q "$image" >/dev/null 2>&1; then
+  name=${image%:*}
+  name=${name##*/}
+  if docker image inspect "$image" >/dev/null 2>&1; then
+    :
+  elif pulled "$image"; then
     say "$image is pulled"
+  elif declare -F "standin_$name" >/dev/null; then
+    base
+    "standin_$name" "${image#*:}"
+    say "$image is a stand-in"
+  else
+    say "$image can't be pulled, and has no stand-in: its service is left out"
     continue
   fi
-  base
-  name=${image%:*}
-  "standin_${name##*/}" "${image#*:}"
-  say "$image is a stand-in"
+  case $name in grafana | kafka-ui) extras+=("$name") ;; esac
 done
 
 # --- up
 
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
-KUDU2KAFKA_PORT=$(free_port) KAFKA_PORT=$(free_port) KUDU_PORT=$(free_port)
-export KUDU2KAFKA_PORT KAFKA_PORT KUDU_PORT VERSION=v0.0.0-compose SAMPLE_RATE=200
+for name in KUDU2KAFKA KAFKA KUDU PROMETHEUS GRAFANA UI; do export "${name}_PORT=$(free_port)"; done
+export VERSION=v0.0.0-compose SAMPLE_RATE=200
 rest=http://127.0.0.1:$KUDU2KAFKA_PORT
 
 consume() { # prints the value of each committed record, until none has come for 5 s
@@ -201,7 +223,9 @@ published() { consume | sed -nE 's/.*"id":([0-9]+).*/\1/p'; }
 inspect() { docker inspect -f "$2" "$(compose ps -aq "$1")"; }
 status() { curl -s -m 5 "$rest/connectors/orders/status"; }
 running() { [ "$(status | grep -o '"state":"RUNNING"' | wc -l)" = 5 ]; } # the connector and four tasks
-healthy() { [ "$(inspect kudu2kafka '{{.State.Health.Status}}')" = healthy ]; }
+healthy() { [ "$(inspect "${1:-kudu2kafka}" '{{.State.Health.Status}}')" = healthy ]; }
+# committed counts the rows that the worker has committed since its tasks began.
+committed() { curl -s -m 5 "$rest/metrics" | awk '/^kudu2kafka_rows_total/ { n += $2 } END { printf "%d", n }'; }
 more_rows() { [ "$(consume --max-messages $(($1 + 1)) | wc -l)" -gt "$1" ]; } # than so many
 
 up=1
@@ -268,24 +292,62 @@ await 120 "running tasks" running
 say "with both: RUNNING"
 [ "$(inspect kudu2kafka '{{.RestartCount}}')" = 0 ] || fail "it ended and was restarted meanwhile"
 
+# --- monitoring, and whatever else there are images of
+
+# Compose runs a service that is named whatever its profile is, and its dependencies.
+compose up -d --no-deps "${extras[@]}" >/dev/null 2>&1 || fail "up of ${extras[*]}"
+for extra in "${extras[@]}"; do await 120 "health of $extra" healthy "$extra"; done
+ask_prometheus() { curl -s -m 5 -G "http://127.0.0.1:$PROMETHEUS_PORT/api/v1/query" --data-urlencode "query=$1" | grep -q '"value":\['; }
+await 60 "kudu2kafka as a target that is up" ask_prometheus 'up{job="kudu2kafka"} == 1'
+await 60 "rows by Prometheus" ask_prometheus 'sum(kudu2kafka_rows_total) >= 0'
+curl -s -m 5 "http://127.0.0.1:$PROMETHEUS_PORT/api/v1/rules" >"$work/rules"
+grep -q Kudu2KafkaBehind "$work/rules" && ! grep -q '"health":"err"' "$work/rules" || fail "the alert rules: $(head -c 500 "$work/rules")"
+say "healthy: ${extras[*]}; Prometheus sees kudu2kafka and has its rules"
+compose rm -sf "${extras[@]}" >/dev/null 2>&1
+
 # --- each row once
 
+each_row_once() { # rows at least
+  local rows
+  compose stop -t 15 sample-writer >/dev/null 2>&1
+  compose logs --no-color --no-log-prefix sample-writer | grep >/dev/null '^stopped: [0-9]* rows are written' || fail "the writer did not stop in order"
+  compose exec -T kudu-master kudu table scan kudu-master orders -columns=id 2>/dev/null | sed -nE 's/.*int64 id=([0-9]+).*/\1/p' | sort >"$work/table"
+  rows=$(wc -l <"$work/table")
+  [ "$rows" -gt "$1" ] && [ "$rows" = "$(uniq "$work/table" | wc -l)" ] || fail "the table has $rows rows, $(uniq "$work/table" | wc -l) of them different"
+  all_there() { published | sort >"$work/topic" && [ "$(wc -l <"$work/topic")" -ge "$rows" ]; }
+  await 60 "$rows rows in the topic" all_there
+  published | sort >"$work/topic" # once more, should one come too often
+  cmp -s "$work/table" "$work/topic" || fail "the topic has $(wc -l <"$work/topic") records of $(uniq "$work/topic" | wc -l) rows, the table $rows rows; differences: $(diff "$work/table" "$work/topic" | head -5)"
+  say "$rows rows in the table, $(wc -l <"$work/topic") records in the topic: each row once"
+}
+down() {
+  compose --profile '*' down -v --timeout 15 >/dev/null 2>&1
+  [ -z "$(docker ps -aq --filter label=com.docker.compose.project=k2ktest)$(docker volume ls -q --filter label=com.docker.compose.project=k2ktest)" ] || fail "docker compose down -v left something"
+}
 before=$(published | wc -l)
 compose up -d --no-deps sample-writer >/dev/null 2>&1
 await 60 "new rows" more_rows "$((before + 200))"
-compose stop -t 15 sample-writer >/dev/null 2>&1
-compose logs --no-color --no-log-prefix sample-writer | grep >/dev/null '^stopped: [0-9]* rows are written' || fail "the writer did not stop in order"
-compose exec -T kudu-master kudu table scan kudu-master orders -columns=id 2>/dev/null | sed -nE 's/.*int64 id=([0-9]+).*/\1/p' | sort >"$work/table"
-rows=$(wc -l <"$work/table")
-[ "$rows" -gt 1000 ] && [ "$rows" = "$(uniq "$work/table" | wc -l)" ] || fail "the table has $rows rows, $(uniq "$work/table" | wc -l) of them different"
-all_there() { published | sort >"$work/topic" && [ "$(wc -l <"$work/topic")" -ge "$rows" ]; }
-await 60 "$rows rows in the topic" all_there
-published | sort >"$work/topic" # once more, should one come too often
-cmp -s "$work/table" "$work/topic" || fail "the topic has $(wc -l <"$work/topic") records of $(uniq "$work/topic" | wc -l) rows, the table $rows rows; differences: $(diff "$work/table" "$work/topic" | head -5)"
-say "$rows rows in the table, $(wc -l <"$work/topic") records in the topic: each row once"
+each_row_once 1000
+down
 
-compose --profile '*' down -v --timeout 15 >/dev/null 2>&1
-[ -z "$(docker ps -aq --filter label=com.docker.compose.project=k2ktest)$(docker volume ls -q --filter label=com.docker.compose.project=k2ktest)" ] || fail "docker compose down -v left something"
+# --- three tablet servers, of which one is killed
+
+start=$SECONDS
+compose --profile replicated up -d >"$work/up.log" 2>&1 || { tail -30 "$work/up.log"; fail "docker compose --profile replicated up"; }
+await 120 "a row in the topic" more_rows 0
+say "with profile replicated, rows are in the topic $((SECONDS - start)) s after up"
+[ "$(compose exec -T kudu-master kudu tserver list kudu-master -columns=uuid -format=csv 2>/dev/null | grep -cE '^[0-9a-f]{32}')" = 3 ] || fail "there aren't three tablet servers"
+compose exec -T kudu-master kudu cluster ksck kudu-master -tables=orders 2>/dev/null >"$work/ksck" || fail "ksck: $(tail -20 "$work/ksck")"
+grep -qE '^ *orders *\| *3 ' "$work/ksck" || fail "the table hasn't three replicas: $(grep -A3 'Replication Factor' "$work/ksck" || tail -20 "$work/ksck")"
+compose kill kudu-tserver-2 >/dev/null 2>&1
+before=$(committed)
+more_committed() { [ "$(committed)" -gt $((before + 2000)) ]; }
+await 90 "2000 rows though a tablet server is gone" more_committed
+await 30 "running tasks" running
+say "a tablet server was killed: rows go on, tasks RUNNING"
+compose up -d --no-deps kudu-tserver-2 >/dev/null 2>&1
+each_row_once 2000
+down
 up=
 made+=(kudu2kafka kudu2kafka-sample)
 say "passed"

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -78,13 +79,16 @@ func TestBoundedConnectorPublishesItsRangeAndCompletes(t *testing.T) {
 	}
 	s.events(t, j.table, midnight, 0, 1000)
 	w := s.start(t, j, "worker")
-	for range 2 {
-		w.awaitLine("task completed", 30*time.Second)
+	awaitCompleted := func() {
+		for task := range 2 {
+			w.awaitTaskLine(0, strconv.Itoa(task), 30*time.Second, "task completed")
+		}
 	}
+	awaitCompleted()
 	w.stop()
 	// A restart completes again and publishes nothing.
 	w = s.start(t, j, "again")
-	w.awaitLine("task completed", 30*time.Second)
+	awaitCompleted()
 	w.stop()
 	wantIDs(t, s.ids(t, j.topic), 100, 900)
 	if n := len(s.storedTablets(t, j)); n != 4 {
@@ -196,7 +200,11 @@ func TestOrderScopeTableMergesAllTablets(t *testing.T) {
 		w = s.start(t, j, fmt.Sprintf("worker%d", n+2))
 	}
 	s.awaitRecords(t, j.topic, rows, 60*time.Second)
-	s.events(t, j.table, midnight, rows, rows+100)
+	// One after the other: of rows that are on their way together, a later one may
+	// be there first.
+	for id := rows; id < rows+100; id++ {
+		s.events(t, j.table, midnight, id, id+1)
+	}
 	s.awaitRecords(t, j.topic, rows+100, 60*time.Second)
 	w.stop()
 	ids := s.ids(t, j.topic)

@@ -36,7 +36,7 @@ type aim struct {
 var crashAims = []aim{
 	{phase: fencing, spread: 3 * time.Millisecond, planned: 2, least: 1, startup: true},
 	{phase: restoring, spread: 3 * time.Millisecond, planned: 4, least: 2, startup: true},
-	{phase: scanning, spread: 3 * time.Millisecond, planned: 5, least: 3},
+	{phase: scanning, spread: time.Millisecond, planned: 5, least: 3},
 	{phase: flushing, spread: 5 * time.Millisecond, planned: 5, least: 3},
 	{phase: ending, spread: time.Millisecond, planned: 4, least: 2},
 }
@@ -86,25 +86,19 @@ func (r *crashRun) start(n int) {
 	r.last = n
 }
 
-// plan is the order of the planned kills. Those in the middle of a scan are in
-// its first half: once the table is read as it grows, scans are over in no time.
+// plan is the order of the planned kills. Those in the middle of a scan come
+// first: once the table is read as it grows, scans are over in no time.
 func (r *crashRun) plan() []aim {
-	var early, rest []aim
+	var first, rest []aim
 	for _, a := range crashAims {
 		if a.phase == scanning {
-			early = append(early, slices.Repeat([]aim{a}, a.planned)...)
+			first = append(first, slices.Repeat([]aim{a}, a.planned)...)
 		} else {
 			rest = append(rest, slices.Repeat([]aim{a}, a.planned)...)
 		}
 	}
-	shuffle := func(all []aim) {
-		r.dice.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	}
-	shuffle(rest)
-	half := crashKills/2 - len(early)
-	early = append(early, rest[:half]...)
-	shuffle(early)
-	return append(early, rest[half:]...)
+	r.dice.Shuffle(len(rest), func(i, j int) { rest[i], rest[j] = rest[j], rest[i] })
+	return append(first, rest...)
 }
 
 // missing is an aim that has not been met often enough.

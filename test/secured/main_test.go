@@ -3,6 +3,7 @@ package secured
 import (
 	"bytes"
 	"context"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +17,10 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(testenv.WithOverlay(testenv.ClosingShared(m)))
+	goleak.VerifyTestMain(testenv.WithOverlay(testenv.ClosingShared(m)), goleak.Cleanup(func(code int) {
+		removeBinary()
+		os.Exit(code)
+	}))
 }
 
 // The user that tests are, and what must never be seen of it.

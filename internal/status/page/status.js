@@ -101,7 +101,9 @@
       else if (t.last_error) card.append(trouble("Task " + t.id + " is over it, since " + new Date(t.last_error.at).toLocaleString(), t.last_error.trace, t.last_error.remedy, true));
     }
     card.append(h("div", {class: "tiles"},
-      tile("rows", number(c.rows)), tile("bytes", bytes(c.bytes)), tile("tablets behind", c.tablets_behind + " of " + c.tablet_count), tile("lag", lag(c, c.tablet_count) || "not known")));
+      tile("rows", number(c.rows)), tile("bytes", bytes(c.bytes)), tile("tablets behind", c.tablets_behind + " of " + c.tablet_count), tile("lag", lag(c, c.tablet_count) || "not known"),
+      c.catch_up ? tile("published for the first time", Math.round(100 * c.catch_up.part) + " % of " + number(c.table_rows)) : null,
+      c.catch_up && c.catch_up.left_ms ? tile("time left", "about " + time(c.catch_up.left_ms)) : null));
     card.append(h("div", {class: "charts"}, ...charts(c.history)));
     if (c.tasks.length) {
       card.append(details("tasks " + c.name, c.tasks.length + (c.tasks.length === 1 ? " task" : " tasks"), table("Tasks of " + c.name,

@@ -27,7 +27,7 @@ var (
 // principal, or the service for those of services.
 var refusals = map[int32]string{
 	errorcode.KDC_ERR_C_PRINCIPAL_UNKNOWN: "the KDC doesn't know the principal %s",
-	errorcode.KDC_ERR_S_PRINCIPAL_UNKNOWN: "the KDC doesn't know the service %s: Kudu's servers must be addressed by the names that their principals have",
+	errorcode.KDC_ERR_S_PRINCIPAL_UNKNOWN: "the KDC doesn't know the service %s: servers must be addressed by the names that their principals have",
 	errorcode.KDC_ERR_NAME_EXP:            "the principal %s has expired",
 	errorcode.KDC_ERR_CLIENT_REVOKED:      "the KDC has locked or revoked the principal %s",
 	errorcode.KDC_ERR_KEY_EXPIRED:         "the password of %s has expired",

@@ -1,0 +1,175 @@
+package kafka
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
+)
+
+// journal is a log that can be read.
+type journal struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.text.Write(b)
+}
+
+func (j *journal) count(what string) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return strings.Count(j.text.String(), what)
+}
+
+func newJournal() (*journal, hclog.Logger) {
+	j := &journal{}
+	return j, hclog.New(&hclog.LoggerOptions{Output: j, Level: hclog.Info})
+}
+
+// shown is the name in the certificate that a connection would show.
+func shown(t *testing.T, f *tlsFiles, now time.Time) string {
+	t.Helper()
+	m, fault := f.newest(now)
+	if fault != nil {
+		t.Fatal(fault)
+	}
+	if m.own == nil {
+		return ""
+	}
+	leaf, err := x509.ParseCertificate(m.own.Certificate[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return leaf.Subject.CommonName
+}
+
+func TestFilesThatChangeAreReadAgainAndBrokenOnesLeaveThingsAsTheyAre(t *testing.T) {
+	i := issue(t, local)
+	path := filepath.Join(t.TempDir(), "own.pem")
+	put := func(name string) {
+		pair, err := i.authority.Issue(testenv.CertificateSpec{Name: name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := pair.Write(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log, logger := newJournal()
+	changes := 0
+	f := newTLSFiles(TLS{Truststore: i.caFile, Keystore: path}, logger, func() { changes++ })
+
+	now := time.Now()
+	later := func() time.Time { now = now.Add(lookInterval); return now }
+	if _, fault := f.newest(later()); fault == nil || fault.Key != "ssl.keystore.location" {
+		t.Fatalf("without the file: %v", fault)
+	}
+	put("one")
+	if got := shown(t, f, later()); got != "one" || changes != 1 {
+		t.Errorf("%q is shown after %d changes", got, changes)
+	}
+	put("second")
+	if got := shown(t, f, now.Add(lookInterval/2)); got != "one" {
+		t.Errorf("%q is shown: the file was looked at too soon", got)
+	}
+	if got := shown(t, f, later()); got != "second" || changes != 2 || log.count("were read again") != 1 {
+		t.Errorf("%q is shown after %d changes", got, changes)
+	}
+	if err := os.WriteFile(path, []byte("-----BEGIN CERTIFICATE-----\nbroken"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if got := shown(t, f, later()); got != "second" || changes != 2 {
+			t.Errorf("%q is shown after %d changes", got, changes)
+		}
+	}
+	if n := log.count("cannot be used; the ones before stay"); n != 1 || log.count("ssl.keystore.location") != 1 {
+		t.Errorf("it was told %d times:\n%s", n, log.text.String())
+	}
+	put("mended")
+	if got := shown(t, f, later()); got != "mended" || changes != 3 {
+		t.Errorf("%q is shown after %d changes", got, changes)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if got := shown(t, f, later()); got != "mended" {
+		t.Errorf("%q is shown without the file", got)
+	}
+}
+
+// TestAnAuthorityThatIsReplacedIsTakenAtOnce has a broker with a certificate of a
+// new authority, and the pause after that was refused be ended by the new file.
+func TestAnAuthorityThatIsReplacedIsTakenAtOnce(t *testing.T) {
+	before, after := issue(t, local), issue(t, local)
+	b := newBroker(t, after.server)
+	o := Options{BootstrapServers: []string{b.addr()}, Security: Security{Protocol: SSL, TLS: TLS{Truststore: before.caFile}}}
+	for range 4 { // the pause grows to 4 s
+		testenv.Await(t, 5*time.Second, "the broker to be refused once more", func() bool {
+			had := b.accepted.Load()
+			if Refused(ask(t, o)) == nil {
+				t.Fatal("the broker was taken")
+			}
+			return b.accepted.Load() > had
+		})
+	}
+	text, err := os.ReadFile(after.caFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(before.caFile, append(before.authority.PEM(), text...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	testenv.Await(t, 10*time.Second, "the broker to be taken", func() bool { return ask(t, o) == nil })
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
+func TestClientShowsItsNewestCertificateToEachConnection(t *testing.T) {
+	i := issue(t, local)
+	mutual := i.server.Clone()
+	mutual.ClientAuth = tls.RequireAndVerifyClientCert
+	var mu sync.Mutex
+	var names []string
+	mutual.VerifyConnection = func(state tls.ConnectionState) error {
+		mu.Lock()
+		defer mu.Unlock()
+		names = append(names, state.PeerCertificates[0].Subject.CommonName)
+		return nil
+	}
+	path := i.client(t, "one")
+	b := newBroker(t, mutual)
+	o := Options{BootstrapServers: []string{b.addr()}, Security: Security{Protocol: SSL, TLS: TLS{Truststore: i.caFile, Keystore: path}}}
+	if err := ask(t, o); err != nil {
+		t.Fatal(err)
+	}
+	pair, err := i.authority.Issue(testenv.CertificateSpec{Name: "two"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := pair.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	testenv.Await(t, 5*time.Second, "the new certificate to be shown", func() bool {
+		if err := ask(t, o); err != nil {
+			t.Fatal(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		return names[0] == "one" && names[len(names)-1] == "two"
+	})
+}
