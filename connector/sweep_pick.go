@@ -25,7 +25,7 @@ type picker struct {
 	compare *predicate.Comparer // nil: the primary key alone
 	schema  *kudu.Schema        // of the projection
 	tablets map[string]*queueTablet
-	spare   sync.Pool // of selections
+	spare   sync.Pool                              // of selections
 	life    func(took time.Duration) time.Duration // of a backlog
 }
 
