@@ -34,7 +34,7 @@ func newEntry(key offsets.JournalKey, j offsets.Journal, o *order) (*sweepEntry,
 	e := &sweepEntry{key: key, journal: j, restored: true}
 	err := j.Rows.Each(func(key []byte, _ offsets.Digest) error {
 		if _, err := kudu.DecodeKey(o.primary, key); err != nil {
-			return fmt.Errorf("its row %x doesn't fit the table: %w", key, err)
+			return fmt.Errorf("its row %x: %w", key, err)
 		}
 		return nil
 	})
@@ -43,7 +43,7 @@ func newEntry(key offsets.JournalKey, j offsets.Journal, o *order) (*sweepEntry,
 		e.journal.Former = nil
 	}
 	if err != nil {
-		return nil, &FatalError{fmt.Errorf("journal %s of tablet %s: %w", key.ID, key.Tablet, err)}
+		return nil, &FatalError{fmt.Errorf("journal %s of tablet %s doesn't fit the table: %w", key.ID, key.Tablet, err)}
 	}
 	return e, nil
 }
@@ -53,7 +53,7 @@ func packFormer(former []offsets.FormerRow, o *order) (packed offsets.JournalRow
 	for _, r := range former {
 		row, err := formerRow(r, o)
 		if err != nil {
-			return packed, fmt.Errorf("its row %s doesn't fit the table: %w", r.PrimaryKey, err)
+			return packed, fmt.Errorf("its row %s: %w", r.PrimaryKey, err)
 		}
 		rows = append(rows, row)
 	}
