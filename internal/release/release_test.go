@@ -115,7 +115,7 @@ func TestSBOMIsTheSameEachTime(t *testing.T) {
 			Timestamp time.Time
 			Tools     struct{ Components []component }
 		}
-		Components   []component
+		Components []component
 	}
 	if err := errors.Join(json.Unmarshal(one, &got), json.Unmarshal(other, &next)); err != nil {
 		t.Fatal(err)
