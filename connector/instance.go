@@ -134,7 +134,7 @@ func (i *instance) join() (*group, error) {
 			i.board.claim(id, g.generation())
 			s := &supervisor{
 				task: id, delayMax: i.cfg.RetryDelayMax, board: i.board, logger: i.logger.With("task", id),
-				confirm: g.confirm, steer: i.steer,
+				confirm: g.confirm, steer: i.steer, mended: i.kudu.AskAgain,
 				bound: stallBound(i.cfg),
 				seen:  seen,
 				run:   func(ctx context.Context, alive func(), w *waits) error { return i.runTask(ctx, id, alive, w, seen) },

@@ -5,7 +5,7 @@
 //	kudu2kafka check WORKER.yaml [CONNECTOR.yaml ...] [--json]
 //	kudu2kafka plan WORKER.yaml CONNECTOR.yaml [CONNECTOR.yaml ...] [--json]
 //	kudu2kafka config validate|print|reference
-//	kudu2kafka offsets list|export|import|reset WORKER.yaml CONNECTOR.yaml
+//	kudu2kafka offsets list|export|import|reset WORKER.yaml CONNECTOR.yaml [--connector NAME]
 //	kudu2kafka health [WORKER.yaml] [--url URL]
 //	kudu2kafka status [--url URL] [--json] [--watch]
 //	kudu2kafka completion bash|zsh|fish|powershell

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -48,27 +49,62 @@ is set back has rows published again, one that is set forward has rows skipped.`
 	return command
 }
 
-// connectorArgs wants the worker's file and one connector's, and lets so many
-// more follow.
-func connectorArgs(more int) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
-		switch {
-		case len(args) < 2:
-			return errors.New("the worker's file and a connector's are needed")
-		case len(args) > 2+more:
-			return fmt.Errorf("%d arguments are too many", len(args))
-		}
-		return nil
+// connectorArgs wants the worker's file and those of connectors.
+func connectorArgs(_ *cobra.Command, args []string) error {
+	if len(args) < 2 {
+		return errors.New("the worker's file and a connector's are needed")
 	}
+	return nil
 }
 
-// withOffsets makes the admin of the connector for the time of do.
-func (a *app) withOffsets(files []string, do func(context.Context, offsetsAdmin) error) error {
-	o, err := a.options(files[:2], false)
+// connectorFlag is the flag that chooses among the connectors of the files.
+func connectorFlag(command *cobra.Command, name *string) {
+	command.Flags().StringVarP(name, "connector", "c", "", "name of the connector, of several in the files")
+}
+
+// choose loads the files and leaves just the connector of that name; all of them if
+// name is empty.
+func (a *app) choose(files []string, name string) (preflight.Options, error) {
+	o, err := a.options(withFolders(files), false)
+	if err != nil {
+		return o, err
+	}
+	if len(o.Connectors) == 0 {
+		return o, &exitError{code: exitUsage, err: errors.New("there is no connector in " + strings.Join(files[1:], " "))}
+	}
+	if name == "" {
+		return o, nil
+	}
+	var names []string
+	for _, c := range o.Connectors {
+		if names = append(names, c.Name); c.Name == name {
+			o.Connectors = []connector.Config{c}
+			return o, nil
+		}
+	}
+	return o, &exitError{code: exitUsage, err: fmt.Errorf("there is no connector %q in the files, but %s", name, strings.Join(names, ", "))}
+}
+
+// withOffsets makes the admin of the connector of that name, or of the only one, for
+// the time of do.
+func (a *app) withOffsets(files []string, name string, do func(context.Context, offsetsAdmin) error) error {
+	o, err := a.choose(files, name)
 	if err != nil {
 		return err
 	}
-	admin, err := a.newOffsets(o.Connectors[0], o.Worker, o.Logger)
+	if len(o.Connectors) > 1 {
+		var names []string
+		for _, c := range o.Connectors {
+			names = append(names, c.Name)
+		}
+		return &exitError{code: exitUsage, err: fmt.Errorf("there are %d connectors in the files: name one by --connector: %s", len(names), strings.Join(names, ", "))}
+	}
+	return a.withAdmin(o, o.Connectors[0], do)
+}
+
+// withAdmin makes the admin of a connector for the time of do.
+func (a *app) withAdmin(o preflight.Options, c connector.Config, do func(context.Context, offsetsAdmin) error) error {
+	admin, err := a.newOffsets(c, o.Worker, o.Logger)
 	if err != nil {
 		return lookFailure(err)
 	}
@@ -99,38 +135,70 @@ type offsetPartition struct {
 }
 
 func (a *app) offsetsListCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "list WORKER.yaml CONNECTOR.yaml",
+	var name string
+	command := &cobra.Command{
+		Use:   "list WORKER.yaml CONNECTOR.yaml [CONNECTOR.yaml ...]",
 		Short: "List the stored positions",
 		Long: `List the positions that are committed now: the primary key of the last row
-published of each tablet, and how long ago it was read.
+published of each tablet, and how long ago it was read. Of several connectors
+all are listed, or the one that --connector names.
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.`,
-		Args: connectorArgs(0),
+		Example: `  kudu2kafka offsets list worker.yaml orders.yaml
+  kudu2kafka offsets list worker.yaml connectors/ --connector orders`,
+		Args: connectorArgs,
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.withOffsets(args, func(ctx context.Context, admin offsetsAdmin) error {
-				stored, err := admin.List(ctx)
-				if err != nil {
+			o, err := a.choose(args, name)
+			if err != nil {
+				return err
+			}
+			for n, c := range o.Connectors {
+				if err := a.listOffsets(o, c, n, len(o.Connectors)); err != nil {
 					return err
 				}
-				return preflight.WritePositions(a.stdout, stored, time.Now())
-			})
+			}
+			return nil
 		},
 	}
+	connectorFlag(command, &name)
+	return command
+}
+
+// listOffsets prints the positions of the nth of so many connectors.
+func (a *app) listOffsets(o preflight.Options, c connector.Config, nth, of int) error {
+	return a.withAdmin(o, c, func(ctx context.Context, admin offsetsAdmin) error {
+		stored, err := admin.List(ctx)
+		if err != nil {
+			return err
+		}
+		if of > 1 {
+			title := "connector " + c.Name + "\n"
+			if nth > 0 {
+				title = "\n" + title
+			}
+			if _, err := io.WriteString(a.stdout, title); err != nil {
+				return err
+			}
+		}
+		return preflight.WritePositions(a.stdout, stored, time.Now())
+	})
 }
 
 func (a *app) offsetsExportCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "export WORKER.yaml CONNECTOR.yaml",
+	var name string
+	command := &cobra.Command{
+		Use:   "export WORKER.yaml CONNECTOR.yaml [CONNECTOR.yaml ...]",
 		Short: "Print the stored positions as lines of JSON",
 		Long: `Print the positions that are committed now, as a line of JSON for each, which
-import reads: {"partition":{"table":...,"tablet":...},"offset":{...}}.
+import reads: {"partition":{"table":...,"tablet":...},"offset":{...}}. Of several
+connectors --connector names the one.
 
 Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.`,
-		Example: `  kudu2kafka offsets export worker.yaml orders.yaml > orders.offsets`,
-		Args:    connectorArgs(0),
+		Example: `  kudu2kafka offsets export worker.yaml orders.yaml > orders.offsets
+  kudu2kafka offsets export worker.yaml connectors/ --connector orders > orders.offsets`,
+		Args: connectorArgs,
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.withOffsets(args, func(ctx context.Context, admin offsetsAdmin) error {
+			return a.withOffsets(args, name, func(ctx context.Context, admin offsetsAdmin) error {
 				stored, err := admin.List(ctx)
 				if err != nil {
 					return err
@@ -146,16 +214,20 @@ Exit codes: 0 done, 1 failed, 2 wrong arguments or configuration.`,
 			})
 		},
 	}
+	connectorFlag(command, &name)
+	return command
 }
 
 func (a *app) offsetsImportCommand() *cobra.Command {
 	var execute bool
+	var name string
 	command := &cobra.Command{
 		Use:   "import WORKER.yaml CONNECTOR.yaml [FILE]",
 		Short: "Store positions that export has printed",
 		Long: `Store the positions of a file as export prints it, or of standard input. Tablets
 that it doesn't name keep theirs; "offset": null deletes one, so that its tablet is
-read from the start. All of them are stored, or none.
+read from the start. All of them are stored, or none. Of the connectors in a
+folder, --connector names the one.
 
 Without --execute nothing is changed: what would be is printed. No worker may run
 the connector.
@@ -164,13 +236,18 @@ Exit codes: 0 done, 1 failed, or a worker runs the connector, 2 wrong arguments,
 configuration or positions.`,
 		Example: `  kudu2kafka offsets import worker.yaml orders.yaml orders.offsets
   kudu2kafka offsets import worker.yaml orders.yaml orders.offsets --execute`,
-		Args: connectorArgs(1),
+		Args: func(command *cobra.Command, args []string) error {
+			if len(args) > 3 {
+				return fmt.Errorf("%d arguments are too many: of several connectors give the folder", len(args))
+			}
+			return connectorArgs(command, args)
+		},
 		RunE: func(_ *cobra.Command, args []string) error {
 			changes, err := a.readOffsets(args[2:])
 			if err != nil {
 				return &exitError{code: exitUsage, err: err}
 			}
-			return a.withOffsets(args, func(ctx context.Context, admin offsetsAdmin) error {
+			return a.withOffsets(args[:2], name, func(ctx context.Context, admin offsetsAdmin) error {
 				made, err := admin.Alter(ctx, changes, !execute)
 				if err != nil {
 					return err
@@ -180,6 +257,7 @@ configuration or positions.`,
 		},
 	}
 	command.Flags().BoolVar(&execute, "execute", false, "change the positions")
+	connectorFlag(command, &name)
 	return command
 }
 
@@ -220,12 +298,13 @@ func (a *app) readOffsets(files []string) ([]connector.StoredOffset, error) {
 func (a *app) offsetsResetCommand() *cobra.Command {
 	var execute bool
 	var tablets []string
+	var name string
 	command := &cobra.Command{
-		Use:   "reset WORKER.yaml CONNECTOR.yaml",
+		Use:   "reset WORKER.yaml CONNECTOR.yaml [CONNECTOR.yaml ...]",
 		Short: "Delete stored positions, so that tablets are read from the start",
 		Long: `Delete all stored positions of a connector, so that it begins as a new one does,
 or with --tablet those of single tablets. Rows that were published will be
-published again.
+published again. Of several connectors --connector names the one.
 
 Without --execute nothing is changed: what would be is printed. No worker may run
 the connector.
@@ -234,9 +313,9 @@ Exit codes: 0 done, 1 failed, or a worker runs the connector, 2 wrong arguments 
 configuration.`,
 		Example: `  kudu2kafka offsets reset worker.yaml orders.yaml
   kudu2kafka offsets reset worker.yaml orders.yaml --tablet 9f3c0f6cc0a44b12b2b7c4c5f6a7d8e9 --execute`,
-		Args: connectorArgs(0),
+		Args: connectorArgs,
 		RunE: func(_ *cobra.Command, args []string) error {
-			return a.withOffsets(args, func(ctx context.Context, admin offsetsAdmin) error {
+			return a.withOffsets(args, name, func(ctx context.Context, admin offsetsAdmin) error {
 				made, err := a.resetOffsets(ctx, admin, tablets, execute)
 				if err != nil {
 					return err
@@ -247,6 +326,7 @@ configuration.`,
 	}
 	command.Flags().BoolVar(&execute, "execute", false, "delete the positions")
 	command.Flags().StringSliceVar(&tablets, "tablet", nil, "id of a tablet; all without it")
+	connectorFlag(command, &name)
 	return command
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -193,9 +194,68 @@ func TestExitCodesOfRefusedChangesSayWhetherToTryAgain(t *testing.T) {
 	}
 }
 
-func TestOffsetsAreOfOneConnector(t *testing.T) {
+func TestOffsetsAreOfTheConnectorsInTheFiles(t *testing.T) {
 	h := newHarness(t, nil, "")
 	h.want(t, h.execute([]string{"offsets"}), exitUsage, "which of its commands?")
 	h.want(t, h.execute([]string{"offsets", "list", h.files[0]}), exitUsage, "the worker's file and a connector's are needed")
-	h.want(t, h.execute([]string{"offsets", "list", h.files[0], h.files[1], h.files[1]}), exitUsage, "3 arguments are too many")
+	h.want(t, h.execute([]string{"offsets", "list", h.files[0], t.TempDir()}), exitUsage, "there is no connector in /")
+	h.want(t, h.offsets("import", "a", "b"), exitUsage, "4 arguments are too many: of several connectors give the folder")
+	h.want(t, h.offsets("list", "--connector", "order"), exitUsage, `there is no connector "order" in the files, but orders`)
 }
+
+// several is a folder with the connectors orders and users.
+func (h *harness) several(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	for _, name := range []string{"users", "orders"} {
+		text := fmt.Sprintf("name: %s\nkudu.masters: m:7051\nkudu.table: %s\ntopic: %s\n", name, name, name)
+		if err := os.WriteFile(filepath.Join(folder, name+".yaml"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
+}
+
+func TestOneOfSeveralConnectorsIsNamed(t *testing.T) {
+	f := newAdmin()
+	h := newHarness(t, nil, "").admin(f)
+	folder := h.several(t)
+	h.stdin = strings.NewReader(`{"partition":{"table":"orders","tablet":"x"},"offset":null}`)
+	for _, command := range []string{"export", "import", "reset"} {
+		h.want(t, h.execute([]string{"offsets", command, h.files[0], folder}), exitUsage, "there are 2 connectors in the files: name one by --connector: orders, users")
+		if f.reset || f.altered != nil || h.out.Len() > 0 {
+			t.Errorf("%s did something: %+v, %s", command, f, h.out.String())
+		}
+		h.stdin = strings.NewReader(`{"partition":{"table":"orders","tablet":"x"},"offset":null}`)
+		h.want(t, h.execute([]string{"offsets", command, h.files[0], folder, "--connector", "orders"}), exitOK)
+		h.want(t, h.execute([]string{"offsets", command, h.files[0], folder, "-c", "users"}), exitFailed, "another connector")
+		f.reset, f.altered = false, nil
+		h.out.Reset()
+		h.stdin = strings.NewReader("")
+	}
+	h.want(t, h.execute([]string{"offsets", "list", h.files[0], filepath.Join(folder, "users.yaml"), filepath.Join(folder, "orders.yaml"), "--connector", "orders"}), exitOK)
+	if text := h.out.String(); !strings.Contains(text, tabletOne) || strings.Contains(text, "connector") {
+		t.Errorf("printed\n%s", text)
+	}
+}
+
+func TestPositionsOfAllConnectorsAreListed(t *testing.T) {
+	h := newHarness(t, nil, "")
+	folder := h.several(t)
+	closed := 0
+	h.newOffsets = func(cfg connector.Config, _ connector.WorkerConfig, _ hclog.Logger) (offsetsAdmin, error) {
+		return &countedAdmin{fakeAdmin{stored: []connector.StoredOffset{{Table: cfg.KuduTable, Tablet: tabletOne, Position: json.RawMessage(stored)}}}, &closed}, nil
+	}
+	h.want(t, h.execute([]string{"offsets", "list", h.files[0], folder}), exitOK)
+	if text := h.out.String(); !strings.HasPrefix(text, "connector orders\n") || !strings.Contains(text, "\n\nconnector users\n") || strings.Count(text, tabletOne) != 2 || closed != 2 {
+		t.Errorf("closed %d times; printed\n%s", closed, text)
+	}
+}
+
+// countedAdmin counts how often admins are closed.
+type countedAdmin struct {
+	fakeAdmin
+	closed *int
+}
+
+func (c *countedAdmin) Close() { *c.closed++ }

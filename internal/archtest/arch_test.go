@@ -136,7 +136,8 @@ var moreForTests = map[string][]string{
 	"test/sample":      {"kudu/kudufake"},
 	"test/compose":     {"go.yaml.in/yaml/v3"},
 	"test/e2e":         {"connector", "offsets", "internal/config", "internal/preflight", "kudu"},
-	"test/secured":     {"kudu"},
+	// Messages of a negotiation, for somebody in between.
+	"test/secured": {"kudu", protobuf},
 	// The keys that are secrets, and a worker on fake servers with them.
 	"test/secrets": {"connector", "kudu", "kudu/kudufake"},
 	// A browser, and a worker on fake servers for it to look at.

@@ -252,13 +252,19 @@ func textOf(e ast.Expr) (string, bool) {
 	return "", false
 }
 
-func TestMessagesOfTheTroubleshootingTablesExist(t *testing.T) {
-	document := filepath.Join(moduleRoot(t), "docs", "operations.md")
-	_, tables, found := strings.Cut(userDocuments(t)[document], "\n## Troubleshooting\n")
+// explained are the messages of the tables of a document that lie between two
+// texts.
+func explained(t *testing.T, document, begin, end string) []string {
+	t.Helper()
+	_, tables, found := strings.Cut(userDocuments(t)[filepath.Join(moduleRoot(t), "docs", document)], begin)
 	if !found {
-		t.Fatal("operations.md has no section Troubleshooting")
+		t.Fatalf("%s has no section %q", document, begin)
 	}
-	texts := literals(t)
+	if end != "" {
+		if tables, _, found = strings.Cut(tables, end); !found {
+			t.Fatalf("%s has no %q", document, end)
+		}
+	}
 	messages := make(map[string]bool)
 	for line := range strings.Lines(tables) {
 		if !strings.HasPrefix(line, "| ") {
@@ -269,14 +275,69 @@ func TestMessagesOfTheTroubleshootingTablesExist(t *testing.T) {
 			messages[quoted[1]] = true
 		}
 	}
-	for _, message := range slices.Sorted(maps.Keys(messages)) {
-		parts := strings.Split(message, "...")
-		if !slices.ContainsFunc(texts, func(text string) bool { return holds(text, parts) }) {
-			t.Errorf("operations.md explains the message %q, which is nowhere in the code", message)
+	if len(messages) < 25 {
+		t.Errorf("%s explains only %d messages", document, len(messages))
+	}
+	return slices.Sorted(maps.Keys(messages))
+}
+
+// troubleshooting are the messages of docs/operations.md.
+func troubleshooting(t *testing.T) []string {
+	t.Helper()
+	return explained(t, "operations.md", "\n## Troubleshooting\n", "")
+}
+
+func TestMessagesOfTheTroubleshootingTablesExist(t *testing.T) {
+	texts := literals(t)
+	for document, messages := range map[string][]string{
+		"operations.md": troubleshooting(t),
+		"security.md":   explained(t, "security.md", "\n### When it isn't let in\n", "\nWhat Kudu says"),
+	} {
+		for _, message := range messages {
+			parts := strings.Split(message, "...")
+			if !slices.ContainsFunc(texts, func(text string) bool { return holds(text, parts) }) {
+				t.Errorf("%s explains the message %q, which is nowhere in the code", document, message)
+			}
 		}
 	}
-	if len(messages) < 25 {
-		t.Errorf("only %d messages are explained", len(messages))
+}
+
+// TestFailuresThatNeedSomebodyAreExplained looks up each sentence by which package
+// connector has a task FAILED.
+func TestFailuresThatNeedSomebodyAreExplained(t *testing.T) {
+	messages := troubleshooting(t)
+	checked := 0
+	for _, f := range files(t) {
+		if f.test || path.Dir(f.path) != "connector" {
+			continue
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join(moduleRoot(t), f.path), nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(parsed, func(n ast.Node) bool {
+			failure, is := n.(*ast.CompositeLit)
+			if !is || len(failure.Elts) != 1 {
+				return true
+			}
+			kind, named := failure.Type.(*ast.Ident)
+			call, made := failure.Elts[0].(*ast.CallExpr)
+			if !named || kind.Name != "FatalError" || !made || len(call.Args) == 0 {
+				return true
+			}
+			text, is := textOf(call.Args[0])
+			if !is {
+				return true
+			}
+			checked++
+			if !slices.ContainsFunc(messages, func(m string) bool { return holds(text, strings.Split(m, "...")) }) {
+				t.Errorf("%s: operations.md doesn't explain %q", f.path, text)
+			}
+			return true
+		})
+	}
+	if checked < 20 {
+		t.Errorf("only %d failures were found", checked)
 	}
 }
 

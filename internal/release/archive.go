@@ -33,7 +33,7 @@ func (r *release) contents(ctx context.Context, program string, licenses []byte)
 	}
 	files := []entry{{name: name, path: program, runs: true}, {name: "THIRD_PARTY_LICENSES.txt", content: licenses}}
 	for path := range strings.SplitSeq(strings.Trim(listed, "\x00"), "\x00") {
-		files = append(files, entry{name: path, path: filepath.FromSlash(path)})
+		files = append(files, entry{name: path, path: filepath.Join(r.source, filepath.FromSlash(path))})
 	}
 	slices.SortFunc(files, func(a, b entry) int { return strings.Compare(a.name, b.name) })
 	return files, nil

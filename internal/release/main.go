@@ -11,6 +11,7 @@ package main
 
 import (
 	"context"
+	"debug/buildinfo"
 	"errors"
 	"flag"
 	"fmt"
@@ -34,8 +35,9 @@ type release struct {
 	out       string   // folder
 	goCommand string
 	syft      string    // program that makes SBOMs; empty: none are made
-	dirty     bool      // whether the tree may have changes
+	commit    string    // its hash
 	time      time.Time // of the commit: that of all files
+	source    string    // a clone of the checkout at the commit; empty: the working folder
 	overlay   string    // file for go build
 	log       func(format string, args ...any)
 }
@@ -48,7 +50,6 @@ func main() {
 	flag.StringVar(&r.out, "out", "dist", "folder for the result; what is in it is removed")
 	flag.StringVar(&r.goCommand, "go", "go", "the go command")
 	flag.StringVar(&r.syft, "syft", "", "the program syft, which makes SBOMs; without it there are none")
-	flag.BoolVar(&r.dirty, "dirty", false, "build though there are changes that aren't committed")
 	flag.Parse()
 	r.platforms = strings.Split(platforms, ",")
 	r.log = func(format string, args ...any) { fmt.Printf(format+"\n", args...) }
@@ -71,6 +72,16 @@ func (r *release) make(ctx context.Context) (err error) {
 		return fmt.Errorf("making a folder to build in: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
+	// Of a clone, so that nothing but the commit counts; and in a linked worktree Go
+	// doesn't find out the commit.
+	source := filepath.Join(work, "source")
+	if _, err := r.output(ctx, nil, "git", "clone", "--quiet", "--no-checkout", ".", source); err != nil {
+		return fmt.Errorf("making a clone to build of: %w", err)
+	}
+	r.source = source
+	if _, err := r.output(ctx, nil, "git", "checkout", "--quiet", "--detach", r.commit); err != nil {
+		return fmt.Errorf("making a clone to build of: %w", err)
+	}
 	if r.overlay, err = overlay.Write(ctx, r.goCommand, filepath.Join(work, "overlay")); err != nil {
 		return err
 	}
@@ -94,11 +105,14 @@ func (r *release) look(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("looking at the checkout, which a release is made of: %w", err)
 	}
-	if changes != "" && !r.dirty {
+	if changes != "" {
 		return errors.New("the checkout has changes that aren't committed: a release is made of a commit")
 	}
+	if r.commit, err = r.output(ctx, nil, "git", "rev-parse", "HEAD"); err != nil {
+		return fmt.Errorf("looking for the commit: %w", err)
+	}
 	if r.version == "" {
-		if r.version, err = r.output(ctx, nil, "git", "describe", "--tags", "--always", "--dirty"); err != nil {
+		if r.version, err = r.output(ctx, nil, "git", "describe", "--tags", "--always"); err != nil {
 			return fmt.Errorf("looking for the version: %w", err)
 		}
 	}
@@ -120,6 +134,7 @@ func (r *release) look(ctx context.Context) error {
 // output is what a command prints, without white space around it.
 func (r *release) output(ctx context.Context, env []string, command ...string) (string, error) {
 	c := exec.CommandContext(ctx, command[0], command[1:]...)
+	c.Dir = r.source
 	c.Env = append(os.Environ(), env...)
 	out, err := c.Output()
 	var exit *exec.ExitError
@@ -142,6 +157,22 @@ func environment(platform string) []string {
 	}
 }
 
+// check looks whether a program knows what it was built of.
+func (r *release) check(program string) error {
+	info, err := buildinfo.ReadFile(program)
+	if err != nil {
+		return fmt.Errorf("looking at the program: %w", err)
+	}
+	settings := make(map[string]string)
+	for _, s := range info.Settings {
+		settings[s.Key] = s.Value
+	}
+	if settings["vcs.revision"] != r.commit || settings["vcs.modified"] != "false" {
+		return fmt.Errorf("the program says that it was built of commit %q, modified: %q, not of %s", settings["vcs.revision"], settings["vcs.modified"], r.commit)
+	}
+	return nil
+}
+
 // platform makes the archive and the SBOM for one platform, and gives their names.
 func (r *release) platform(ctx context.Context, platform, work string) ([]string, error) {
 	began := time.Now()
@@ -150,6 +181,9 @@ func (r *release) platform(ctx context.Context, platform, work string) ([]string
 	if _, err := r.output(ctx, env, r.goCommand, "build", "-overlay", r.overlay, "-trimpath", "-buildvcs=true", "-mod=readonly",
 		"-ldflags", "-s -w -X main.version="+r.version, "-o", program, "./cmd/"+name); err != nil {
 		return nil, fmt.Errorf("building: %w", err)
+	}
+	if err := r.check(program); err != nil {
+		return nil, err
 	}
 	licenses, err := r.licenses(ctx, env)
 	if err != nil {

@@ -64,7 +64,7 @@ func steady(found []byte, version string, at time.Time) ([]byte, error) {
 	if err := json.Unmarshal(found, &components); err != nil {
 		return nil, fmt.Errorf("reading what syft found: %w", err)
 	}
-	if err := check(components.Components); err != nil {
+	if err := checkLicenses(components.Components); err != nil {
 		return nil, err
 	}
 	var bom map[string]any
@@ -99,8 +99,8 @@ func steady(found []byte, version string, at time.Time) ([]byte, error) {
 	return append(text, '\n'), nil
 }
 
-// check wants every module to have licenses that are allowed.
-func check(components []component) error {
+// checkLicenses wants every module to have licenses that are allowed.
+func checkLicenses(components []component) error {
 	var faults []error
 	libraries := 0
 	for _, c := range components {

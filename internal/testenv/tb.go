@@ -76,8 +76,14 @@ func NewKudu(t TB, config KuduConfig) *Kudu {
 // NewKDC starts a KDC for this test and closes it at the test's end.
 func NewKDC(t TB) *KDC {
 	t.Helper()
+	return NewRealm(t, Realm)
+}
+
+// NewRealm is NewKDC for a realm of another name.
+func NewRealm(t TB, realm string) *KDC {
+	t.Helper()
 	Require(t)
-	k, err := StartKDC(t.Context())
+	k, err := startKDC(t.Context(), realm)
 	switch {
 	case errors.Is(err, ErrMissing) && os.Getenv("K2K_REQUIRE_SERVERS") != "1":
 		t.Skipf("no Kerberos here: %v", err)
@@ -140,6 +146,8 @@ var shared struct {
 	kudu  *Kudu
 	kafka *Kafka
 	tool  *KuduTool
+	// programs is the folder of what Program has built.
+	programs string
 }
 
 // SharedKudu returns the cluster of one master and one tablet server that all
@@ -209,7 +217,7 @@ func (c closingShared) Run() int {
 	return code
 }
 
-// CloseShared closes the shared servers that were started.
+// CloseShared closes the shared servers that were started, and removes programs.
 func CloseShared() error {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
@@ -223,6 +231,9 @@ func CloseShared() error {
 	if shared.kafka != nil {
 		errs = append(errs, shared.kafka.Close())
 	}
-	shared.kudu, shared.kafka, shared.tool = nil, nil, nil
+	if shared.programs != "" {
+		errs = append(errs, os.RemoveAll(shared.programs))
+	}
+	shared.kudu, shared.kafka, shared.tool, shared.programs = nil, nil, nil, ""
 	return errors.Join(errs...)
 }

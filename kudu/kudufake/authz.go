@@ -116,3 +116,34 @@ func (c *Cluster) authorize(token *pb.SignedTokenPB, user string, t *table) *fai
 	}
 	return nil
 }
+
+// mayScan checks that the rights which tokens grant are enough for a scan (kudu-1.18.1
+// src/kudu/tserver/tablet_service.cc). The caller holds mu.
+func (c *Cluster) mayScan(open *pb.NewScanRequestPB) *failure {
+	p := c.privileges
+	if !c.requireAuthz || p == nil || p.Scan {
+		return nil
+	}
+	// Counting rows takes the right to all columns.
+	may := len(open.GetProjectedColumns()) > 0
+	for _, col := range open.GetProjectedColumns() {
+		may = may && p.CanScan(col.GetName())
+	}
+	for _, predicate := range open.GetColumnPredicates() {
+		may = may && p.CanScan(predicate.GetColumn())
+	}
+	if may {
+		return nil
+	}
+	return rpcFailure(pb.ErrorStatusPB_FATAL_UNAUTHORIZED, "Not authorized: not authorized to Scan")
+}
+
+// mayWrite checks that there is a right to write; which one isn't looked at. The
+// caller holds mu.
+func (c *Cluster) mayWrite() *failure {
+	p := c.privileges
+	if !c.requireAuthz || p == nil || p.Insert || p.Update || p.Delete {
+		return nil
+	}
+	return rpcFailure(pb.ErrorStatusPB_FATAL_UNAUTHORIZED, "Not authorized: not authorized to write")
+}

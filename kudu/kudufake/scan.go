@@ -88,6 +88,9 @@ func (s *Server) openScan(ctx context.Context, call *Call, req *pb.ScanRequestPB
 			return nil, nil, f
 		}
 	}
+	if f == nil {
+		f = s.c.mayScan(open)
+	}
 	if f != nil {
 		return nil, nil, f
 	}

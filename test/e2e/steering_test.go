@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -190,6 +191,149 @@ func TestEitherOfTwoWorkersSteersTheGroupThoughOneIsKilled(t *testing.T) {
 			code, text := w.try(http.MethodGet, "/connectors", nil)
 			return code == http.StatusOK && strings.TrimSpace(text) == "[]"
 		})
+		w.stop()
+	}
+}
+
+// What the test above leaves out: configurations, restarts of single tasks and of what
+// has failed, and positions, through a worker that doesn't have the tasks, or while the
+// other one is dead.
+func TestEitherOfTwoWorkersChangesWhatTheGroupRunsThoughOneIsKilled(t *testing.T) {
+	const rows, bad = 2000, 40
+	s := newStackOn(t, testenv.SharedKudu(t), quickGroups(t))
+	j := newJob(t, 2)
+	j.worker["session.timeout.ms"], j.worker["heartbeat.interval.ms"] = "2000", "300"
+	j.worker["listeners"] = "http://127.0.0.1:0"
+	a, b := s.startSteered(t, j, "a"), s.startSteered(t, j, "b")
+	config := map[string]string{"kudu.masters": strings.Join(s.kudu.Masters(), ","), "kudu.table": j.table, "topic": j.topic, "name": "orders"}
+	for key, value := range j.connector {
+		config[key] = value
+	}
+
+	// Rows that can't be written fail both tasks; once they are mended, what has failed
+	// is restarted by whichever worker.
+	if err := s.tool.CreateTable(t.Context(), eventTable(j.table)); err != nil {
+		t.Fatal(err)
+	}
+	s.events(t, j.table, midnight, 0, rows-bad)
+	write := func(op string, text any) {
+		t.Helper()
+		all := make([]testenv.Row, bad)
+		for n := range all {
+			all[n] = testenv.Row{"at": midnight.Add(24 * time.Hour), "id": rows - bad + n, "v": text}
+		}
+		if _, err := s.tool.Write(t.Context(), j.table, op, all...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("insert", testenv.RawString{0xff})
+	a.do(http.StatusCreated, http.MethodPut, "/connectors/orders/config", config)
+	for _, w := range []*steered{a, b} {
+		eventually(t, 30*time.Second, "both tasks have failed", func() bool {
+			_, tasks := w.states("orders")
+			return len(tasks) == 2 && !slices.ContainsFunc(tasks, func(task string) bool { return !strings.HasPrefix(task, "FAILED@") })
+		})
+	}
+	if text := b.do(http.StatusOK, http.MethodGet, "/connectors/orders/tasks/0/status", nil); !strings.Contains(text, "not valid UTF-8") {
+		t.Errorf("the status of a task that has failed is %s", text)
+	}
+	write("update", "mended")
+	b.do(http.StatusAccepted, http.MethodPost, "/connectors/orders/restart?includeTasks=true&onlyFailed=true", nil)
+	become(t, "RUNNING", a, b)
+	s.awaitRecords(t, j.topic, rows, 30*time.Second)
+
+	// Each task is restarted through the worker that doesn't have it.
+	_, tasks := a.states("orders")
+	for n, task := range tasks {
+		owner, other := a, b
+		if strings.HasSuffix(task, strings.TrimPrefix(b.url, "http://")) {
+			owner, other = b, a
+		}
+		from := owner.LogSize()
+		other.do(http.StatusNoContent, http.MethodPost, "/connectors/orders/tasks/"+strconv.Itoa(n)+"/restart", nil)
+		if _, err := owner.findLine(from, 20*time.Second, func(line string) bool {
+			return strings.Contains(line, "task runs") && strings.Contains(line, "task="+strconv.Itoa(n)+" ")
+		}); err != nil {
+			t.Errorf("task %d, of %s, was restarted through the other: %v", n, owner.url, err)
+		}
+	}
+	become(t, "RUNNING", a, b)
+
+	// A configuration is that of both, whoever was told.
+	config["transaction.max.rows"] = "777"
+	b.do(http.StatusOK, http.MethodPut, "/connectors/orders/config", config)
+	a.do(http.StatusOK, http.MethodPatch, "/connectors/orders/config", map[string]any{"poll.interval.ms": "33"})
+	for _, w := range []*steered{a, b} {
+		eventually(t, 10*time.Second, "both changes are at "+w.url, func() bool {
+			_, text := w.try(http.MethodGet, "/connectors/orders/config", nil)
+			return strings.Contains(text, `"transaction.max.rows":"777"`) && strings.Contains(text, `"poll.interval.ms":"33"`)
+		})
+	}
+	become(t, "RUNNING", a, b)
+
+	// One is dead: the other stops the connector, and changes its positions as soon as
+	// the group has noticed the death.
+	if err := a.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	b.do(http.StatusNoContent, http.MethodPut, "/connectors/orders/stop", nil)
+	become(t, "STOPPED", b)
+	var list struct {
+		Offsets []struct {
+			Partition json.RawMessage `json:"partition"`
+			Offset    json.RawMessage `json:"offset"`
+		} `json:"offsets"`
+	}
+	if err := json.Unmarshal([]byte(b.do(http.StatusOK, http.MethodGet, "/connectors/orders/offsets", nil)), &list); err != nil || len(list.Offsets) != 4 {
+		t.Fatalf("offsets are %+v, %v", list, err)
+	}
+	list.Offsets = list.Offsets[:1]
+	list.Offsets[0].Offset = json.RawMessage("null")
+	eventually(t, 20*time.Second, "the position of one tablet is taken back", func() bool {
+		code, text := b.try(http.MethodPatch, "/connectors/orders/offsets", list)
+		if code != http.StatusOK && !strings.Contains(text, "is still run by") {
+			t.Fatalf("changing positions: %d %s", code, text)
+		}
+		return code == http.StatusOK
+	})
+
+	// It comes back, and finds what was asked for meanwhile.
+	a = s.startSteered(t, j, "a again")
+	become(t, "STOPPED", a, b)
+	a.do(http.StatusAccepted, http.MethodPut, "/connectors/orders/resume", nil)
+	become(t, "RUNNING", a, b)
+	count := func() (once, twice int) {
+		seen := make(map[string]int)
+		for _, r := range s.consume(t, j.topic) {
+			seen[string(r.key)]++
+		}
+		for key, n := range seen {
+			switch n {
+			case 1:
+				once++
+			case 2:
+				twice++
+			default:
+				t.Fatalf("row %s is there %d times", key, n)
+			}
+		}
+		return once, twice
+	}
+	var once, twice int
+	var lag struct {
+		Totals struct {
+			Behind  int `json:"tablets_behind"`
+			Tablets int `json:"tablet_count"`
+		}
+	}
+	eventually(t, 30*time.Second, "nothing is left to publish", func() bool {
+		_, text := a.try(http.MethodGet, "/kudu2kafka/status", nil)
+		return json.Unmarshal([]byte(text), &lag) == nil && lag.Totals.Behind == 0 && lag.Totals.Tablets == 4
+	})
+	if once, twice = count(); once+twice != rows || twice < rows/8 || twice > rows/2 {
+		t.Errorf("after one of four tablets was taken back, %d rows are there once and %d twice, of %d", once, twice, rows)
+	}
+	for _, w := range []*steered{a, b} {
 		w.stop()
 	}
 }
