@@ -133,14 +133,16 @@ func (w *Worker) forget(name string) {
 	}
 }
 
-// allFailed joins the failures, and is nil if a connector has none.
+// allFailed joins the failures, and is nil if a connector has none, or is one whose
+// configuration can't be used: that may be mended while the worker runs, by whoever
+// looks after what it refers to.
 func (w *Worker) allFailed() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var errs []error
 	for _, name := range w.names {
 		err := w.hosts[name].failure()
-		if err == nil {
+		if err == nil || w.hosts[name].look().unfit != nil {
 			return nil
 		}
 		errs = append(errs, fmt.Errorf("connector %q: %w", name, err))

@@ -123,9 +123,11 @@ func (k *Kafka) secure(ctx context.Context, addr, controller string, s *KafkaSec
 		ssl + "oauthbearer.sasl.oauthbearer.sub.claim.name":    "sub",
 		ssl + "oauthbearer.sasl.server.callback.handler.class": oauth + "OAuthBearerValidatorCallbackHandler",
 		"sasl.oauthbearer.jwks.endpoint.url":                   keySet,
-		open + "sasl.enabled.mechanisms":                       "PLAIN,SCRAM-SHA-512",
-		open + "plain.sasl.jaas.config":                        plain.String(),
-		open + "scram-sha-512.sasl.jaas.config":                scramModule,
+		// By default Kafka 4.1.1 looks at no signature.
+		"sasl.oauthbearer.jwt.validator.class":  oauth + "BrokerJwtValidator",
+		open + "sasl.enabled.mechanisms":        "PLAIN,SCRAM-SHA-512",
+		open + "plain.sasl.jaas.config":         plain.String(),
+		open + "scram-sha-512.sasl.jaas.config": scramModule,
 	}
 	jvm = []string{"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=" + keySet}
 	if s.Authorizer {

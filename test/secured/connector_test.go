@@ -98,26 +98,29 @@ func newReader(t *testing.T, kafka *testenv.Kafka, topic string) *reader {
 	return &reader{client: client, seen: map[int64]int{}}
 }
 
+// poll takes what comes within the time.
+func (r *reader) poll(t *testing.T, d time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	r.client.PollFetches(ctx).EachRecord(func(record *kgo.Record) {
+		var row struct{ ID int64 }
+		if err := json.Unmarshal(record.Value, &row); err != nil {
+			t.Fatalf("record %s: %v", record.Value, err)
+		}
+		r.seen[row.ID]++
+	})
+}
+
 // await reads until so many ids are there, and for a second more.
 func (r *reader) await(t *testing.T, ids int, patience time.Duration) {
 	t.Helper()
-	poll := func(d time.Duration) {
-		ctx, cancel := context.WithTimeout(t.Context(), d)
-		defer cancel()
-		r.client.PollFetches(ctx).EachRecord(func(record *kgo.Record) {
-			var row struct{ ID int64 }
-			if err := json.Unmarshal(record.Value, &row); err != nil {
-				t.Fatalf("record %s: %v", record.Value, err)
-			}
-			r.seen[row.ID]++
-		})
-	}
-	for began := time.Now(); len(r.seen) < ids; poll(time.Second) {
+	for began := time.Now(); len(r.seen) < ids; r.poll(t, time.Second) {
 		if time.Since(began) > patience {
 			t.Fatalf("%d of %d rows were published", len(r.seen), ids)
 		}
 	}
-	poll(time.Second)
+	r.poll(t, time.Second)
 	for id, times := range r.seen {
 		if times != 1 || id >= int64(ids) {
 			t.Errorf("row %d was published %d times", id, times)
