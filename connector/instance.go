@@ -380,7 +380,7 @@ func (i *instance) producerOptions(id int32) producerOptions {
 		Compression:        i.cfg.ProducerCompression,
 		BatchMaxBytes:      int32(i.cfg.ProducerBatchBytes),
 		MaxRequestBytes:    int32(i.cfg.ProducerRequestBytes),
-		MaxBufferedBytes:   max(leastBuffer, bufferBudget/i.cfg.TasksMax),
+		MaxBufferedBytes:   max(leastBuffer, bufferBudgetOf(i.cfg.Mode)/i.cfg.TasksMax),
 	}
 }
 
@@ -391,3 +391,11 @@ const (
 	bufferBudget = 32 << 20
 	leastBuffer  = 2 << 20
 )
+
+// bufferBudgetOf leaves room for the journal in mode sweep.
+func bufferBudgetOf(mode string) int {
+	if mode == modeSweep {
+		return bufferBudget / 4
+	}
+	return bufferBudget
+}
