@@ -71,6 +71,11 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	none := len(w.names) == 0
 	w.mu.Unlock()
+	watchCtx, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	var watching sync.WaitGroup
+	watching.Go(func() { KafkaOptions(w.cfg, w.logger).Watch(watchCtx) })
+	defer watching.Wait()
+	defer stopWatching()
 
 	var err error
 	for over := none && !stay; !over; {

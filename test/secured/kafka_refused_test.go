@@ -96,7 +96,9 @@ func refusals(t *testing.T, kdc *testenv.KDC, kafka *testenv.Kafka, table *kudu.
 					told++
 				}
 			}
-			if told != 1 || !strings.Contains(text, "127.0.0.1:") && !strings.Contains(text, "localhost:") {
+			// A file of this machine is no broker's matter.
+			named := strings.Contains(text, "127.0.0.1:") || strings.Contains(text, "localhost:") || name == "no token"
+			if told != 1 || !named {
 				t.Errorf("told %d times:\n%s", told, text)
 			}
 			if took := time.Since(began); took > 5*time.Second {
