@@ -99,8 +99,16 @@ func (i *instance) run(ctx context.Context) error {
 	}
 	var watching sync.WaitGroup
 	watchCtx, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	denied := make(chan error, 1)
 	watching.Go(func() {
 		g.watch(watchCtx, func(err error) {
+			if errors.As(err, new(*kafka.DeniedError)) {
+				select {
+				case denied <- err:
+				default:
+				}
+				return
+			}
 			i.board.set(Running, err)
 			i.logger.Warn("group membership", "error", err)
 		})
@@ -109,13 +117,16 @@ func (i *instance) run(ctx context.Context) error {
 	watching.Go(func() { i.watchSize(watchCtx) })
 	i.board.set(Running, nil)
 	i.logger.Info("connector started", "table", i.cfg.KuduTable, "topic", i.cfg.TopicName(), "tasks", i.cfg.TasksMax)
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case err = <-denied: // the client would ask each second, and be denied
+	}
 	g.leave(i.forGood.Load())
 	stopWatching()
 	watching.Wait()
 	i.board.set(Unassigned, nil)
 	i.logger.Info("connector stopped")
-	return nil
+	return err
 }
 
 // join becomes a member of the connector's group; assigned tasks run under
