@@ -9,6 +9,7 @@ PKGS      ?= ./...
 TESTFLAGS ?=
 FUZZTIME  ?= 30s
 IMAGE     ?= kudu2kafka
+PLATFORMS ?= linux/amd64,linux/arm64,darwin/amd64,darwin/arm64
 BENCHFLAGS ?=
 K2K_CHAOS_SCHEDULES ?= 100
 K2K_CHAOS_SECONDS   ?= 30
@@ -102,15 +103,15 @@ $(SYFT):
 # What is published, of the last commit: for each platform the program in an archive,
 # with the licenses of all that it is built of, and a list of that (SBOM, CycloneDX).
 .PHONY: release
-release: $(SYFT) ## archives for all platforms, SBOMs and sums, in dist/ (VERSION)
-	$(GO) run ./internal/release -go '$(GO)' -version '$(VERSION)' -syft '$(CURDIR)/$(SYFT)' -out dist
+release: $(SYFT) ## archives for all platforms, SBOMs and sums, in dist/ (VERSION, PLATFORMS)
+	$(GO) run ./internal/release -go '$(GO)' -version '$(VERSION)' -platforms '$(PLATFORMS)' -syft '$(CURDIR)/$(SYFT)' -out dist
 
 # Built anew of a clone in another folder, with nothing of what is in Go's cache.
 .PHONY: reproduce
 reproduce: $(SYFT) ## build the release in dist/ a second time, and compare
 	@set -e; work=$$(mktemp -d); trap 'chmod -R u+w "$$work"; rm -rf "$$work"' EXIT; \
 	git clone --quiet . "$$work/clone"; git -C "$$work/clone" checkout --quiet --detach "$$(git rev-parse HEAD)"; \
-	(cd "$$work/clone" && GOCACHE="$$work/cache" $(GO) run ./internal/release -go '$(GO)' -version '$(VERSION)' -syft '$(CURDIR)/$(SYFT)' -out dist); \
+	(cd "$$work/clone" && GOCACHE="$$work/cache" $(GO) run ./internal/release -go '$(GO)' -version '$(VERSION)' -platforms '$(PLATFORMS)' -syft '$(CURDIR)/$(SYFT)' -out dist); \
 	diff dist/SHA256SUMS "$$work/clone/dist/SHA256SUMS" && (cd "$$work/clone/dist" && sha256sum --quiet -c '$(CURDIR)/dist/SHA256SUMS') && echo 'the same to the byte'
 
 .PHONY: bench

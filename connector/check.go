@@ -109,7 +109,7 @@ func (w *Worker) checkConnector(ctx context.Context, cfg Config) []Fault {
 	}
 	for deadline := time.Now().Add(w.cfg.StartupWait); ; {
 		_, faults := CheckTable(ctx, client, cfg)
-		if !slices.ContainsFunc(faults, func(f Fault) bool { return f.absent && f.Key == "kudu.masters" }) ||
+		if !slices.ContainsFunc(faults, func(f Fault) bool { return f.absent && f.Key != "kudu.table" }) ||
 			time.Now().After(deadline) || pause(ctx, 250*time.Millisecond) != nil {
 			return faults
 		}
@@ -256,7 +256,9 @@ func CheckTable(ctx context.Context, client *kudu.Client, cfg Config) (*Outlook,
 	}
 	table, err := client.OpenTable(ctx, cfg.KuduTable)
 	if key, remedy, is := notAuthenticated(cfg, err); is {
-		return nil, about(key, err, remedy)
+		faults := about(key, err, remedy)
+		faults[0].absent = errors.Is(err, kudu.ErrNoKDC)
+		return nil, faults
 	}
 	switch {
 	case errors.Is(err, kudu.ErrTableNotFound):

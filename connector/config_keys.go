@@ -308,7 +308,7 @@ var connectorKeys = []Key{
 	},
 	{
 		Name: "sweep.batch.max.rows", Type: TypeInt, Default: int64(10_000), Min: 1, Max: 1_000_000, Importance: Medium,
-		Doc: "Most rows that one pass takes, of a tablet, or with order.scope: table of the table; twice as many are held in memory.",
+		Doc: "Most rows that are taken at a time, of a tablet, or with order.scope: table of the table. A few batches, each of about 8 MiB at most, are held in memory; with order.scope: table and an order that is the head of the primary key, twice as many rows whatever their size.",
 	},
 	{
 		Name: "sweep.action", Type: TypeString, Default: "delete", Values: []string{"delete", "update", "none"}, Importance: High,
@@ -328,7 +328,7 @@ var connectorKeys = []Key{
 	},
 	{
 		Name: "sweep.journal.max.rows", Type: TypeInt, Default: int64(100_000), Min: 1, Max: 10_000_000, Importance: Low,
-		Doc: "How many rows of a task may be published and not yet swept. Publishing waits when there are as many; they take about 100 bytes of memory each, besides their key.",
+		Doc: "How many rows of a task may be published and not yet swept. Publishing waits when there are as many; they take about 60 bytes of memory each, besides their key.",
 	},
 	{
 		Name: "sweep.dry.run", Type: TypeBoolean, Default: false, Importance: Medium,

@@ -17,6 +17,8 @@ var providerKeys = []Key{
 		Name: "config.providers.env.allowlist.pattern", Type: TypeString, Importance: Medium, legal: patternFault,
 		Doc: "Regular expression that the whole name of an environment variable has to match for connectors made by REST to refer to it by ${env:NAME}, such as KUDU_.*; whoever may use REST can read it then. Connectors of the worker's files may refer to any. Default: none may be referred to.",
 	},
+	// Kafka's workers have to be told.
+	{Name: "config.providers", Type: TypeString, Absent: "the providers env, file and dir are always there"},
 }
 
 func allowedPathFault(path string) (what, remedy string) {

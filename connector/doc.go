@@ -13,9 +13,9 @@
 // kudu/rowbatch.go), encoded by serde into the batch's records (records.go),
 // sent in a transaction (txn.go) that ends with the positions (offsets/log.go).
 //
-// In mode sweep (mode_sweep.go) a task picks rows in rounds (sweep_pick.go),
-// journals what it publishes (offsets/journal.go), and sweeps and audits it after
-// the commit (sweeper.go).
+// In mode sweep (mode_sweep.go) a task picks rows in rounds (sweep_pick.go, from a
+// backlog that it has read, sweep_backlog.go), journals what it publishes
+// (offsets/journal.go), and sweeps and audits it after the commit (sweeper.go).
 //
 // Beside the scans of new rows there are, with late.rows=repair, diff scans for
 // those that were inserted below the high-water mark (repair.go, and

@@ -59,8 +59,10 @@ func fatal(err error) bool {
 	}
 	var e *kudu.Error
 	if errors.As(err, &e) && e.Class == kudu.ClassFatal {
-		// These don't depend on which server is asked, or when.
-		return e.Code == "NOT_AUTHORIZED" || e.Code == "INVALID_SCAN_SPEC"
+		// These don't depend on which server is asked, or when. FATAL_UNAUTHORIZED may:
+		// tablet servers say it of a column that was dropped, too.
+		return e.Code == "NOT_AUTHORIZED" || e.Code == "INVALID_SCAN_SPEC" ||
+			errors.Is(err, kudu.ErrNotAuthorized) && e.Code != "FATAL_UNAUTHORIZED"
 	}
 	return false
 }

@@ -99,8 +99,16 @@ func (i *instance) run(ctx context.Context) error {
 	}
 	var watching sync.WaitGroup
 	watchCtx, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	denied := make(chan error, 1)
 	watching.Go(func() {
 		g.watch(watchCtx, func(err error) {
+			if errors.As(err, new(*kafka.DeniedError)) {
+				select {
+				case denied <- err:
+				default:
+				}
+				return
+			}
 			i.board.set(Running, err)
 			i.logger.Warn("group membership", "error", err)
 		})
@@ -109,13 +117,16 @@ func (i *instance) run(ctx context.Context) error {
 	watching.Go(func() { i.watchSize(watchCtx) })
 	i.board.set(Running, nil)
 	i.logger.Info("connector started", "table", i.cfg.KuduTable, "topic", i.cfg.TopicName(), "tasks", i.cfg.TasksMax)
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case err = <-denied: // the client would ask each second, and be denied
+	}
 	g.leave(i.forGood.Load())
 	stopWatching()
 	watching.Wait()
 	i.board.set(Unassigned, nil)
 	i.logger.Info("connector stopped")
-	return nil
+	return err
 }
 
 // join becomes a member of the connector's group; assigned tasks run under
@@ -134,7 +145,7 @@ func (i *instance) join() (*group, error) {
 			i.board.claim(id, g.generation())
 			s := &supervisor{
 				task: id, delayMax: i.cfg.RetryDelayMax, board: i.board, logger: i.logger.With("task", id),
-				confirm: g.confirm, steer: i.steer,
+				confirm: g.confirm, steer: i.steer, mended: i.kudu.AskAgain,
 				bound: stallBound(i.cfg),
 				seen:  seen,
 				run:   func(ctx context.Context, alive func(), w *waits) error { return i.runTask(ctx, id, alive, w, seen) },
@@ -380,7 +391,7 @@ func (i *instance) producerOptions(id int32) producerOptions {
 		Compression:        i.cfg.ProducerCompression,
 		BatchMaxBytes:      int32(i.cfg.ProducerBatchBytes),
 		MaxRequestBytes:    int32(i.cfg.ProducerRequestBytes),
-		MaxBufferedBytes:   max(leastBuffer, bufferBudget/i.cfg.TasksMax),
+		MaxBufferedBytes:   max(leastBuffer, bufferBudgetOf(i.cfg.Mode)/i.cfg.TasksMax),
 	}
 }
 
@@ -391,3 +402,11 @@ const (
 	bufferBudget = 32 << 20
 	leastBuffer  = 2 << 20
 )
+
+// bufferBudgetOf leaves room for the journal in mode sweep.
+func bufferBudgetOf(mode string) int {
+	if mode == modeSweep {
+		return bufferBudget / 4
+	}
+	return bufferBudget
+}

@@ -22,11 +22,12 @@ const (
 	// by one write, and about so many bytes, far below what brokers take.
 	journalChunkRows  = 2000
 	journalChunkBytes = 256 << 10
-	// journalRowBytes is what a row takes in a journal besides its primary key.
-	journalRowBytes = 64
 	// With sweep.max.rows.per.second, a journal is what one second's worth of
 	// sweeping may be, but not fewer rows than this.
 	journalLeastRows = 100
+	// lookShare is how many times as long as it took to find nothing a task waits
+	// before it looks again: what waits for its sweep is looked at in vain.
+	lookShare = 4
 
 	// sweepHeader marks a record whose row was changed between its publishing and
 	// its sweep: it has the last values.
@@ -53,7 +54,7 @@ type sweepTask struct {
 	reading reading
 	picker  *picker
 	digest  *digester
-	groups  [][]*tabletReader // the tablets of each pass
+	groups  []*queueGroup
 	pace    pollPace
 	sweeper *sweeper
 	counted func(SweepCounts)
@@ -73,6 +74,8 @@ type sweepTask struct {
 	// What the open transaction holds.
 	rows      map[string][]entryRow // published, by tablet
 	snapshots map[string]kudu.Timestamp
+	keys      []byte // for keysOf
+	ends      []int
 
 	counts SweepCounts
 	logged time.Time
@@ -91,6 +94,7 @@ type retiredTablet struct {
 
 type sweepOptions struct {
 	reading
+	sorting
 	sweep    *sweepPlan
 	tablets  []*kudu.Tablet
 	stored   map[string]offsets.Position // by tablet id
@@ -123,7 +127,7 @@ func newSweepTask(t *task, o sweepOptions) (*sweepTask, error) {
 		}
 	}
 	var err error
-	if s.picker, err = newPicker(o.reading, o.sweep, o.tablets); err != nil {
+	if s.picker, err = newPicker(o.reading, o.sorting, o.sweep, o.tablets); err != nil {
 		return nil, err
 	}
 	if s.digest, err = newDigester(digestColumns(o.table.Schema()), s.picker.schema); err != nil {
@@ -134,10 +138,10 @@ func newSweepTask(t *task, o sweepOptions) (*sweepTask, error) {
 		readers = append(readers, &tabletReader{id: tablet.ID})
 	}
 	if o.scope == scopeTable && len(readers) > 0 {
-		s.groups = [][]*tabletReader{readers}
+		s.groups = []*queueGroup{{tablets: readers}}
 	} else {
 		for _, r := range readers {
-			s.groups = append(s.groups, []*tabletReader{r})
+			s.groups = append(s.groups, &queueGroup{tablets: []*tabletReader{r}})
 		}
 	}
 	if err := s.restore(o); err != nil {
@@ -160,17 +164,17 @@ func (s *sweepTask) restore(o sweepOptions) error {
 			if !o.gone(key.Tablet) {
 				return &FatalError{fmt.Errorf("a journal of tablet %s is stored with a task that doesn't read it", key.Tablet)}
 			}
-			s.logger.Warn("a tablet is gone with its range partition, and with it published rows that had yet to be swept", "tablet", key.Tablet, "rows", len(j.Rows))
+			s.logger.Warn("a tablet is gone with its range partition, and with it published rows that had yet to be swept", "tablet", key.Tablet, "rows", j.NumRows())
 			r, err := offsets.JournalTombstone(s.offsets, s.id, key)
 			if err != nil {
 				return err
 			}
-			s.retired = append(s.retired, retiredTablet{tombstone: r, rows: len(j.Rows)})
+			s.retired = append(s.retired, retiredTablet{tombstone: r, rows: j.NumRows()})
 			continue
 		case j.Action != o.sweep.action && !o.sweep.dry:
-			return &FatalError{fmt.Errorf("%d rows of tablet %s were published with sweep.action %q and have yet to be swept, but sweep.action is %q now: put it back until the journal is empty", len(j.Rows), key.Tablet, j.Action, o.sweep.action)}
+			return &FatalError{fmt.Errorf("%d rows of tablet %s were published with sweep.action %q and have yet to be swept, but sweep.action is %q now: put it back until the journal is empty", j.NumRows(), key.Tablet, j.Action, o.sweep.action)}
 		case j.Action == sweepUpdate && j.Set != nil && !maps.Equal(j.Set, o.sweep.texts) && !o.sweep.dry:
-			return &FatalError{fmt.Errorf("%d rows of tablet %s were published with sweep.set %v and have yet to be swept, but sweep.set is %v now: put it back until the journal is empty", len(j.Rows), key.Tablet, j.Set, o.sweep.texts)}
+			return &FatalError{fmt.Errorf("%d rows of tablet %s were published with sweep.set %v and have yet to be swept, but sweep.set is %v now: put it back until the journal is empty", j.NumRows(), key.Tablet, j.Set, o.sweep.texts)}
 		}
 		e, err := newEntry(key, j, o.plan.order)
 		if err != nil {
@@ -184,12 +188,9 @@ func (s *sweepTask) restore(o sweepOptions) error {
 
 // hold keeps the rows of a journal out of the passes.
 func (s *sweepTask) hold(e *sweepEntry) {
-	journal := s.picker.tablets[e.key.Tablet].journal
-	for _, r := range e.rows {
-		journal[r.key] = struct{}{}
-	}
+	s.picker.tablets[e.key.Tablet].held.hold(e)
 	s.live[e.key] = e
-	s.liveRows += len(e.rows)
+	s.liveRows += e.len()
 }
 
 // releaseAll releases what was finished; no pass may be under way.
@@ -207,18 +208,17 @@ func (s *sweepTask) releaseAll() {
 // ones now.
 func (s *sweepTask) release(e *sweptEntry) {
 	t := s.picker.tablets[e.key.Tablet]
-	for _, r := range e.rows {
-		delete(t.journal, r.key)
-	}
+	t.held.release(e.sweepEntry)
 	t.sweptAt = max(t.sweptAt, e.written)
 	delete(s.live, e.key)
-	s.liveRows -= len(e.rows)
+	s.liveRows -= e.len()
 }
 
 // loop publishes and sweeps until ctx ends or something fails.
 func (s *sweepTask) loop(ctx context.Context) error {
 	s.tx.timer = time.NewTimer(time.Hour) // a round ends its transactions itself
 	defer s.tx.timer.Stop()
+	defer s.dropBacklogs()
 	s.slabs = newSlabPool(s.producer.done)
 	s.slab = s.slabs.get()
 	if s.plan.dry {
@@ -229,6 +229,12 @@ func (s *sweepTask) loop(ctx context.Context) error {
 	return s.stopped(ctx, s.rounds(ctx))
 }
 
+func (s *sweepTask) dropBacklogs() {
+	for _, g := range s.groups {
+		g.drop()
+	}
+}
+
 // rounds finishes the journal, and then publishes in rounds.
 func (s *sweepTask) rounds(ctx context.Context) error {
 	if err := s.finishJournal(ctx); err != nil {
@@ -236,29 +242,43 @@ func (s *sweepTask) rounds(ctx context.Context) error {
 	}
 	idle := s.pace.interval
 	for {
+		began := time.Now()
 		rows, more, err := s.round(ctx)
 		if err != nil {
 			return err
 		}
+		took := time.Since(began)
 		s.report()
 		wait := time.Duration(0)
 		switch {
 		case s.plan.action == sweepNone:
 			wait = max(s.plan.interval, s.pace.interval)
 		case s.full():
-			wait = time.Hour // something finishes before
+			wait = s.whileFull()
 		case more:
 		case rows > 0:
 			idle = s.pace.interval
 			wait = idle
 		default:
-			wait = idle
+			wait = max(idle, lookShare*took)
 			idle = min(2*idle, max(s.pace.max, s.pace.interval))
 		}
 		if err := s.await(ctx, wait); err != nil {
 			return err
 		}
 	}
+}
+
+// whileFull is how long to wait for something to be swept. What is left of passes
+// doesn't wait longer than it lives: it may hold memory that others wait for.
+func (s *sweepTask) whileFull() time.Duration {
+	wait := time.Hour
+	for _, g := range s.groups {
+		if g.live() {
+			wait = min(wait, time.Until(g.backlog.until)+time.Millisecond)
+		}
+	}
+	return wait
 }
 
 // stopped is how a run ends: with nothing open. When the context has ended that

@@ -244,7 +244,7 @@ func TestPositionsOfColumnsThatExchangedTheirNamesAreRefused(t *testing.T) {
 			if key, err := after.restore(pos); !errors.As(err, &fault) || !strings.Contains(err.Error(), "is in another place than the column of its name") {
 				t.Errorf("streaming key %v, columns %v: restored %x, %v", streaming, now, key, err)
 			}
-			journal := offsets.Journal{Rows: []offsets.JournalRow{{PrimaryKey: pos.PrimaryKey, Digest: "d"}}}
+			journal := offsets.Journal{Former: []offsets.FormerRow{{PrimaryKey: pos.PrimaryKey, Digest: "d"}}}
 			if _, err := newEntry(offsets.JournalKey{}, journal, after); !errors.As(err, &fault) {
 				t.Errorf("a journal under columns %v: %v", now, err)
 			}

@@ -20,7 +20,9 @@ var remedies = []struct {
 }{
 	{isAny(kudu.ErrTableNotFound), "create the table, or correct kudu.table; what has FAILED must be restarted then"},
 	{isAny(kudu.ErrTableReplaced), "stop the connector, delete its offsets to publish the new table from its start, and resume it"},
-	{hasCode("NOT_AUTHORIZED"), "grant the worker's Kudu user the rights that \"kudu2kafka rights\" prints, then restart the task"},
+	{isAny(kudu.ErrNoKDC), "none is needed if the KDC comes back: the task tries again by itself; else correct its address in krb5.conf"},
+	{isAny(kudu.ErrNotAuthenticated), "correct the credentials, or what kudu.tls.ca.file trusts, as the message says; what has FAILED must be restarted then"},
+	{isAny(kudu.ErrNotAuthorized), "grant the worker's Kudu user the rights that \"kudu2kafka rights\" prints, then restart the task"},
 	{isAny(kudu.ErrSnapshotTooOld), "the task begins anew at a newer snapshot by itself; if this comes again, raise the table's " + historyKey},
 	{isAny(kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.TransactionalIDAuthorizationFailed, kerr.GroupAuthorizationFailed),
 		"grant the worker's Kafka user that right (\"kudu2kafka rights\" prints the commands), then restart what has FAILED"},
@@ -81,12 +83,5 @@ func isAny(targets ...error) func(error) bool {
 			}
 		}
 		return false
-	}
-}
-
-func hasCode(code string) func(error) bool {
-	return func(err error) bool {
-		var e *kudu.Error
-		return errors.As(err, &e) && e.Code == code
 	}
 }

@@ -74,8 +74,8 @@ func TestRestartBeginsATaskAnewWhateverItsState(t *testing.T) {
 		steer.pause(false)
 		steer.restart(3)
 		synctest.Wait()
-		if len(s.runs) != 4 {
-			t.Errorf("%d runs, want 4", len(s.runs))
+		if len(s.runs) != 4 || s.mended != 3 {
+			t.Errorf("%d runs, want 4; what was remembered is dropped %d times, want 3", len(s.runs), s.mended)
 		}
 		s.stop()
 	})

@@ -35,6 +35,9 @@ type supervisor struct {
 	run func(ctx context.Context, alive func(), waits *waits) error
 	// steer is what an operator wants of the task; may be nil.
 	steer *steering
+	// mended is called when an operator restarts the task: what has kept it from
+	// running may be mended, and waits for that are over. May be nil.
+	mended func()
 	// bound is how long a run may wait for one thing before it is ended; 0: for
 	// ever.
 	bound time.Duration
@@ -82,6 +85,7 @@ func (s *supervisor) supervise(ctx context.Context) {
 		s.board.setTask(s.task, Restarting, err)
 	}
 	refusedRuns := 0
+	_, known, _ := s.steer.look(s.task)
 	alive := func() {
 		refusedRuns = 0
 		pace.Reset()
@@ -94,6 +98,10 @@ func (s *supervisor) supervise(ctx context.Context) {
 		if err != nil {
 			return
 		}
+		if restarts != known && s.mended != nil {
+			s.mended()
+		}
+		known = restarts
 		runCtx, release := s.steer.steered(ctx, s.task, restarts)
 		// I3: only an owner may fence.
 		err = s.confirm(runCtx, waiting)

@@ -23,6 +23,7 @@ type supervised struct {
 	cancel context.CancelCauseFunc
 	done   chan struct{}
 	runs   []time.Time
+	mended int
 }
 
 // superviseIn starts a supervisor whose n-th run ends with outcome(n).
@@ -43,6 +44,7 @@ func superviseSteered(t *testing.T, outcome func(n int, ctx context.Context, ali
 	sup := &supervisor{
 		task: 3, delayMax: time.Minute, board: s.board, logger: hclog.NewNullLogger(), steer: steer,
 		confirm: func(context.Context, func(error)) error { return nil },
+		mended:  func() { s.mended++ },
 		run: func(ctx context.Context, alive func(), _ *waits) error {
 			s.runs = append(s.runs, time.Now())
 			return outcome(len(s.runs)-1, ctx, alive)
@@ -228,6 +230,10 @@ func TestFailuresHaveTheirClass(t *testing.T) {
 		{"open transaction", fmt.Errorf("x: %w", offsets.ErrOpenTransaction), false, false},
 		{"table gone", kuduError(kudu.ClassFatal, "TABLE_NOT_FOUND", kudu.ErrTableNotFound), true, true},
 		{"no permission in Kudu", kuduError(kudu.ClassFatal, "NOT_AUTHORIZED", text), true, true},
+		{"not on the list of users", kuduError(kudu.ClassFatal, "ERROR_APPLICATION", kudu.ErrNotAuthorized), true, true},
+		{"no permission for rows, or a column was dropped", kuduError(kudu.ClassFatal, "FATAL_UNAUTHORIZED", kudu.ErrNotAuthorized), false, true},
+		{"not authenticated", kuduError(kudu.ClassFatal, "", kudu.ErrNotAuthenticated), false, true},
+		{"no KDC", kuduError(kudu.ClassRetry, "", kudu.ErrNoKDC), false, false},
 		{"bad scan", kuduError(kudu.ClassFatal, "INVALID_SCAN_SPEC", text), true, true},
 		{"malformed", kuduError(kudu.ClassFatal, "", kudu.ErrMalformed), false, true},
 		{"damaged disk", kuduError(kudu.ClassFatal, "UNKNOWN_ERROR", text), false, true},

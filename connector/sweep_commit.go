@@ -8,9 +8,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
-	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
-	"github.com/kudu2kafka/kudu2kafka/serde"
 )
 
 // close ends the transaction with the journal of its rows (I1), deletes the
@@ -34,11 +32,7 @@ func (s *sweepTask) close(ctx context.Context) error {
 		if len(e.refused) == 0 {
 			continue
 		}
-		left, err := s.entries(e.key.Tablet, e.refused, e.journal)
-		if err != nil {
-			return err
-		}
-		for _, e := range left {
+		for _, e := range s.entries(e.key.Tablet, e.refused, e.journal) {
 			if err := add(offsets.JournalRecord(s.offsets, s.id, e.key, e.journal)); err != nil {
 				return err
 			}
@@ -51,10 +45,7 @@ func (s *sweepTask) close(ctx context.Context) error {
 	}
 	var fresh []*sweepEntry
 	for tablet, rows := range s.rows {
-		entries, err := s.entries(tablet, rows, offsets.Journal{Snapshot: uint64(s.snapshots[tablet]), Columns: s.digest.columns})
-		if err != nil {
-			return err
-		}
+		entries := s.entries(tablet, rows, offsets.Journal{Snapshot: uint64(s.snapshots[tablet]), Columns: s.digest.columns})
 		for _, e := range entries {
 			if err := add(offsets.JournalRecord(s.offsets, s.id, e.key, e.journal)); err != nil {
 				return err
@@ -86,7 +77,6 @@ func (s *sweepTask) close(ctx context.Context) error {
 	clear(s.rows)
 	clear(s.snapshots)
 	for _, e := range fresh {
-		e.journal.Rows = nil // they are stored
 		s.hold(e)
 	}
 	s.committedRound()
@@ -98,40 +88,33 @@ func (s *sweepTask) close(ctx context.Context) error {
 
 // entries splits a tablet's rows into journals, which are like the one that is
 // given.
-func (s *sweepTask) entries(tablet string, rows []entryRow, like offsets.Journal) ([]*sweepEntry, error) {
-	slices.SortFunc(rows, compareEntryRows)
-	o := s.reading.plan.order
+func (s *sweepTask) entries(tablet string, rows []entryRow, like offsets.Journal) []*sweepEntry {
+	if !slices.IsSortedFunc(rows, compareEntryRows) {
+		slices.SortFunc(rows, compareEntryRows)
+	}
 	most := journalChunkRows
 	if rate := s.plan.rate; rate > 0 {
 		most = int(min(int64(most), max(rate, journalLeastRows)))
 	}
 	var all []*sweepEntry
 	var e *sweepEntry
-	size := 0
-	for _, r := range rows {
-		values, err := kudu.DecodeKey(o.primary, []byte(r.key))
-		if err != nil {
-			return nil, err
+	for len(rows) > 0 {
+		request := newRequest()
+		e = &sweepEntry{
+			key: offsets.JournalKey{Connector: s.name, Table: s.table, Tablet: tablet, ID: request.Client},
+			journal: offsets.Journal{
+				TableID: s.reading.table.ID(), Snapshot: like.Snapshot, Columns: like.Columns,
+				Action: s.plan.action, Set: s.plan.texts, Request: request,
+			},
 		}
-		text, err := serde.MarshalValues(o.primary, values)
-		if err != nil {
-			return nil, err
+		all = append(all, e)
+		n := 0
+		for n < min(most, len(rows)) && (n == 0 || e.journal.Rows.Bytes()+len(rows[n].key) <= journalChunkBytes) {
+			e.journal.Rows.Add(rows[n].key, rows[n].digest)
+			n++
 		}
-		if e == nil || len(e.rows) == most || size+len(text) > journalChunkBytes {
-			request := newRequest()
-			e = &sweepEntry{
-				key: offsets.JournalKey{Connector: s.name, Table: s.table, Tablet: tablet, ID: request.Client},
-				journal: offsets.Journal{
-					TableID: s.reading.table.ID(), Snapshot: like.Snapshot, Columns: like.Columns,
-					Action: s.plan.action, Set: s.plan.texts, Request: request,
-				},
-			}
-			all = append(all, e)
-			size = 0
-		}
-		size += len(text) + journalRowBytes
-		e.journal.Rows = append(e.journal.Rows, offsets.JournalRow{PrimaryKey: text, Digest: r.digest.String()})
-		e.rows = append(e.rows, r)
+		e.journal.Rows.Clip()
+		rows = rows[n:]
 	}
-	return all, nil
+	return all
 }

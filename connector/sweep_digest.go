@@ -8,6 +8,7 @@ import (
 	"math"
 
 	"github.com/kudu2kafka/kudu2kafka/kudu"
+	"github.com/kudu2kafka/kudu2kafka/offsets"
 )
 
 // digester tells a row that was published from one that was changed since. Its
@@ -19,19 +20,13 @@ type digester struct {
 	buf     []byte
 }
 
-// rowDigest is 128 bits of the SHA-256 of a row's cells.
-type rowDigest [16]byte
-
-// String is the stored form.
-func (d rowDigest) String() string { return base64.RawStdEncoding.EncodeToString(d[:]) }
-
-// parseDigest reads the stored form.
-func parseDigest(text string) (d rowDigest, err error) {
+// parseDigest reads the text that a digest was stored as in former journals.
+func parseDigest(text string) (d offsets.Digest, err error) {
 	b, err := base64.RawStdEncoding.DecodeString(text)
 	if err != nil || len(b) != len(d) {
 		return d, fmt.Errorf("%q is no digest of a row", text)
 	}
-	return rowDigest(b), nil
+	return offsets.Digest(b), nil
 }
 
 // digestColumns are the columns that digests are made of: all of the table that
@@ -59,8 +54,8 @@ func newDigester(columns []string, projection *kudu.Schema) (*digester, error) {
 	return d, nil
 }
 
-// of gives the digest of a row.
-func (d *digester) of(rows *kudu.RowBatch, row int) rowDigest {
+// of gives the digest of a row: 128 bits of the SHA-256 of its cells.
+func (d *digester) of(rows *kudu.RowBatch, row int) offsets.Digest {
 	b := d.buf[:0]
 	for _, place := range d.places {
 		v := rows.Column(place)
@@ -94,5 +89,5 @@ func (d *digester) of(rows *kudu.RowBatch, row int) rowDigest {
 	}
 	d.buf = b
 	sum := sha256.Sum256(b)
-	return rowDigest(sum[:])
+	return offsets.Digest(sum[:])
 }

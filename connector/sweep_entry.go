@@ -17,40 +17,92 @@ import (
 type sweepEntry struct {
 	key     offsets.JournalKey
 	journal offsets.Journal
-	rows    []entryRow // in the order of the primary key
+	rows    []entryRow // in the order of the primary key; while they are swept
 	// restored says that another run stored it: its write may have been sent.
 	restored bool
 	whole    *kudu.ScanOptions // that read all rows, once they are made
 }
 
-// entryRow is one row of a journal. There may be many: what can be had from the
-// key isn't kept.
+// entryRow is one row of a journal.
 type entryRow struct {
 	key    string // encoded primary key
-	digest rowDigest
+	digest offsets.Digest
 }
 
 // newEntry reads a journal that is stored.
 func newEntry(key offsets.JournalKey, j offsets.Journal, o *order) (*sweepEntry, error) {
 	e := &sweepEntry{key: key, journal: j, restored: true}
-	for _, r := range j.Rows {
-		values, err := restoreValues(o.primary, r.PrimaryKey, false)
-		var encoded []byte
-		if err == nil {
-			encoded, err = kudu.EncodeKey(o.primary, values)
+	err := j.Rows.Each(func(key []byte, _ offsets.Digest) error {
+		if _, err := kudu.DecodeKey(o.primary, key); err != nil {
+			return fmt.Errorf("its row %x: %w", key, err)
 		}
-		var digest rowDigest
-		if err == nil {
-			digest, err = parseDigest(r.Digest)
-		}
-		if err != nil {
-			return nil, &FatalError{fmt.Errorf("journal %s of tablet %s: its row %s doesn't fit the table: %w", key.ID, key.Tablet, r.PrimaryKey, err)}
-		}
-		e.rows = append(e.rows, entryRow{key: string(encoded), digest: digest})
+		return nil
+	})
+	if len(j.Former) > 0 {
+		e.journal.Rows, err = packFormer(j.Former, o)
+		e.journal.Former = nil
 	}
-	e.journal.Rows = nil
-	slices.SortFunc(e.rows, compareEntryRows)
+	if err != nil {
+		return nil, &FatalError{fmt.Errorf("journal %s of tablet %s doesn't fit the table: %w", key.ID, key.Tablet, err)}
+	}
 	return e, nil
+}
+
+func packFormer(former []offsets.FormerRow, o *order) (packed offsets.JournalRows, err error) {
+	var rows []entryRow
+	for _, r := range former {
+		row, err := formerRow(r, o)
+		if err != nil {
+			return packed, fmt.Errorf("its row %s: %w", r.PrimaryKey, err)
+		}
+		rows = append(rows, row)
+	}
+	slices.SortFunc(rows, compareEntryRows)
+	for n, r := range rows {
+		if n > 0 && r.key == rows[n-1].key {
+			return packed, fmt.Errorf("it has the row %x twice", r.key)
+		}
+		packed.Add(r.key, r.digest)
+	}
+	return packed, nil
+}
+
+// len is the number of rows.
+func (e *sweepEntry) len() int { return e.journal.Rows.Len() }
+
+// unpack makes the rows, for as long as they are swept.
+func (e *sweepEntry) unpack() {
+	e.rows = make([]entryRow, 0, e.len())
+	e.each(func(key []byte, digest offsets.Digest) {
+		e.rows = append(e.rows, entryRow{key: string(key), digest: digest})
+	})
+}
+
+func (e *sweepEntry) eachKey(fn func(key []byte)) {
+	e.each(func(key []byte, _ offsets.Digest) { fn(key) })
+}
+
+func (e *sweepEntry) each(fn func(key []byte, digest offsets.Digest)) {
+	err := e.journal.Rows.Each(func(key []byte, digest offsets.Digest) error {
+		fn(key, digest)
+		return nil
+	})
+	if err != nil {
+		panic(err) // it was packed by us, or looked at when it was read
+	}
+}
+
+func formerRow(r offsets.FormerRow, o *order) (entryRow, error) {
+	values, err := restoreValues(o.primary, r.PrimaryKey, false)
+	if err != nil {
+		return entryRow{}, err
+	}
+	encoded, err := kudu.EncodeKey(o.primary, values)
+	if err != nil {
+		return entryRow{}, err
+	}
+	digest, err := parseDigest(r.Digest)
+	return entryRow{key: string(encoded), digest: digest}, err
 }
 
 func compareEntryRows(a, b entryRow) int { return strings.Compare(a.key, b.key) }
@@ -84,7 +136,7 @@ func (e *sweepEntry) all() []int {
 type rowState struct {
 	there  bool
 	marked bool // it has the values of sweep.set
-	digest rowDigest
+	digest offsets.Digest
 }
 
 // gone reports whether the row is as its sweep leaves it.

@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/kudu/kudufake"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
+	"github.com/kudu2kafka/kudu2kafka/serde"
 )
 
 func TestRowsThatKuduRefusesStayInTheJournalAloneAndAreNotPublishedAgain(t *testing.T) {
@@ -41,8 +43,8 @@ func TestRowsThatKuduRefusesStayInTheJournalAloneAndAreNotPublishedAgain(t *test
 	}
 	left := 0
 	for key, j := range b.stored() {
-		if left += len(j.Rows); key.Tablet == its && len(j.Rows) != 1 {
-			t.Errorf("the journal has %d rows, want the refused one", len(j.Rows))
+		if left += j.NumRows(); key.Tablet == its && j.NumRows() != 1 {
+			t.Errorf("the journal has %d rows, want the refused one", j.NumRows())
 		}
 	}
 	if got := len(b.published()); left == 0 || got != 31 {
@@ -93,8 +95,8 @@ func TestSweepsAreAsSmallAsTheRateAsks(t *testing.T) {
 	b.add(600, past())
 	b.crashBeforeSweep()
 	for _, j := range b.stored() {
-		if len(j.Rows) > 150 {
-			t.Errorf("a journal of %d rows at 150 rows per second", len(j.Rows))
+		if j.NumRows() > 150 {
+			t.Errorf("a journal of %d rows at 150 rows per second", j.NumRows())
 		}
 	}
 }
@@ -136,7 +138,7 @@ func TestRangePartitionIsDroppedWhileItsRowsAreJournalled(t *testing.T) {
 	b.crashBeforeSweep()
 	rows := 0
 	for _, j := range b.stored() {
-		rows += len(j.Rows)
+		rows += j.NumRows()
 	}
 	b.alter(kudu.DropRange(kudu.RangePartition{Upper: []any{edge.Add(-24 * time.Hour)}}))
 	b.lives = nil
@@ -172,38 +174,62 @@ func TestRangePartitionIsDroppedWhileItsRowsAreJournalled(t *testing.T) {
 }
 
 func TestJournalOfAnEarlierFormatIsFinished(t *testing.T) {
-	for action, set := range map[string]map[string]string{sweepDelete: nil, sweepUpdate: {"status": "DONE"}} {
-		t.Run(action, func(t *testing.T) {
-			b := newSweepBench(t, 1)
-			b.cfg.SweepAction, b.cfg.SweepSet = action, set
-			b.add(12, past())
-			b.crashBeforeSweep()
-			client, err := kgo.NewClient(kgo.SeedBrokers(b.cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer client.Close()
-			for key, j := range b.stored() {
-				r, err := offsets.JournalRecord(offsetsTopic, 1, key, j)
+	for _, version := range []int{1, 2} {
+		for action, set := range map[string]map[string]string{sweepDelete: nil, sweepUpdate: {"status": "DONE"}} {
+			t.Run(fmt.Sprintf("%d %s", version, action), func(t *testing.T) {
+				b := newSweepBench(t, 1)
+				b.cfg.SweepAction, b.cfg.SweepSet = action, set
+				b.add(12, past())
+				b.crashBeforeSweep()
+				client, err := kgo.NewClient(kgo.SeedBrokers(b.cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 				if err != nil {
 					t.Fatal(err)
 				}
-				old := strings.Replace(string(r.Value), `{"version":2,`, `{"version":1,`, 1)
-				old = strings.Replace(old, `"set":{"status":"DONE"},`, "", 1)
-				if old == string(r.Value) {
-					t.Fatalf("the journal %s isn't of the version that is written now", old)
+				defer client.Close()
+				for key, j := range b.stored() {
+					r, err := offsets.JournalRecord(offsetsTopic, 1, key, b.former(j))
+					if err != nil {
+						t.Fatal(err)
+					}
+					old := string(r.Value)
+					if version == 1 {
+						old = strings.Replace(old, `"set":{"status":"DONE"},`, "", 1)
+						old = strings.Replace(old, `{"version":2,`, `{"version":1,`, 1)
+					}
+					if !strings.HasPrefix(old, fmt.Sprintf(`{"version":%d,`, version)) {
+						t.Fatalf("the journal %s isn't of version %d", old, version)
+					}
+					r.Value = []byte(old)
+					if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+						t.Fatal(err)
+					}
 				}
-				r.Value = []byte(old)
-				if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
-					t.Fatal(err)
+				b.drain() // until they are swept
+				if got := len(b.published()); got != 12 {
+					t.Errorf("%d records, want 12", got)
 				}
-			}
-			b.drain()
-			if got := len(b.published()); got != 12 {
-				t.Errorf("%d records, want 12", got)
-			}
-		})
+			})
+		}
 	}
+}
+
+// former is a journal as releases before wrote it.
+func (b *sweepBench) former(j offsets.Journal) offsets.Journal {
+	b.t.Helper()
+	primary := []kudu.Column{{Name: "due", Type: kudu.UnixtimeMicros, Key: true}, {Name: "id", Type: kudu.Int64, Key: true}}
+	if err := j.Rows.Each(func(key []byte, digest offsets.Digest) error {
+		values, err := kudu.DecodeKey(primary, key)
+		if err != nil {
+			return err
+		}
+		text, err := serde.MarshalValues(primary, values)
+		j.Former = append(j.Former, offsets.FormerRow{PrimaryKey: text, Digest: base64.RawStdEncoding.EncodeToString(digest[:])})
+		return err
+	}); err != nil {
+		b.t.Fatal(err)
+	}
+	j.Rows = offsets.JournalRows{}
+	return j
 }
 
 func TestChangedSettingsOfASweepWaitForTheJournal(t *testing.T) {
@@ -386,7 +412,7 @@ func TestJournalsMoveWithAChangeOfTasksMax(t *testing.T) {
 			t.Fatal(err)
 		}
 		for key, j := range loaded.Journals {
-			if rows += len(j.Rows); owner[key.Tablet] != task {
+			if rows += j.NumRows(); owner[key.Tablet] != task {
 				t.Errorf("a journal of tablet %s is with task %d, not %d", key.Tablet, task, owner[key.Tablet])
 			}
 		}

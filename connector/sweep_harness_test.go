@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/kudu2kafka/kudu2kafka/internal/extsort"
 	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
 	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
@@ -32,6 +33,8 @@ type sweepBench struct {
 	trust time.Duration // 0: the sweeper's own
 	idle  time.Duration // idleCommit; 0: the task's own
 	seen  observed
+	// impatient has every piece read the tablets anew.
+	impatient bool
 
 	mu      sync.Mutex
 	lives   []*rowLife
@@ -228,7 +231,7 @@ func (b *sweepBench) run(ctx context.Context, counted func(SweepCounts)) error {
 		seen: b.seen, committed: func(int64) {},
 	}, sweepOptions{
 		reading: rd, sweep: sweep, tablets: tablets, stored: byTablet, journals: stored.Journals,
-		gone: func(string) bool { return true }, scope: b.cfg.OrderScope,
+		sorting: sorting{budget: extsort.NewBudget(0)}, gone: func(string) bool { return true }, scope: b.cfg.OrderScope,
 		pace: pollPace{interval: b.cfg.PollInterval, max: b.cfg.PollMax}, counted: counted,
 	})
 	if err != nil {
@@ -236,6 +239,9 @@ func (b *sweepBench) run(ctx context.Context, counted func(SweepCounts)) error {
 	}
 	if b.trust != 0 {
 		s.trust = b.trust
+	}
+	if b.impatient {
+		s.picker.life = func(time.Duration) time.Duration { return 0 }
 	}
 	if b.idle != 0 {
 		s.idleCommit = b.idle

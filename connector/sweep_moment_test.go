@@ -276,7 +276,7 @@ func TestLargePassIsJournalledInRecordsOfBoundedSize(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			journals, rows = journals+1, rows+len(j.Rows)
+			journals, rows = journals+1, rows+j.NumRows()
 		}
 	}
 	if journals < 5 || rows != 9000 {

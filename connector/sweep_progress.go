@@ -13,17 +13,17 @@ func (s *sweepTask) beginProgress(readers []*tabletReader, committed func(tablet
 }
 
 // picked notes that a pass has found rows.
-func (s *sweepTask) picked(group []*tabletReader, b *batch) {
-	for _, r := range group {
+func (s *sweepTask) picked(group *queueGroup, b *batch) {
+	for _, r := range group.tablets {
 		s.seen.progress.found(r.marks, b.snapshot)
 	}
 }
 
 // passed notes that what a pass has found is produced; full says that there may be
 // more.
-func (s *sweepTask) passed(group []*tabletReader, full bool) {
+func (s *sweepTask) passed(group *queueGroup, full bool) {
 	next := time.Now().Add(max(s.pace.interval, s.pace.max, s.plan.interval))
-	for _, r := range group {
+	for _, r := range group.tablets {
 		if s.tx.open {
 			s.seen.progress.produced(r)
 		}

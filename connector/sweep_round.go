@@ -10,7 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// round is one pass over all tablets. More says that there may be more at once.
+// round publishes what passes over all groups of tablets find, piece by piece. More
+// says that there may be more at once.
 func (s *sweepTask) round(ctx context.Context) (rows int, more bool, err error) {
 	ahead := s.pickAhead(ctx)
 	defer ahead.close()
@@ -32,14 +33,20 @@ func (s *sweepTask) round(ctx context.Context) (rows int, more bool, err error) 
 			continue
 		}
 		s.picked(p.group, p.batch)
-		n := p.batch.published()
-		rows += n
-		more = more || n == p.limit
+		rows += p.batch.published()
+		more = more || p.more
+		s.allowSweeps(more)
 		if err := s.publishPicked(ctx, p.batch, nil); err != nil {
 			return rows, false, s.keepWhole(ctx, err)
 		}
 		s.picker.recycle(p.batch)
-		s.passed(p.group, n == p.limit)
+		s.passed(p.group, p.more)
+		if s.tx.open && time.Since(s.tx.began) >= s.limits.age {
+			s.done = append(s.done, s.sweeper.take()...)
+			if err := s.close(ctx); err != nil {
+				return rows, false, err
+			}
+		}
 	}
 	if ctx.Err() != nil {
 		return rows, false, context.Cause(ctx)
@@ -49,8 +56,21 @@ func (s *sweepTask) round(ctx context.Context) (rows int, more bool, err error) 
 		err = s.commitDone(ctx)
 	}
 	s.releaseAll()
-	s.sweeper.publishing(more && !s.full())
+	s.allowSweeps(more && !s.full())
 	return rows, more, err
+}
+
+// allowSweeps has sweeping come behind publishing, as long as there is room in the
+// journal for what is published.
+func (s *sweepTask) allowSweeps(backlog bool) {
+	switch {
+	case !backlog:
+		s.sweeper.allow(sweepsAtOnce)
+	case 2*(s.liveRows+s.unswept()) < s.plan.journalRows:
+		s.sweeper.allow(0)
+	default:
+		s.sweeper.allow(sweepsBehind)
+	}
 }
 
 // stillOurs has a task that has nothing to do commit its positions now and then.
@@ -61,7 +81,7 @@ func (s *sweepTask) stillOurs() bool {
 		return false
 	}
 	for _, group := range s.groups {
-		for _, r := range group {
+		for _, r := range group.tablets {
 			if r.shown != 0 {
 				s.snapshots[r.id] = r.shown
 			}
@@ -70,73 +90,97 @@ func (s *sweepTask) stillOurs() bool {
 	return len(s.snapshots) > 0
 }
 
-// pickAhead runs the passes of a round, some of them at the same time, and
-// before it is their turn to be published. It belongs to the task's goroutine.
+// pickAhead runs the passes of a round, some of them at the same time, and while
+// what they have found before is published. It belongs to the task's goroutine.
 type pickAhead struct {
-	s       *sweepTask
-	pass    func(tablets []*tabletReader, limit int) (*batch, error)
-	cancel  context.CancelFunc
-	left    [][]*tabletReader
-	running []*pickedRows // in the order of their turn
-	wg      sync.WaitGroup
+	s      *sweepTask
+	pass   func(g *queueGroup, limit int) (*batch, error)
+	cancel context.CancelFunc
+	// left are read when their turn has come, which is once in a round: what was
+	// picked of them before must be in the journal. goOn have been, and have rows
+	// left.
+	left, goOn []*queueGroup
+	running    []*pickedRows
+	done       chan *pickedRows
+	wg         sync.WaitGroup
 }
 
-// pickedRows is the outcome of a pass, once done is closed.
+// pickedRows is the outcome of a pass.
 type pickedRows struct {
-	group []*tabletReader
+	group *queueGroup
 	limit int
-	done  chan struct{}
-	batch *batch // nil: no rows
-	err   error
+	// goesOn says that it goes on with what the group has left.
+	goesOn bool
+	batch  *batch // nil: no rows
+	more   bool   // there are more
+	err    error
 }
 
 // pickAhead begins a round. Each begins with other tablets, so that none starves
 // while the journal is full.
 func (s *sweepTask) pickAhead(ctx context.Context) *pickAhead {
 	ctx, cancel := context.WithCancel(ctx)
-	a := &pickAhead{s: s, cancel: cancel, pass: func(tablets []*tabletReader, limit int) (*batch, error) {
-		return s.picker.pass(ctx, tablets, limit)
-	}}
+	a := &pickAhead{
+		s: s, cancel: cancel, done: make(chan *pickedRows, scansAtOnce),
+		pass: func(g *queueGroup, limit int) (*batch, error) { return s.picker.pass(ctx, g, limit) },
+	}
 	if n := len(s.groups); n > 0 {
-		at := s.turn % n
-		a.left = slices.Concat(s.groups[at:], s.groups[:at])
+		for i := range n {
+			if g := s.groups[(s.turn+i)%n]; g.live() {
+				a.goOn = append(a.goOn, g)
+			} else {
+				a.left = append(a.left, g)
+			}
+		}
 		s.turn++
 	}
 	return a
 }
 
-// next gives the next pass that has ended; nil when there is none, or no room
-// in the journal.
+// next gives a pass that has ended; nil when there is none, or no room in the
+// journal. What the pass has left is picked meanwhile.
 func (a *pickAhead) next() *pickedRows {
-	for len(a.running) < scansAtOnce && len(a.left) > 0 {
-		limit := min(a.s.plan.batchRows, a.room())
-		if limit < a.s.leastRoom() {
-			break
-		}
-		p := &pickedRows{group: a.left[0], limit: limit, done: make(chan struct{})}
-		a.left = a.left[1:]
-		a.running = append(a.running, p)
-		a.wg.Go(func() {
-			defer close(p.done)
-			p.batch, p.err = a.pass(p.group, limit)
-		})
-	}
+	a.start()
 	if len(a.running) == 0 {
 		return nil
 	}
-	p := a.running[0]
-	a.running = a.running[1:]
-	<-p.done
+	p := <-a.done
+	a.running = slices.DeleteFunc(a.running, func(r *pickedRows) bool { return r == p })
+	if p.more {
+		a.goOn = append(a.goOn, p.group)
+		a.start()
+	}
 	return p
 }
 
-// leastRoom is the room in the journal that a pass is worth: it may look at all
-// that is due.
-func (s *sweepTask) leastRoom() int { return min(s.plan.batchRows, max(1, s.plan.journalRows/4)) }
-
-// full reports whether rows have to be swept before more can be published.
-func (s *sweepTask) full() bool {
-	return s.plan.action != sweepNone && s.plan.journalRows-s.liveRows < s.leastRoom()
+// start begins passes. While something sorted is left no other tablets are read and
+// sorted, which might wait for the memory that it holds.
+func (a *pickAhead) start() {
+	for len(a.running) < scansAtOnce {
+		limit := min(a.s.plan.batchRows, a.room())
+		if limit < a.s.leastRoom() {
+			return
+		}
+		p := &pickedRows{limit: limit}
+		switch {
+		case len(a.goOn) > 0:
+			p.group, p.goesOn, a.goOn = a.goOn[0], true, a.goOn[1:]
+			if !p.group.live() {
+				continue // it is read anew in the next round
+			}
+		case len(a.left) > 0 && (a.s.plan.streams || !slices.ContainsFunc(a.running, func(r *pickedRows) bool { return r.goesOn })):
+			p.group, a.left = a.left[0], a.left[1:]
+			a.s.picker.pin(p.group)
+		default:
+			return
+		}
+		a.running = append(a.running, p)
+		a.wg.Go(func() {
+			p.batch, p.err = a.pass(p.group, p.limit)
+			p.more = p.group.backlog != nil
+			a.done <- p
+		})
+	}
 }
 
 // room is how many more rows may be picked.
@@ -155,6 +199,18 @@ func (a *pickAhead) room() int {
 func (a *pickAhead) close() {
 	a.cancel()
 	a.wg.Wait()
+	for _, p := range a.running {
+		p.group.drop() // what it has picked is not published
+	}
+}
+
+// leastRoom is the room in the journal that a pass is worth: it may look at all
+// that is due.
+func (s *sweepTask) leastRoom() int { return min(s.plan.batchRows, max(1, s.plan.journalRows/4)) }
+
+// full reports whether rows have to be swept before more can be published.
+func (s *sweepTask) full() bool {
+	return s.plan.action != sweepNone && s.plan.journalRows-s.liveRows < s.leastRoom()
 }
 
 // unswept is the number of rows of the open transaction.
@@ -171,6 +227,12 @@ func (s *sweepTask) unswept() int {
 func (s *sweepTask) publishPicked(ctx context.Context, b *batch, mark []kgo.RecordHeader) error {
 	now := time.Now()
 	headers := s.headersFor(b, mark)
+	journalled := mark == nil && s.plan.action != sweepNone
+	keys := ""
+	if journalled {
+		keys = s.keysOf(b)
+	}
+	from := 0
 	for row := range b.published() {
 		if row%stopCheck == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -189,8 +251,9 @@ func (s *sweepTask) publishPicked(ctx context.Context, b *batch, mark []kgo.Reco
 			continue // close is at work
 		}
 		s.snapshots[tablet] = b.snapshot
-		if s.plan.action != sweepNone {
-			s.rows[tablet] = append(s.rows[tablet], entryRow{key: string(s.reading.plan.order.appendKey(nil, b.rows, row)), digest: s.digest.of(b.rows, row)})
+		if journalled {
+			s.rows[tablet] = append(s.rows[tablet], entryRow{key: keys[from:s.ends[row]], digest: s.digest.of(b.rows, row)})
+			from = s.ends[row]
 		}
 		if s.tx.rows >= s.limits.rows || s.tx.bytes >= s.limits.bytes {
 			if err := s.close(ctx); err != nil {
@@ -199,6 +262,17 @@ func (s *sweepTask) publishPicked(ctx context.Context, b *batch, mark []kgo.Reco
 		}
 	}
 	return nil
+}
+
+// keysOf gives the encoded primary keys of the rows, one behind the other, and in
+// s.ends where they end. They are one allocation for all.
+func (s *sweepTask) keysOf(b *batch) string {
+	s.keys, s.ends = s.keys[:0], s.ends[:0]
+	for row := range b.published() {
+		s.keys = s.reading.plan.order.appendKey(s.keys, b.rows, row)
+		s.ends = append(s.ends, len(s.keys))
+	}
+	return string(s.keys)
 }
 
 // keepWhole commits the rows before one that was refused.
@@ -234,7 +308,9 @@ func (s *sweepTask) rehearse(ctx context.Context) error {
 	for {
 		n := 0
 		for _, group := range s.groups {
+			s.picker.pin(group)
 			b, err := s.picker.pass(ctx, group, s.plan.batchRows)
+			group.drop()
 			if err != nil {
 				return s.stopped(ctx, err)
 			}

@@ -49,7 +49,7 @@ func (i *instance) runSweep(ctx context.Context, id int32, p *producer, stored *
 			i.board.addRows(id, rows)
 		},
 	}, sweepOptions{
-		reading: rd, sweep: sweep, tablets: tablets, stored: byTablet, journals: stored.Journals, gone: state.gone,
+		reading: rd, sorting: sorting{budget: i.sorts, directory: i.cfg.SortDirectory}, sweep: sweep, tablets: tablets, stored: byTablet, journals: stored.Journals, gone: state.gone,
 		scope: i.cfg.OrderScope, pace: pollPace{interval: i.cfg.PollInterval, max: i.cfg.PollMax},
 		counted: func(c SweepCounts) {
 			i.board.addSwept(id, c)

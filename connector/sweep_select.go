@@ -9,20 +9,21 @@ import (
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 )
 
-// selection keeps the first rows in order of all that are offered, in the memory
-// of twice as many. Rows are compared by their sort keys: the order, then the
-// primary key.
+// selection is the memory of the rows that a pass takes. Of rows that are offered
+// it keeps the first ones in the order of the primary key, in the memory of twice
+// as many.
 type selection struct {
 	limit       int
+	most        int // bytes of a piece; 0: no limit
 	best, spare *chosen
 	refs        []rowRef
-	key, sort   []byte // of the row that is offered
-	// edge is the sort key of the last row that is kept, once there are as many as
-	// may be; rows behind it need not be kept.
+	key         []byte // of the row that is offered
+	// edge is the key of the last row that is kept, once there are as many as may
+	// be; rows behind it need not be kept.
 	edge []byte
 }
 
-// chosen are rows with their sort keys.
+// chosen are rows, and of those that were offered their keys.
 type chosen struct {
 	*kudu.BatchBuilder
 	from []uint16 // tablets
@@ -30,14 +31,14 @@ type chosen struct {
 	ends []int    // of the keys
 }
 
-// rowRef sorts a row; the head of its sort key settles most comparisons.
+// rowRef sorts a row; the head of its key settles most comparisons.
 type rowRef struct {
 	head uint64
 	row  int
 }
 
-func newSelection(schema *kudu.Schema, limit int) *selection {
-	return &selection{limit: limit, best: &chosen{BatchBuilder: kudu.NewBatchBuilder(schema)}, spare: &chosen{BatchBuilder: kudu.NewBatchBuilder(schema)}}
+func newSelection(schema *kudu.Schema) *selection {
+	return &selection{best: &chosen{BatchBuilder: kudu.NewBatchBuilder(schema)}, spare: &chosen{BatchBuilder: kudu.NewBatchBuilder(schema)}}
 }
 
 func (c *chosen) key(row int) []byte {
@@ -59,22 +60,26 @@ func (c *chosen) reset() {
 	c.from, c.keys, c.ends = c.from[:0], c.keys[:0], c.ends[:0]
 }
 
-// beyond reports whether a row is too late by the columns of the order alone, whose
-// part of the sort key is in s.sort.
-func (s *selection) beyond() bool {
-	return s.edge != nil && bytes.Compare(s.sort, s.edge[:min(len(s.sort), len(s.edge))]) > 0
+// whole reports whether a piece is to have no more rows.
+func (s *selection) whole() bool {
+	n := s.best.NumRows()
+	return n >= s.limit || s.most > 0 && n > 0 && n%sizeCheck == 0 && s.best.Bytes() >= s.most
 }
 
-// offer takes the row with the sort key s.sort.
-func (s *selection) offer(rows *kudu.RowBatch, row int, tablet uint16) {
-	if s.edge != nil && bytes.Compare(s.sort, s.edge) >= 0 {
-		return
+// sizeCheck is after how many rows a piece's size is looked at.
+const sizeCheck = 16
+
+// offer takes the row with the key s.key, unless it is too late; that is false.
+func (s *selection) offer(rows *kudu.RowBatch, row int, tablet uint16) bool {
+	if s.edge != nil && bytes.Compare(s.key, s.edge) >= 0 {
+		return false
 	}
-	s.best.add(rows, row, tablet, s.sort)
+	s.best.add(rows, row, tablet, s.key)
 	if s.best.NumRows() >= 2*s.limit {
 		s.settle()
 		s.edge = append(s.edge[:0], s.best.key(s.limit-1)...)
 	}
+	return true
 }
 
 // settle sorts what is there and lets go of what is beyond the limit.
@@ -101,17 +106,16 @@ func (s *selection) settle() {
 	}
 }
 
-// head is the beginning of a sort key as a number: equal ones may differ behind.
+// head is the beginning of a key as a number: equal ones may differ behind.
 func head(key []byte) uint64 {
 	var b [8]byte
 	copy(b[:], key)
 	return binary.BigEndian.Uint64(b[:])
 }
 
-func (s *selection) result() (*kudu.RowBatch, []uint16) {
-	if s.best.NumRows() == 0 {
-		return nil, nil
-	}
-	s.settle()
-	return s.best.Batch(), s.best.from
+// reset forgets the rows.
+func (s *selection) reset(limit, most int) {
+	s.limit, s.most, s.edge = limit, most, nil
+	s.best.reset()
+	s.spare.reset()
 }

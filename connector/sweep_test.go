@@ -46,6 +46,8 @@ func TestNoRowIsLostOrPublishedTwiceWhereverTheTaskDies(t *testing.T) {
 			if seed%3 == 1 {
 				b.cfg.OrderScope = scopeTable
 			}
+			b.cfg.SweepBatchRows = 20
+			b.impatient = seed%4 == 3
 			b.add(150, time.Now().Add(-time.Hour))
 			b.add(20, time.Now().Add(24*time.Hour))
 			stop := make(chan struct{})

@@ -34,8 +34,8 @@ func (c *SweepCounts) add(o SweepCounts) {
 
 const (
 	// sweepsAtOnce is how many journals of a task are finished at a time, and
-	// sweepsBehind how many while a backlog is published: that goes first as long
-	// as there is room in the journal.
+	// sweepsBehind how many while a backlog is published: that goes first. None is
+	// as long as the journal is less than half full.
 	sweepsAtOnce = 4
 	sweepsBehind = 1
 	// replayTrust is for how long after its rows were read a journal's write is
@@ -80,9 +80,9 @@ type sweeper struct {
 
 	refused atomic.Int64 // rows that can't be swept
 
-	active  atomic.Int32  // journals that are being finished
-	backlog atomic.Bool   // rows are published as quickly as can be
-	turn    chan struct{} // signalled when active or backlog has changed
+	active atomic.Int32  // journals that are being finished
+	most   atomic.Int32  // that may be
+	turn   chan struct{} // signalled when active or most has changed
 
 	mu   sync.Mutex
 	done []*sweptEntry
@@ -94,6 +94,7 @@ func startSweeper(rd reading, p *sweepPlan, trust time.Duration) *sweeper {
 		in: make(chan *sweepEntry), work: make(chan *sweepEntry), ready: make(chan struct{}, 1), failed: make(chan error, 1),
 		turn: make(chan struct{}, 1),
 	}
+	s.most.Store(sweepsAtOnce)
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
 	s.wg.Go(func() { s.dispatch(ctx) })
@@ -122,9 +123,9 @@ func (s *sweeper) take() []*sweptEntry {
 	return done
 }
 
-// publishing says whether there is a backlog of rows to publish.
-func (s *sweeper) publishing(backlog bool) {
-	if s.backlog.Swap(backlog) != backlog {
+// allow says how many journals may be finished at a time.
+func (s *sweeper) allow(n int32) {
+	if s.most.Swap(n) != n {
 		s.signal()
 	}
 }
@@ -134,13 +135,6 @@ func (s *sweeper) signal() {
 	case s.turn <- struct{}{}:
 	default:
 	}
-}
-
-func (s *sweeper) most() int32 {
-	if s.backlog.Load() {
-		return sweepsBehind
-	}
-	return sweepsAtOnce
 }
 
 // dispatch holds journals back until their time has come. It always takes the
@@ -156,7 +150,7 @@ func (s *sweeper) dispatch(ctx context.Context) {
 	for {
 		var out chan<- *sweepEntry
 		var next *sweepEntry
-		if len(due) > 0 && s.active.Load() < s.most() {
+		if len(due) > 0 && s.active.Load() < s.most.Load() {
 			out, next = s.work, due[0]
 		}
 		select {
@@ -185,9 +179,9 @@ func (s *sweeper) run(ctx context.Context) {
 			out, err := s.sweep(ctx, e)
 			if err != nil {
 				if ctx.Err() == nil {
-					err = fmt.Errorf("sweeping %d published rows of tablet %s: %w", len(e.rows), e.key.Tablet, forGood(err))
+					err = fmt.Errorf("sweeping %d published rows of tablet %s: %w", e.len(), e.key.Tablet, forGood(err))
 					if fatal(err) {
-						s.refused.Add(int64(len(e.rows))) // none of them was written
+						s.refused.Add(int64(e.len())) // none of them was written
 					}
 					select {
 					case s.failed <- err:
@@ -196,7 +190,6 @@ func (s *sweeper) run(ctx context.Context) {
 				}
 				return
 			}
-			e.whole = nil
 			s.mu.Lock()
 			s.done = append(s.done, out)
 			s.mu.Unlock()
@@ -232,10 +225,12 @@ func forGood(err error) error {
 // If another run has stored the journal, its write may have been sent, see
 // resume.
 func (s *sweeper) sweep(ctx context.Context, e *sweepEntry) (*sweptEntry, error) {
-	if err := s.pace.wait(ctx, len(e.rows)); err != nil {
+	if err := s.pace.wait(ctx, e.len()); err != nil {
 		return nil, err
 	}
 	out := &sweptEntry{sweepEntry: e}
+	e.unpack()
+	defer func() { e.rows, e.whole = nil, nil }()
 	if err := s.refresh(ctx, e); err != nil {
 		return nil, err
 	}

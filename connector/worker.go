@@ -71,6 +71,11 @@ func (w *Worker) Run(ctx context.Context) error {
 	}
 	none := len(w.names) == 0
 	w.mu.Unlock()
+	watchCtx, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	var watching sync.WaitGroup
+	watching.Go(func() { KafkaOptions(w.cfg, w.logger).Watch(watchCtx) })
+	defer watching.Wait()
+	defer stopWatching()
 
 	var err error
 	for over := none && !stay; !over; {
@@ -133,14 +138,16 @@ func (w *Worker) forget(name string) {
 	}
 }
 
-// allFailed joins the failures, and is nil if a connector has none.
+// allFailed joins the failures, and is nil if a connector has none, or is one whose
+// configuration can't be used: that may be mended while the worker runs, by whoever
+// looks after what it refers to.
 func (w *Worker) allFailed() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	var errs []error
 	for _, name := range w.names {
 		err := w.hosts[name].failure()
-		if err == nil {
+		if err == nil || w.hosts[name].look().unfit != nil {
 			return nil
 		}
 		errs = append(errs, fmt.Errorf("connector %q: %w", name, err))

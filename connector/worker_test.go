@@ -171,6 +171,20 @@ func TestConnectorThatFailedAsAWholeIsRestarted(t *testing.T) {
 	s.await(i)
 }
 
+func TestWorkerGoesOnWithoutItsOnlyConnectorWhileThatCanBeMended(t *testing.T) {
+	s := newStack(t)
+	s.insert(50)
+	i := s.instance(1)
+	w := s.work(false, i.cfg)
+	s.awaitStatus(w, "running", inState(Running, Running))
+	w.PutUnfit(i.cfg.Name, TargetRunning, errors.New("there is no such file"))
+	s.awaitStatus(w, "unfit", func(s Status) bool { return s.State == Failed && strings.Contains(s.Cause, "no such file") })
+	w.Put(i.cfg, TargetRunning)
+	s.insert(50)
+	s.await(i)
+	s.wantAll()
+}
+
 func TestWorkerThatIsNotKeptRunningEndsWithItsLastConnector(t *testing.T) {
 	s := newStack(t)
 	cfg := s.instance(1).cfg

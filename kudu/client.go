@@ -185,7 +185,16 @@ func (c *Client) send(ctx context.Context, addr, op string, req *krpc.Request, r
 	}
 	payload, err := conn.Call(ctx, req, resp)
 	if err != nil {
-		return nil, callError(op, addr, err)
+		return nil, c.told(callError(op, addr, err))
 	}
 	return payload, nil
+}
+
+// told completes an error that a server answered with: one that is for want of a
+// right says whose.
+func (c *Client) told(e *Error) *Error {
+	if e.denied() {
+		e.Err = fmt.Errorf("%w: %s lacks the right: %w", ErrNotAuthorized, c.guardian.who(), e.Err)
+	}
+	return e
 }

@@ -63,7 +63,8 @@
 // Config.Security has the credentials: Kerberos's, or JSON Web Tokens. Servers
 // that offer less than is set there are refused. What expires, tickets and
 // tokens, is renewed before. ErrNotAuthenticated and ErrNoKDC tell what went
-// wrong.
+// wrong, and ErrNotAuthorized that a user whom a server knows lacks a right. A KDC
+// that has refused is asked again after growing pauses, or after Client.AskAgain.
 //
 // A server with Kerberos makes itself a certificate that Go's crypto/x509
 // refuses. Programs that reach such servers are built with the overlay that

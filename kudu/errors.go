@@ -63,6 +63,9 @@ var (
 	ErrAlreadyPresent = errors.New("already present")
 	// ErrRowNotFound: the row to be updated or deleted doesn't exist.
 	ErrRowNotFound = errors.New("row not found")
+	// ErrNotAuthorized: the server knows who this client is, and that it may not
+	// do this. The error that wraps it names the user.
+	ErrNotAuthorized = errors.New("not authorized")
 	// ErrImmutable: an update would change a column that can't be changed.
 	ErrImmutable = errors.New("column is immutable")
 	// ErrClosed: the client or the scanner was closed.
@@ -289,4 +292,18 @@ func callError(op, addr string, err error) *Error {
 		out.Class, out.Code = ClassReconnect, "TIMED_OUT"
 	}
 	return out
+}
+
+// denied reports whether a server refuses for want of a right. Servers say it in
+// several ways (kudu-1.18.1): for methods by --user_acl, in
+// src/kudu/server/server_base.cc; for rows, in src/kudu/tserver/tablet_service.cc;
+// for tables, in src/kudu/master/authz_provider.h.
+func (e *Error) denied() bool {
+	switch e.Code {
+	case "NOT_AUTHORIZED", "FATAL_UNAUTHORIZED":
+		return true
+	case "ERROR_APPLICATION":
+		return strings.HasPrefix(e.Err.Error(), "Not authorized: ")
+	}
+	return strings.HasPrefix(e.Err.Error(), nameOf(statusNames, statusNotAuthorized)+": ")
 }

@@ -145,3 +145,38 @@ func TestErrorsTellTheirFacts(t *testing.T) {
 		}
 	}
 }
+
+func TestRefusalsForWantOfARightNameTheUser(t *testing.T) {
+	c, err := New(Config{Masters: []string{"a"}, User: "mallory"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	status := func(code int32) *pb.AppStatusPB {
+		return &pb.AppStatusPB{Code: new(code), Message: new("unauthorized action")}
+	}
+	refused := func(code pb.ErrorStatusPB_RpcErrorCodePB, text string) *Error {
+		return callError("scanning", "a:1", &krpc.CallError{Code: code, Message: text})
+	}
+	for _, e := range []*Error{
+		refused(pb.ErrorStatusPB_ERROR_APPLICATION, "Not authorized: unauthorized access to method: Ping"),
+		refused(pb.ErrorStatusPB_FATAL_UNAUTHORIZED, "Not authorized: not authorized to Scan"),
+		masterError("opening", "a:1", &pb.MasterErrorPB{Code: new(int32(14)), Status: status(statusNotAuthorized)}),
+		masterError("opening", "a:1", &pb.MasterErrorPB{Code: new(int32(1)), Status: status(statusNotAuthorized)}),
+		tserverError("scanning", "a:1", &pb.TabletServerErrorPB{Code: new(int32(tsNotAuthorized)), Status: status(statusNotAuthorized)}),
+	} {
+		class := e.Class
+		if got := c.told(e); !errors.Is(got, ErrNotAuthorized) || got.Class != class || !strings.Contains(got.Error(), "mallory lacks the right: ") {
+			t.Errorf("got %v", got)
+		}
+	}
+	for _, e := range []*Error{
+		refused(pb.ErrorStatusPB_ERROR_APPLICATION, "Illegal state: no"),
+		refused(pb.ErrorStatusPB_ERROR_INVALID_AUTHORIZATION_TOKEN, "Not authorized: authz token verification failure: token expired"),
+		tserverError("scanning", "a:1", &pb.TabletServerErrorPB{Code: new(int32(tsThrottled)), Status: status(statusServiceUnavailable)}),
+	} {
+		if got := c.told(e); errors.Is(got, ErrNotAuthorized) || strings.Contains(got.Error(), "mallory") {
+			t.Errorf("got %v", got)
+		}
+	}
+}

@@ -57,7 +57,7 @@ func (m *masters) call(ctx context.Context, op, method string, features []uint32
 		}, resp)
 		payload.Release()
 		if err == nil && resp.GetError() != nil {
-			err = masterError(op, addr, resp.GetError())
+			err = m.c.told(masterError(op, addr, resp.GetError()))
 		}
 		switch ClassOf(err) {
 		case ClassRelocate, ClassReconnect:

@@ -144,10 +144,15 @@ func (m *masters) find(ctx context.Context) (leader, location string, err error)
 	if unlisted > 0 {
 		cause = fmt.Errorf("none of the masters leads; the cluster has %d more than are configured: list them all", unlisted)
 	}
+	if len(silent) > 0 {
+		if trouble := m.c.guardian.trouble(); trouble != nil {
+			silent = append(silent, trouble)
+		}
+	}
 	cause = errors.Join(slices.Concat([]error{cause}, failures, silent)...)
 	class := ClassRetry
 	// Who isn't let in by one master isn't by the others.
-	if errors.Is(cause, ErrNotAuthenticated) || (len(failures) == len(m.addrs) && !slices.ContainsFunc(failures, Retriable)) {
+	if errors.Is(cause, ErrNotAuthenticated) || errors.Is(cause, ErrNotAuthorized) || (len(failures) == len(m.addrs) && !slices.ContainsFunc(failures, Retriable)) {
 		class, cause = ClassFatal, distinct(failures)
 	}
 	return "", "", &Error{Op: op, Addr: fmt.Sprint(m.addrs), Class: class, Err: cause}
@@ -179,7 +184,7 @@ func (m *masters) ask(ctx context.Context, op, addr string, answers chan<- found
 		}, resp)
 		payload.Release()
 		if err == nil && resp.Error != nil {
-			err = masterError(op, addr, resp.Error)
+			err = m.c.told(masterError(op, addr, resp.Error))
 		}
 		select {
 		case answers <- found{addr, resp, err}:

@@ -46,7 +46,7 @@ func (c *Client) Masters(ctx context.Context) MastersState {
 			}, resp)
 			payload.Release()
 			if err == nil && resp.Error != nil {
-				err = masterError(op, addr, resp.Error)
+				err = c.told(masterError(op, addr, resp.Error))
 			}
 			out.Masters[i] = MasterState{Addr: addr, Leads: err == nil && resp.GetRole() == roleLeader, Err: err}
 			if err == nil {

@@ -45,14 +45,20 @@ func (c *Client) retry(ctx context.Context, op string, attempt func(context.Cont
 	ctx, cancel := c.bound(ctx)
 	defer cancel()
 	pace := newBackOff()
+	var last error
 	for {
 		err := attempt(ctx)
 		if err == nil {
 			return nil
 		}
+		if e := (*Error)(nil); ctx.Err() != nil && last != nil && !errors.As(err, &e) {
+			// It only says that time was up. The attempt before knows why.
+			return gaveUp(op, ctx.Err(), last)
+		}
 		if !Retriable(err) {
 			return err
 		}
+		last = err
 		wait := pace.NextBackOff()
 		c.retrying(err)
 		c.cfg.Logger.Debug("retrying", "op", op, "wait", wait, "error", err)

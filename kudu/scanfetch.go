@@ -157,7 +157,7 @@ func (p *pump) attempt(ctx context.Context, f *fetched) (more bool, err error) {
 	}
 	if e := resp.GetError(); e != nil {
 		payload.Release()
-		return false, tserverError("scanning", p.addr, e)
+		return false, p.c.told(tserverError("scanning", p.addr, e))
 	}
 	f.payload = payload
 	if err := p.accept(f, resp, opening); err != nil {

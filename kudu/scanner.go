@@ -252,7 +252,7 @@ func (p *pump) keepAlive(ctx context.Context) {
 	}, resp)
 	payload.Release()
 	if err == nil && resp.GetError() != nil {
-		err = tserverError("keeping the scanner alive", p.addr, resp.GetError())
+		err = p.c.told(tserverError("keeping the scanner alive", p.addr, resp.GetError()))
 	}
 	if errors.Is(err, ErrScannerExpired) && p.resumable() {
 		p.id = nil

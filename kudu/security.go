@@ -133,6 +133,19 @@ func newGuardian(c *Client) (*guardian, error) {
 	return g, nil
 }
 
+// who names the user that the client is, for errors.
+func (g *guardian) who() string {
+	switch {
+	case g.login != nil:
+		return g.login.Name()
+	case g.c.cfg.Security.JWT != nil:
+		return "the user of the JSON Web Token"
+	case g.c.cfg.User != "":
+		return g.c.cfg.User
+	}
+	return krpc.DefaultUser()
+}
+
 // close waits for the renewals to end.
 func (g *guardian) close() {
 	g.stop()
@@ -320,11 +333,31 @@ func (g *guardian) explain(e *Error, err error) *Error {
 		}
 	default:
 		e.Class = ClassReconnect
+		if trouble := g.trouble(); trouble != nil && (gaveUpItself(err) || errors.Is(err, krpc.ErrNegotiationTimeout)) {
+			e.Class, e.Err = ClassRetry, fmt.Errorf("%w: %w", e.Err, trouble)
+		}
 	}
 	if wrong {
 		e.Err = fmt.Errorf("%w: %w", ErrNotAuthenticated, e.Err)
 	}
 	return e
+}
+
+// trouble is why there is no ticket, if that is because no KDC answers: who
+// waits for a server meanwhile waits for that.
+func (g *guardian) trouble() error {
+	if g.login == nil {
+		return nil
+	}
+	return g.login.Trouble()
+}
+
+// AskAgain has the client ask for tickets when they are needed next, though the
+// KDC has refused them a short while ago: somebody may have mended that.
+func (c *Client) AskAgain() {
+	if c.guardian.login != nil {
+		c.guardian.login.AskAgain()
+	}
 }
 
 // forget drops the ticket for a server.

@@ -96,7 +96,7 @@ func (t *Table) writeAs(ctx context.Context, op, tablet string, ops *pb.RowOpera
 		}, resp)
 		payload.Release()
 		if err == nil && resp.GetError() != nil {
-			err = tserverError(op, leader.Addr, resp.GetError())
+			err = c.told(tserverError(op, leader.Addr, resp.GetError()))
 		}
 		if err == nil {
 			return nil

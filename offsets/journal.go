@@ -27,8 +27,14 @@ type Journal struct {
 	Request Request
 	// Columns are those that the digests are made of, in their order.
 	Columns []string
-	Rows    []JournalRow
+	Rows    JournalRows
+	// Former are the rows of a journal that was written by a release whose journals
+	// had version 1 or 2; then Rows has none.
+	Former []FormerRow
 }
+
+// NumRows is the number of rows.
+func (j *Journal) NumRows() int { return j.Rows.Len() + len(j.Former) }
 
 // Request is the id of a write to Kudu.
 type Request struct {
@@ -36,11 +42,11 @@ type Request struct {
 	Seq    int64
 }
 
-// JournalRow is one published row.
-type JournalRow struct {
+// FormerRow is one published row, as releases before wrote it.
+type FormerRow struct {
 	// PrimaryKey is a JSON object of the primary key.
 	PrimaryKey json.RawMessage
-	// Digest tells the row that was published from a changed one.
+	// Digest is base64 of the row's digest.
 	Digest string
 }
 
@@ -52,8 +58,20 @@ type JournalKey struct {
 }
 
 // journalVersion is the layout that Journal is written in (I7). Version 1 had no
-// set.
-const journalVersion = 2
+// set, and both 1 and 2 had the rows one by one.
+const journalVersion = 3
+
+type journalV3 struct {
+	Version  int               `json:"version"`
+	TableID  string            `json:"table_id"`
+	Snapshot uint64            `json:"snapshot,string"`
+	Action   string            `json:"action"`
+	Set      map[string]string `json:"set,omitempty"`
+	Request  requestV1         `json:"request"`
+	Columns  []string          `json:"columns"`
+	Count    int               `json:"count"`
+	Rows     json.RawMessage   `json:"rows"`
+}
 
 type journalV2 struct {
 	Version  int               `json:"version"`
@@ -90,14 +108,27 @@ func (k JournalKey) AppendJSON(b []byte) ([]byte, error) {
 	}{k.Table, k.Tablet, k.ID}})
 }
 
-// AppendJSON appends the stored form of j.
+// AppendJSON appends the stored form of j. That of former rows is the former one.
 func (j Journal) AppendJSON(b []byte) ([]byte, error) {
-	v := journalV2{
-		Version: journalVersion, TableID: j.TableID, Snapshot: j.Snapshot, Action: j.Action, Set: j.Set,
-		Request: requestV1(j.Request), Columns: j.Columns, Rows: make([]rowV1, len(j.Rows)),
-	}
-	for i, r := range j.Rows {
-		v.Rows[i] = rowV1(r)
+	var v any
+	if len(j.Former) > 0 {
+		former := journalV2{
+			Version: 2, TableID: j.TableID, Snapshot: j.Snapshot, Action: j.Action, Set: j.Set,
+			Request: requestV1(j.Request), Columns: j.Columns, Rows: make([]rowV1, len(j.Former)),
+		}
+		for i, r := range j.Former {
+			former.Rows[i] = rowV1(r)
+		}
+		v = former
+	} else {
+		rows, err := j.Rows.MarshalJSON()
+		if err != nil {
+			return b, err
+		}
+		v = journalV3{
+			Version: journalVersion, TableID: j.TableID, Snapshot: j.Snapshot, Action: j.Action, Set: j.Set,
+			Request: requestV1(j.Request), Columns: j.Columns, Count: j.Rows.Len(), Rows: rows,
+		}
 	}
 	out, err := appendJSON(b, v)
 	if err != nil {
@@ -155,10 +186,8 @@ func ParseJournal(b []byte) (Journal, error) {
 	if err != nil || version < 1 || version > journalVersion {
 		return Journal{}, fmt.Errorf("the journal has version %s, this release reads up to version %d: upgrade kudu2kafka", members["version"], journalVersion)
 	}
-	var v journalV2
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&v); err != nil {
+	var v journalV3
+	if err := decodeStrictly(b, &v); err != nil {
 		return Journal{}, fmt.Errorf("the journal: %w", err)
 	}
 	switch {
@@ -169,17 +198,32 @@ func ParseJournal(b []byte) (Journal, error) {
 	case version == 1 && v.Set != nil, version > 1 && (v.Action == "update") != (len(v.Set) > 0):
 		return Journal{}, fmt.Errorf("the journal of version %d and action %q has the set %v", version, v.Action, v.Set)
 	}
-	j := Journal{
-		TableID: v.TableID, Snapshot: v.Snapshot, Action: v.Action, Set: v.Set, Request: Request(v.Request), Columns: v.Columns,
-		Rows: make([]JournalRow, len(v.Rows)),
+	j := Journal{TableID: v.TableID, Snapshot: v.Snapshot, Action: v.Action, Set: v.Set, Request: Request(v.Request), Columns: v.Columns}
+	if version == journalVersion {
+		j.Rows, err = unpackRows(v.Rows, v.Count)
+		return j, err
 	}
-	for i, r := range v.Rows {
+	var former []rowV1
+	if err := decodeStrictly(v.Rows, &former); err != nil {
+		return Journal{}, fmt.Errorf("the journal's rows: %w", err)
+	}
+	if v.Count != 0 {
+		return Journal{}, errors.New("the journal has a count, which its version hasn't")
+	}
+	for i, r := range former {
 		if len(r.PrimaryKey) == 0 || r.Digest == "" {
 			return Journal{}, fmt.Errorf("the journal's row %d lacks its primary_key or digest", i)
 		}
-		j.Rows[i] = JournalRow(r)
+		j.Former = append(j.Former, FormerRow(r))
 	}
 	return j, nil
+}
+
+// decodeStrictly refuses members that it doesn't know.
+func decodeStrictly(b []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	return d.Decode(v)
 }
 
 // JournalRecord returns the record that stores a journal, to be produced in the

@@ -252,13 +252,18 @@ func textOf(e ast.Expr) (string, bool) {
 	return "", false
 }
 
-// explained are the messages of the troubleshooting tables of docs/operations.md.
-func explained(t *testing.T) []string {
+// explained are the messages of the tables of a document that lie between two
+// texts.
+func explained(t *testing.T, document, begin, end string) []string {
 	t.Helper()
-	document := filepath.Join(moduleRoot(t), "docs", "operations.md")
-	_, tables, found := strings.Cut(userDocuments(t)[document], "\n## Troubleshooting\n")
+	_, tables, found := strings.Cut(userDocuments(t)[filepath.Join(moduleRoot(t), "docs", document)], begin)
 	if !found {
-		t.Fatal("operations.md has no section Troubleshooting")
+		t.Fatalf("%s has no section %q", document, begin)
+	}
+	if end != "" {
+		if tables, _, found = strings.Cut(tables, end); !found {
+			t.Fatalf("%s has no %q", document, end)
+		}
 	}
 	messages := make(map[string]bool)
 	for line := range strings.Lines(tables) {
@@ -271,17 +276,28 @@ func explained(t *testing.T) []string {
 		}
 	}
 	if len(messages) < 25 {
-		t.Errorf("only %d messages are explained", len(messages))
+		t.Errorf("%s explains only %d messages", document, len(messages))
 	}
 	return slices.Sorted(maps.Keys(messages))
 }
 
+// troubleshooting are the messages of docs/operations.md.
+func troubleshooting(t *testing.T) []string {
+	t.Helper()
+	return explained(t, "operations.md", "\n## Troubleshooting\n", "")
+}
+
 func TestMessagesOfTheTroubleshootingTablesExist(t *testing.T) {
 	texts := literals(t)
-	for _, message := range explained(t) {
-		parts := strings.Split(message, "...")
-		if !slices.ContainsFunc(texts, func(text string) bool { return holds(text, parts) }) {
-			t.Errorf("operations.md explains the message %q, which is nowhere in the code", message)
+	for document, messages := range map[string][]string{
+		"operations.md": troubleshooting(t),
+		"security.md":   explained(t, "security.md", "\n### When it isn't let in\n", "\nWhat Kudu says"),
+	} {
+		for _, message := range messages {
+			parts := strings.Split(message, "...")
+			if !slices.ContainsFunc(texts, func(text string) bool { return holds(text, parts) }) {
+				t.Errorf("%s explains the message %q, which is nowhere in the code", document, message)
+			}
 		}
 	}
 }
@@ -289,7 +305,7 @@ func TestMessagesOfTheTroubleshootingTablesExist(t *testing.T) {
 // TestFailuresThatNeedSomebodyAreExplained looks up each sentence by which package
 // connector has a task FAILED.
 func TestFailuresThatNeedSomebodyAreExplained(t *testing.T) {
-	messages := explained(t)
+	messages := troubleshooting(t)
 	checked := 0
 	for _, f := range files(t) {
 		if f.test || path.Dir(f.path) != "connector" {

@@ -33,14 +33,17 @@ func TestEveryExampleLoads(t *testing.T) {
 		}
 		if strings.HasSuffix(base, "worker.yaml") {
 			sets[file] = append(sets[file], nil...)
+			if strings.HasPrefix(base, "secured-") {
+				sets[file] = append(sets[file], folder+"/orders.yaml")
+			}
 			continue
 		}
 		sets[worker] = append(sets[worker], file)
 	}
 	const compose = folder + "/compose/worker.yaml"
 	sets[compose] = ConnectorFiles([]string{folder + "/compose/connectors"})
-	if len(sets) != 3 {
-		t.Fatalf("found %d worker files, want 3: %v", len(sets), files)
+	if len(sets) != 4 {
+		t.Fatalf("found %d worker files, want 4: %v", len(sets), files)
 	}
 	for worker, connectors := range sets {
 		if _, got, err := Load(worker, connectors, env); err != nil {

@@ -398,6 +398,12 @@ func TestUnknownKeyNamesTheNearest(t *testing.T) {
 	wantFault(t, err, "c.yaml:5: topic.creation.default.partition: unknown key: did you mean topic.creation.default.partitions?")
 }
 
+func TestProvidersNeedNoDeclaration(t *testing.T) {
+	folder := write(t, map[string]string{"w.yaml": plainWorker + "config.providers: env,file\n"})
+	_, _, err := Load(folder+"/w.yaml", nil, variables(nil))
+	wantFault(t, err, folder+"/w.yaml:3: config.providers: the providers env, file and dir are always there: remove it")
+}
+
 func TestOneKeyTwiceIsAFault(t *testing.T) {
 	_, err := loadOrders(t, plainOrders+"kudu: {table: x}\n", nil)
 	wantFault(t, err, "c.yaml:5: kudu.table: is given twice, dotted and nested, first on line 3: remove one")

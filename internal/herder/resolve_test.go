@@ -148,6 +148,36 @@ func TestReferencesOfConnectorsThatFailAreReadAgain(t *testing.T) {
 	})
 }
 
+// A connector that can't run for what its reference leads to does run once that is
+// replaced, without anybody's doing.
+func TestConnectorRunsOnceItsReferenceLeadsToWhatIsRight(t *testing.T) {
+	h := newHerd(t)
+	h.insert(20)
+	path := filepath.Join(t.TempDir(), "table")
+	put := func(table string) {
+		if err := os.WriteFile(path, []byte(table), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("no.such")
+	m := h.join("a:8083", memberOptions{files: []File{h.file("orders", "kudu.table", "${file:"+path+"}")}})
+	ails := func(state State) func() bool {
+		return func() bool {
+			s, err := m.Status(t.Context(), "orders")
+			return err == nil && (s.Connector.State == state)
+		}
+	}
+	h.eventually("the connector fails", ails(State(connector.Failed)))
+	m.rereadAiling()
+	if !ails(State(connector.Failed))() {
+		t.Error("it runs though nothing was replaced")
+	}
+	put(tableName)
+	m.rereadAiling()
+	m.become("orders", connector.Running, connector.Running, connector.Running)
+	h.published(0)
+}
+
 func TestConfigurationsOfRESTMayNotReadTheWorkersFiles(t *testing.T) {
 	r := newRotated(t)
 	m := newFakes(t).join("a", nil)

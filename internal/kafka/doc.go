@@ -16,5 +16,6 @@
 // Nothing is tried in the place of what Security says. No secret is in errors or
 // logs.
 //
-// It starts no goroutines.
+// Whoever calls Watch (watch.go) keeps it running; no other goroutine outlives the
+// call that it serves.
 package kafka

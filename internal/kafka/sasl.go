@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -52,7 +53,7 @@ func (withPassword) ready(context.Context, string) error { return nil }
 func (m withPassword) refused(string) *RefusedError {
 	return &RefusedError{
 		Key: "sasl.password", Verdict: Lasting,
-		What:   "it doesn't take the user " + strconv.Quote(m.user) + " with the password given, by " + m.Name(),
+		What:   fmt.Sprintf("it doesn't take the user %q with the password given, by %s", m.user, m.Name()),
 		Remedy: "correct sasl.username or sasl.password and start the worker anew, or give the user this password at the brokers",
 	}
 }

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"os"
@@ -172,4 +173,22 @@ func TestClientShowsItsNewestCertificateToEachConnection(t *testing.T) {
 		defer mu.Unlock()
 		return names[0] == "one" && names[len(names)-1] == "two"
 	})
+}
+
+func TestBrokenFilesAreToldOfWithoutAConnection(t *testing.T) {
+	i := issue(t, local)
+	log, logger := newJournal()
+	a := newAccess(Security{Protocol: SSL, TLS: TLS{Truststore: i.caFile}}, logger)
+	if _, fault := a.files.newest(time.Now().Add(-time.Minute)); fault != nil {
+		t.Fatal(fault)
+	}
+	if err := os.WriteFile(i.caFile, []byte("broken"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var watching sync.WaitGroup
+	watching.Go(func() { a.watch(ctx, 10*time.Millisecond) })
+	testenv.Await(t, 5*time.Second, "the file to be told of", func() bool { return log.count("cannot be used; the ones before stay") == 1 })
+	cancel()
+	watching.Wait()
 }

@@ -89,36 +89,42 @@ func TestSumsAreReadBySha256sum(t *testing.T) {
 
 // bom is what syft finds, with a license for a module.
 func bom(serial, license string) []byte {
-	return fmt.Appendf(nil, `{"bomFormat":"CycloneDX","serialNumber":%q,"metadata":{"timestamp":%q,"component":{"name":"kudu2kafka"}},"components":[
+	return fmt.Appendf(nil, `{"bomFormat":"CycloneDX","serialNumber":%q,"metadata":{"timestamp":%q,"component":{"name":"kudu2kafka"},"tools":{"components":[{"name":"syft","version":"[not provided]"}]}},"components":[
 		{"type":"library","name":"github.com/kudu2kafka/kudu2kafka","version":"UNKNOWN"},
 		{"type":"library","name":"example.org/m","version":"v1.0.0","licenses":[%s]},
-		{"type":"file","name":"kudu2kafka"}]}`, "urn:uuid:"+serial, serial, license)
+		{"type":"file","name":"/tmp/%s/kudu2kafka"}]}`, "urn:uuid:"+serial, serial, license, serial)
 }
 
 func TestSBOMIsTheSameEachTime(t *testing.T) {
 	const mit = `{"license":{"id":"MIT"}},{"license":{"name":"sha256:00"}}`
-	one, err := steady(bom("a", mit), "v1.2.3", at)
+	one, err := steady(bom("a", mit), "v1.2.3", "v1.52.0", at)
 	if err != nil {
 		t.Fatal(err)
 	}
-	two, err := steady(bom("b", mit), "v1.2.3", at)
+	two, err := steady(bom("b", mit), "v1.2.3", "v1.52.0", at)
 	if err != nil || !bytes.Equal(one, two) {
 		t.Errorf("two runs give\n%s\n%s\n%v", one, two, err)
 	}
-	other, err := steady(bom("a", mit), "v1.2.4", at)
+	other, err := steady(bom("a", mit), "v1.2.4", "v1.52.0", at)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var got, next struct {
 		SerialNumber string
-		Metadata     struct{ Timestamp time.Time }
-		Components   []component
+		Metadata     struct {
+			Timestamp time.Time
+			Tools     struct{ Components []component }
+		}
+		Components []component
 	}
 	if err := errors.Join(json.Unmarshal(one, &got), json.Unmarshal(other, &next)); err != nil {
 		t.Fatal(err)
 	}
 	if !got.Metadata.Timestamp.Equal(at) || got.Components[0].Version != "v1.2.3" || got.Components[0].Licenses[0].License.ID != "Apache-2.0" || got.Components[1].Version != "v1.0.0" {
 		t.Errorf("the SBOM is\n%s", one)
+	}
+	if got.Components[2].Name != "kudu2kafka" || got.Metadata.Tools.Components[0].Version != "v1.52.0" {
+		t.Errorf("the SBOM names the file or its maker otherwise:\n%s", one)
 	}
 	if len(got.SerialNumber) != len("urn:uuid:")+36 || got.SerialNumber == next.SerialNumber {
 		t.Errorf("serial numbers are %s, and of another release %s", got.SerialNumber, next.SerialNumber)
@@ -134,11 +140,11 @@ func TestModulesWithoutAKnownLicenseAreRefused(t *testing.T) {
 		`{"expression":"MIT OR GPL-2.0-only"}`: `example.org/m v1.0.0 has the license "MIT OR GPL-2.0-only"`,
 		`{"license":{"id":"MIT"}},{"license":{"id":"SSPL-1.0"}}`: `"SSPL-1.0"`,
 	} {
-		if _, err := steady(bom("a", license), "v1", at); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := steady(bom("a", license), "v1", "v1.52.0", at); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", license, err, want)
 		}
 	}
-	if _, err := steady([]byte(`{"components":[],"metadata":{}}`), "v1", at); err == nil {
+	if _, err := steady([]byte(`{"components":[],"metadata":{}}`), "v1", "v1.52.0", at); err == nil {
 		t.Error("an SBOM without modules is taken")
 	}
 }

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"debug/buildinfo"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -20,7 +23,7 @@ import (
 var allowed = []string{"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MPL-2.0"}
 
 // sbom has syft look at the program in folder work, and writes what it found.
-func (r *release) sbom(ctx context.Context, work, path string) error {
+func (r *release) sbom(ctx context.Context, work, out string) error {
 	c := exec.CommandContext(ctx, r.syft, "scan", "file:"+name, "-q", "-o", "cyclonedx-json@1.6", "--source-name", name, "--source-version", r.version)
 	c.Dir = work
 	c.Env = append(os.Environ(), "SYFT_CHECK_FOR_APP_UPDATE=false", "SYFT_GOLANG_SEARCH_LOCAL_MOD_CACHE_LICENSES=true", "SYFT_GOLANG_SEARCH_REMOTE_LICENSES=false")
@@ -30,11 +33,15 @@ func (r *release) sbom(ctx context.Context, work, path string) error {
 	if err != nil {
 		return fmt.Errorf("making the SBOM: %w: %s", err, bytes.TrimSpace(stderr.Bytes()))
 	}
-	text, err := steady(found, r.version, r.time)
+	info, err := buildinfo.ReadFile(r.syft)
+	if err != nil {
+		return fmt.Errorf("looking for the version of syft: %w", err)
+	}
+	text, err := steady(found, r.version, info.Main.Version, r.time)
 	if err != nil {
 		return fmt.Errorf("making the SBOM: %w", err)
 	}
-	if err := os.WriteFile(path, text, 0o644); err != nil {
+	if err := os.WriteFile(out, text, 0o644); err != nil {
 		return fmt.Errorf("writing the SBOM: %w", err)
 	}
 	return nil
@@ -55,9 +62,10 @@ type component struct {
 }
 
 // steady checks the licenses in an SBOM, and replaces what differs from run to run:
-// the time by that of the commit, and the random serial number by one that is made of
-// the contents.
-func steady(found []byte, version string, at time.Time) ([]byte, error) {
+// the time by that of the commit, the random serial number by one that is made of the
+// contents, and the path of the program by its name. It adds the versions that syft
+// doesn't know: the program's, and its own.
+func steady(found []byte, version, syft string, at time.Time) ([]byte, error) {
 	var components struct {
 		Components []component `json:"components"`
 	}
@@ -79,9 +87,21 @@ func steady(found []byte, version string, at time.Time) ([]byte, error) {
 	metadata["timestamp"] = at.Format(time.RFC3339)
 	delete(bom, "serialNumber")
 	for _, c := range list {
-		if c, _ := c.(map[string]any); c != nil && strings.HasSuffix(fmt.Sprint(c["name"]), "/"+name) {
+		c, _ := c.(map[string]any)
+		switch {
+		case c == nil:
+		case c["type"] == "file":
+			c["name"] = path.Base(filepath.ToSlash(fmt.Sprint(c["name"])))
+		case strings.HasSuffix(fmt.Sprint(c["name"]), "/"+name):
 			c["version"] = version
 			c["licenses"] = []any{map[string]any{"license": map[string]any{"id": "Apache-2.0"}}}
+		}
+	}
+	if tools, _ := metadata["tools"].(map[string]any); tools != nil {
+		if made, _ := tools["components"].([]any); len(made) == 1 {
+			if tool, _ := made[0].(map[string]any); tool != nil && tool["name"] == "syft" {
+				tool["version"] = syft
+			}
 		}
 	}
 	without, err := json.Marshal(bom)

@@ -12,20 +12,26 @@ import (
 	"time"
 )
 
-// Realm is the realm of each KDC.
+// Realm is the realm of a KDC that is asked for no other.
 const Realm = "KUDU.TEST"
 
 // KDC is a running Kerberos key distribution center with a realm of its own.
 // The embedded Server kills, pauses and restarts it.
 type KDC struct {
 	*Server
+	realm    string
+	services map[string]bool // of clusters
+	trusted  []*KDC
+	hosts    map[string]*KDC // whose services are in another realm
 	programs *kerberosPrograms
 	data     *dataDir
 	ports    ports
 }
 
-// StartKDC makes a realm and starts its KDC. Close must be called.
-func StartKDC(ctx context.Context) (*KDC, error) {
+// StartKDC makes the realm Realm and starts its KDC. Close must be called.
+func StartKDC(ctx context.Context) (*KDC, error) { return startKDC(ctx, Realm) }
+
+func startKDC(ctx context.Context, realm string) (*KDC, error) {
 	programs, err := fetchKerberos(ctx)
 	if err != nil {
 		return nil, err
@@ -34,7 +40,7 @@ func StartKDC(ctx context.Context) (*KDC, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &KDC{Server: &Server{}, programs: programs, data: data}
+	k := &KDC{Server: &Server{}, realm: realm, services: map[string]bool{}, hosts: map[string]*KDC{}, programs: programs, data: data}
 	if err := k.start(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("starting the KDC: %w", err), k.Close())
 	}
@@ -46,20 +52,21 @@ func (k *KDC) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(k.ClientConf(), []byte(k.clientConf(addr)), 0o600); err != nil {
+	k.addr = addr
+	if err := k.writeClientConf(); err != nil {
 		return err
 	}
 	if err := os.WriteFile(k.file("kdc.conf"), []byte(k.serverConf(addr)), 0o600); err != nil {
 		return err
 	}
-	if _, err := k.run(ctx, "", "kdb5_util", "create", "-s", "-r", Realm, "-P", "master"); err != nil {
+	if _, err := k.run(ctx, "", "kdb5_util", "create", "-s", "-r", k.realm, "-P", "master"); err != nil {
 		return err
 	}
 	k.Server = &Server{
 		addr:  addr,
 		ready: func(ctx context.Context) error { return dial(ctx, addr) },
 		command: Command{
-			Name: "krb5kdc", Path: k.programs.path("krb5kdc"), Args: []string{"-n", "-r", Realm, "-P", k.file("pid")},
+			Name: "krb5kdc", Path: k.programs.path("krb5kdc"), Args: []string{"-n", "-r", k.realm, "-P", k.file("pid")},
 			Env: k.env(), Log: k.file("krb5kdc.log"),
 		},
 	}
@@ -71,13 +78,23 @@ func (k *KDC) start(ctx context.Context) error {
 
 func (k *KDC) file(name string) string { return filepath.Join(k.data.path, name) }
 
-func (k *KDC) clientConf(addr string) string {
-	modules := ""
+func (k *KDC) writeClientConf() error {
+	return os.WriteFile(k.ClientConf(), []byte(k.clientConf()), 0o600)
+}
+
+func (k *KDC) clientConf() string {
+	realms, hosts, modules := "", "", ""
+	for _, r := range append([]*KDC{k}, k.trusted...) {
+		realms += fmt.Sprintf("  %s = {\n    kdc = %s\n  }\n", r.realm, r.addr)
+	}
+	for host, r := range k.hosts {
+		hosts += fmt.Sprintf("  %s = %s\n", host, r.realm)
+	}
 	if k.programs.kdb != "" {
 		modules = "[dbmodules]\n  db_module_dir = " + k.programs.kdb + "\n"
 	}
 	return fmt.Sprintf(`[libdefaults]
-  default_realm = %[1]s
+  default_realm = %s
   dns_lookup_kdc = false
   dns_lookup_realm = false
   dns_canonicalize_hostname = false
@@ -86,10 +103,8 @@ func (k *KDC) clientConf(addr string) string {
   ticket_lifetime = 24h
   renew_lifetime = 7d
 [realms]
-  %[1]s = {
-    kdc = %[2]s
-  }
-%[3]s`, Realm, addr, modules)
+%s[domain_realm]
+%s%s`, k.realm, realms, hosts, modules)
 }
 
 func (k *KDC) serverConf(addr string) string {
@@ -107,7 +122,7 @@ func (k *KDC) serverConf(addr string) string {
   }
 [logging]
   kdc = STDERR
-`, Realm, addr, k.data.path)
+`, k.realm, addr, k.data.path)
 }
 
 func (k *KDC) env() []string {
@@ -131,13 +146,13 @@ func (k *KDC) run(ctx context.Context, input, program string, args ...string) ([
 // admin gives one command to the realm's database.
 func (k *KDC) admin(ctx context.Context, command string) error {
 	name, _, _ := strings.Cut(command, " ")
-	out, err := k.run(ctx, "", "kadmin.local", "-r", Realm, "-q", command)
+	out, err := k.run(ctx, "", "kadmin.local", "-r", k.realm, "-q", command)
 	if err != nil {
 		return fmt.Errorf("administering the realm by %q: %w", name, err)
 	}
 	// Its exit code doesn't tell of a command that failed, other than that all
 	// of them tell of what they did.
-	for _, done := range []string{" created.", " changed.", "Entry for principal "} {
+	for _, done := range []string{" created.", " changed.", " modified.", "Entry for principal "} {
 		if bytes.Contains(out, []byte(done)) {
 			return nil
 		}
@@ -160,9 +175,53 @@ func (k *KDC) AddService(ctx context.Context, name string, life time.Duration) e
 	return k.admin(ctx, "addprinc "+maxLife(life)+"-randkey "+name)
 }
 
+// addOnce is AddService for what clusters of one KDC share.
+func (k *KDC) addOnce(ctx context.Context, name string) error {
+	if k.services[name] {
+		return nil
+	}
+	k.services[name] = true
+	return k.AddService(ctx, name, 0)
+}
+
 // ChangePassword gives a principal another password; its keytabs stop working.
 func (k *KDC) ChangePassword(ctx context.Context, name, password string) error {
 	return k.admin(ctx, "cpw -pw "+password+" "+name)
+}
+
+// Lock has the KDC refuse the principal tickets, until Unlock.
+func (k *KDC) Lock(ctx context.Context, name string) error {
+	return k.admin(ctx, "modprinc -allow_tix "+name)
+}
+
+// Unlock ends what Lock began.
+func (k *KDC) Unlock(ctx context.Context, name string) error {
+	return k.admin(ctx, "modprinc +allow_tix "+name)
+}
+
+// Trust lets this realm's users use the services of the other, and tells clients
+// and the KDC itself, which is restarted for it, that those of the hosts are there.
+func (k *KDC) Trust(ctx context.Context, other *KDC, hosts ...string) error {
+	name := "krbtgt/" + other.realm + "@" + k.realm
+	for _, r := range []*KDC{k, other} {
+		if err := r.admin(ctx, "addprinc -pw between "+name); err != nil {
+			return err
+		}
+	}
+	return k.Know(ctx, other, hosts...)
+}
+
+// Know tells this realm's clients and its KDC where another realm's KDC is, and
+// that the hosts' services are in that realm.
+func (k *KDC) Know(ctx context.Context, other *KDC, hosts ...string) error {
+	k.trusted = append(k.trusted, other)
+	for _, host := range hosts {
+		k.hosts[host] = other
+	}
+	if err := k.writeClientConf(); err != nil {
+		return err
+	}
+	return k.Restart(ctx)
 }
 
 func maxLife(life time.Duration) string {

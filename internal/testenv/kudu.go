@@ -129,11 +129,11 @@ func (k *Kudu) secure(ctx context.Context, config *KuduConfig) error {
 	const service = "kudu/127.0.0.1"
 	keytabs := map[string]string{service: "", KuduAdmin: ""}
 	for name := range keytabs {
-		err := kdc.AddService(ctx, name, 0)
-		if err == nil {
-			keytabs[name], err = kdc.Keytab(ctx, name)
+		if err := kdc.addOnce(ctx, name); err != nil {
+			return err
 		}
-		if err != nil {
+		var err error
+		if keytabs[name], err = kdc.Keytab(ctx, name); err != nil {
 			return err
 		}
 	}

@@ -76,8 +76,14 @@ func NewKudu(t TB, config KuduConfig) *Kudu {
 // NewKDC starts a KDC for this test and closes it at the test's end.
 func NewKDC(t TB) *KDC {
 	t.Helper()
+	return NewRealm(t, Realm)
+}
+
+// NewRealm is NewKDC for a realm of another name.
+func NewRealm(t TB, realm string) *KDC {
+	t.Helper()
 	Require(t)
-	k, err := StartKDC(t.Context())
+	k, err := startKDC(t.Context(), realm)
 	switch {
 	case errors.Is(err, ErrMissing) && os.Getenv("K2K_REQUIRE_SERVERS") != "1":
 		t.Skipf("no Kerberos here: %v", err)
@@ -136,10 +142,13 @@ func closeOrFail(t TB, what string, closer func() error) {
 
 // shared holds the servers that the tests of one binary use together.
 var shared struct {
-	mu    sync.Mutex
-	kudu  *Kudu
-	kafka *Kafka
-	tool  *KuduTool
+	mu      sync.Mutex
+	kudu    *Kudu
+	kafka   *Kafka
+	secured *Kafka
+	tool    *KuduTool
+	// programs is the folder of what Program has built.
+	programs string
 }
 
 // SharedKudu returns the cluster of one master and one tablet server that all
@@ -176,6 +185,23 @@ func SharedKafka(t TB) *Kafka {
 	return shared.kafka
 }
 
+// SharedSecuredKafka is SharedKafka for a broker with security. The configuration is
+// that of the first call.
+func SharedSecuredKafka(t TB, config KafkaConfig) *Kafka {
+	t.Helper()
+	Require(t)
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if shared.secured == nil {
+		k, err := StartKafka(t.Context(), config)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		shared.secured = k
+	}
+	return shared.secured
+}
+
 // SharedKuduTool returns the oracle for SharedKudu.
 func SharedKuduTool(t TB) *KuduTool {
 	t.Helper()
@@ -209,7 +235,7 @@ func (c closingShared) Run() int {
 	return code
 }
 
-// CloseShared closes the shared servers that were started.
+// CloseShared closes the shared servers that were started, and removes programs.
 func CloseShared() error {
 	shared.mu.Lock()
 	defer shared.mu.Unlock()
@@ -223,6 +249,12 @@ func CloseShared() error {
 	if shared.kafka != nil {
 		errs = append(errs, shared.kafka.Close())
 	}
-	shared.kudu, shared.kafka, shared.tool = nil, nil, nil
+	if shared.secured != nil {
+		errs = append(errs, shared.secured.Close())
+	}
+	if shared.programs != "" {
+		errs = append(errs, os.RemoveAll(shared.programs))
+	}
+	shared.kudu, shared.kafka, shared.secured, shared.tool, shared.programs = nil, nil, nil, nil, ""
 	return errors.Join(errs...)
 }

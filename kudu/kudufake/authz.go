@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -113,6 +114,66 @@ func (c *Cluster) authorize(token *pb.SignedTokenPB, user string, t *table) *fai
 	}
 	if t == nil || !bytes.Contains(data, c.authzBody(user, t)) {
 		return refuse("authorization token is for the wrong table ID")
+	}
+	return nil
+}
+
+// mayScan compares what a scan reads with what was granted (kudu-1.18.1
+// src/kudu/tserver/tablet_service.cc, GetScanPrivilegesOrRespond).
+// The caller holds mu.
+func (c *Cluster) mayScan(t *table, proj []*column, open *pb.NewScanRequestPB) *failure {
+	if !c.requireAuthz || c.privileges == nil {
+		return nil
+	}
+	needed := make(map[string]bool)
+	all := func(columns []*column) {
+		for _, col := range columns {
+			needed[col.name] = true
+		}
+	}
+	all(proj)
+	// A scan without columns, which counts, and one with a column that says which
+	// rows are deleted, read all of the table.
+	if len(proj) == 0 || slices.ContainsFunc(proj, func(col *column) bool { return col.typ == kudu.IsDeleted }) {
+		clear(needed)
+		all(t.schema.cols)
+	}
+	if open.GetOrderMode() == ordered || open.StartPrimaryKey != nil || open.StopPrimaryKey != nil || open.LastPrimaryKey != nil {
+		all(t.schema.cols[:t.schema.keys])
+	}
+	for _, p := range open.GetColumnPredicates() {
+		needed[p.GetColumn()] = true
+	}
+	for name := range needed {
+		if !c.privileges.CanScan(name) {
+			return rpcFailure(pb.ErrorStatusPB_FATAL_UNAUTHORIZED, "Not authorized: not authorized to Scan")
+		}
+	}
+	return nil
+}
+
+// mayWrite compares operations with what was granted; without any, it wants one of
+// the three rights to write. The caller holds mu.
+func (c *Cluster) mayWrite(kinds ...byte) *failure {
+	if !c.requireAuthz || c.privileges == nil {
+		return nil
+	}
+	p := c.privileges
+	may := p.Insert || p.Update || p.Delete
+	for _, kind := range kinds {
+		switch kind {
+		case opInsert, opInsertIgnore:
+			may = may && p.Insert
+		case opUpdate, opUpdateIgnore:
+			may = may && p.Update
+		case opUpsert, opUpsertIgnore:
+			may = may && p.Insert && p.Update
+		case opDelete, opDeleteIgnore:
+			may = may && p.Delete
+		}
+	}
+	if !may {
+		return rpcFailure(pb.ErrorStatusPB_FATAL_UNAUTHORIZED, "Not authorized: not authorized to write")
 	}
 	return nil
 }

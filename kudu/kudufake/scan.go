@@ -98,6 +98,9 @@ func (s *Server) openScan(ctx context.Context, call *Call, req *pb.ScanRequestPB
 	case hasIDs:
 		return nil, nil, appFailure(tsInvalidSchema, stInvalidArgument, "User requests should not have Column IDs")
 	}
+	if f := s.c.mayScan(t.table, proj, open); f != nil {
+		return nil, nil, f
+	}
 	isOrdered, mode := open.GetOrderMode() == ordered, readLatest
 	if open.ReadMode != nil {
 		mode = int(open.GetReadMode())

@@ -56,6 +56,9 @@ func write(ctx context.Context, s *Server, call *Call, req *pb.WriteRequestPB) (
 	if f := c.authorize(req.GetAuthzToken(), call.User, t.table); f != nil {
 		return nil, nil, f
 	}
+	if f := c.mayWrite(); f != nil {
+		return nil, nil, f
+	}
 	if req.PropagatedTimestamp != nil {
 		if f := s.clock.update(req.GetPropagatedTimestamp()); f != nil {
 			return nil, nil, f.withCode(tsUnknownError)
@@ -76,6 +79,11 @@ func write(ctx context.Context, s *Server, call *Call, req *pb.WriteRequestPB) (
 	t.counter = counter // spent even if the batch fails
 	if f != nil {
 		return nil, nil, f.withCode(tsMismatchedSchema)
+	}
+	for _, op := range ops {
+		if f := c.mayWrite(op.kind); f != nil {
+			return nil, nil, f
+		}
 	}
 	if f := t.checkRows(ops); f != nil {
 		return nil, nil, f

@@ -15,8 +15,9 @@
 // than at the head of the primary key, against reading it by the primary key, and
 // checks the order of what was published.
 //
-// With -only sweep it measures mode sweep: how quickly a queue is published out of
-// its order, against offset mode on the same table, and with how much memory; how
+// With -only sweep it measures mode sweep: how quickly a queue is published, against
+// offset mode on the same table, in the order of the primary key and in one that both
+// have to sort by, and with how much memory; how
 // quickly published rows are swept, against a loop of batches of DELETE_IGNORE by
 // Kudu's Java client on an equal table, also with a single INT64 as the key; and the
 // time from when a row is due to its record in the hands of a read_committed

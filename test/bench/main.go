@@ -24,7 +24,7 @@ func main() {
 	flag.IntVar(&b.tasks, "tasks", 4, "tasks.max")
 	flag.Int64Var(&b.sorted, "sorted", 5_000_000, "rows of the narrow table that is read by columns elsewhere than at the head of its primary key")
 	flag.StringVar(&b.sortedKey, "sorted.key", "amount,id", "those columns")
-	flag.StringVar(&b.only, "only", "", "comma-separated measurements: cli, scan, cli-ordered, scan-ordered, producer, e2e (together: throughput), writes, latency, restore; empty for these; and sorted and sweep, which run only if they are named")
+	flag.StringVar(&b.only, "only", "", "comma-separated measurements: cli, scan, cli-ordered, scan-ordered, producer, e2e (together: throughput), writes, latency, restore; empty for these; and sorted and sweep (or a part of it: sweep-publish, sweep-delete, sweep-latency), which run only if they are named")
 	flag.Int64Var(&b.queue, "queue", 1_000_000, "rows of the queue that is published out of order and swept; those that are only swept are a third of it")
 	flag.Int64Var(&b.intQueue, "queue.int", 50_000, "rows of the queue with a single INT64 key")
 	flag.DurationVar(&b.steady, "steady", time.Minute, "how long latency is measured")
@@ -58,9 +58,13 @@ type bench struct {
 	tool          *testenv.KuduTool
 }
 
-func (b *bench) wants(names ...string) bool {
+// wants reports whether one of the measurements is to be made.
+func (b *bench) wants(names ...string) bool { return b.only == "" || b.names(names...) }
+
+// names reports whether one of them was named.
+func (b *bench) names(names ...string) bool {
 	for _, name := range names {
-		if b.only == "" || strings.Contains(","+b.only+",", ","+name+",") {
+		if strings.Contains(","+b.only+",", ","+name+",") {
 			return true
 		}
 	}
@@ -69,23 +73,24 @@ func (b *bench) wants(names ...string) bool {
 
 func (b *bench) run(ctx context.Context) (err error) {
 	var config testenv.KuduConfig
-	if strings.Contains(","+b.only+",", ",sweep,") {
+	sweep := b.names("sweep", "sweep-publish", "sweep-delete", "sweep-latency")
+	if sweep {
 		config.TabletServerFlags = sweepKuduFlags
 	}
 	if b.kudu, err = testenv.StartKudu(ctx, config); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.kudu.Close()) }()
-	if b.wants("throughput", "producer", "e2e", "latency", "restore", "sorted", "sweep") {
+	if b.wants("throughput", "producer", "e2e", "latency", "restore", "sorted") || sweep {
 		if b.kafka, err = testenv.StartKafka(ctx, testenv.KafkaConfig{}); err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, b.kafka.Close()) }()
 	}
-	if strings.Contains(","+b.only+",", ",sorted,") {
+	if b.names("sorted") {
 		return b.measureSorted(ctx)
 	}
-	if strings.Contains(","+b.only+",", ",sweep,") {
+	if sweep {
 		return b.measureSweep(ctx)
 	}
 	if b.tool, err = testenv.StartKuduTool(ctx, b.kudu.Masters()); err != nil {

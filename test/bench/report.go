@@ -32,6 +32,11 @@ func (r *report) median(name string, of func(figures) float64) float64 {
 	for _, f := range r.all[name] {
 		values = append(values, of(f))
 	}
+	return median(values)
+}
+
+// median is 0 without values.
+func median(values []float64) float64 {
 	if len(values) == 0 {
 		return 0
 	}

@@ -23,6 +23,7 @@ const (
 	sweepLatencyBar = 300 * time.Millisecond
 
 	sweepDueRate = 500 // rows per second
+	queueRounds  = 3
 	// sweepJavaBatch is as many rows as the sweeper's writes to four tablets have.
 	sweepJavaBatch = 8000
 )
@@ -34,44 +35,69 @@ var sweepKuduFlags = []string{"--flush_threshold_secs=3"}
 // sweepFlushed is how long it takes until they are.
 const sweepFlushed = 15 * time.Second
 
-// measureSweep measures mode sweep; each figure stands next to its bar, and one
-// that misses it is an error in the end.
-func (b *bench) measureSweep(ctx context.Context) (err error) {
+// measureSweep measures mode sweep, or the parts of it that are named; each figure
+// stands next to its bar, and one that misses it is an error in the end.
+func (b *bench) measureSweep(ctx context.Context) error {
+	var err error
+	for _, part := range []struct {
+		name string
+		fn   func(context.Context) error
+	}{{"sweep-publish", b.publishQueue}, {"sweep-delete", b.sweepQueues}, {"sweep-latency", b.dueLatency}} {
+		if b.names("sweep", part.name) {
+			err = errors.Join(err, part.fn(ctx))
+		}
+	}
+	return err
+}
+
+// withTool runs fn with the Java tool, whose heap and threads must not be around
+// while we measure.
+func (b *bench) withTool(ctx context.Context, fn func() error) (err error) {
 	if b.tool, err = testenv.StartKuduTool(ctx, b.kudu.Masters()); err != nil {
 		return err
 	}
-	third := b.queue / 3
-	compound := testenv.GenerateOptions{Kind: "narrow", Create: true, Rows: third}
-	single := testenv.GenerateOptions{Kind: "queue", Create: true, Rows: b.intQueue}
-	published := testenv.GenerateOptions{Table: "published", Kind: "narrow", Create: true, Rows: b.queue}
-	fill := func(o testenv.GenerateOptions, table string) error {
-		o.Table = table
-		if _, err := b.tool.Generate(ctx, o, nil); err != nil {
-			return fmt.Errorf("filling table %s: %w", table, err)
+	return errors.Join(fn(), b.tool.Close())
+}
+
+func (b *bench) fillQueue(ctx context.Context, table, kind string, rows int64) error {
+	_, err := b.tool.Generate(ctx, testenv.GenerateOptions{Table: table, Kind: kind, Create: true, Rows: rows}, nil)
+	if err != nil {
+		return fmt.Errorf("filling table %s: %w", table, err)
+	}
+	return nil
+}
+
+// sweepQueues compares sweeping with a bare loop of Java's, by a compound key and
+// by a single integer.
+func (b *bench) sweepQueues(ctx context.Context) error {
+	queues := []struct {
+		name, kind, due string
+		rows            int64
+		java            float64
+	}{{"compound", "narrow", "event_time", b.queue / 3, 0}, {"single", "queue", "dequeue_time", b.intQueue, 0}}
+	err := b.withTool(ctx, func() error {
+		for _, q := range queues {
+			if err := errors.Join(b.fillQueue(ctx, q.name, q.kind, q.rows), b.fillQueue(ctx, q.name+"-java", q.kind, q.rows)); err != nil {
+				return err
+			}
+		}
+		time.Sleep(sweepFlushed)
+		for i := range queues {
+			q := &queues[i]
+			var err error
+			if q.java, err = b.javaDeletes(ctx, testenv.GenerateOptions{Kind: q.kind, Rows: q.rows}, q.name+"-java"); err != nil {
+				return err
+			}
 		}
 		return nil
-	}
-	err = errors.Join(
-		fill(published, "published"), fill(published, "remembered"), fill(compound, "compound"), fill(compound, "compound-java"), fill(single, "single"), fill(single, "single-java"),
-	)
-	time.Sleep(sweepFlushed)
-	var javaCompound, javaSingle float64
-	if err == nil {
-		javaCompound, err = b.javaDeletes(ctx, compound, "compound-java")
-	}
-	if err == nil {
-		javaSingle, err = b.javaDeletes(ctx, single, "single-java")
-	}
-	// Java's heap and threads must not be around while we measure.
-	if err := errors.Join(err, b.tool.Close()); err != nil {
+	})
+	if err != nil {
 		return err
 	}
-	return errors.Join(
-		b.publishOutOfOrder(ctx),
-		b.sweepAgainst(ctx, "compound", "event_time", third, javaCompound),
-		b.sweepAgainst(ctx, "single", "dequeue_time", b.intQueue, javaSingle),
-		b.dueLatency(ctx),
-	)
+	for _, q := range queues {
+		err = errors.Join(err, b.sweepAgainst(ctx, q.name, q.due, q.rows, q.java))
+	}
+	return err
 }
 
 // verdict prints a figure with its bar.
@@ -100,11 +126,17 @@ func (b *bench) javaDeletes(ctx context.Context, o testenv.GenerateOptions, tabl
 	return float64(o.Rows) / time.Since(began).Seconds(), nil
 }
 
-// publishOutOfOrder compares how quickly one table is published in both modes. The
-// order of mode sweep is one that no index helps with.
-func (b *bench) publishOutOfOrder(ctx context.Context) error {
-	rate := func(name, table, lines string) (rows, memory float64, err error) {
-		w, drop, err := b.startQueue(ctx, name, table, lines)
+// publishQueue compares how quickly one table is published in both modes: in the
+// order of its primary key, and in one that no index helps with, so that both have
+// to sort. Rounds alternate, and the median counts.
+func (b *bench) publishQueue(ctx context.Context) error {
+	const (
+		due       = "mode: sweep\nwhere: event_time <= now()\n"
+		inOrder   = due + "sweep.order.by: event_time\n"
+		unindexed = due + "sweep.order.by: amount, event_time DESC\n"
+	)
+	rate := func(table, lines string) (rows, memory float64, err error) {
+		w, drop, err := b.startQueue(ctx, "of-"+table, table, lines)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -123,23 +155,49 @@ func (b *bench) publishOutOfOrder(ctx context.Context) error {
 		}
 		return float64(b.queue) / took.Seconds(), memory, w.finish(ctx)
 	}
-	offset, _, err := rate("publish-offset", "published", "mode: offset\n")
-	if err != nil {
-		return err
-	}
-	const queue = "mode: sweep\nwhere: event_time <= now()\nsweep.order.by: amount, event_time DESC\n"
-	sweep, _, err := rate("publish-sweep", "published", queue+fmt.Sprintf("sweep.journal.max.rows: %d\n", b.queue))
-	if err != nil {
-		return err
+	var offsetRate, orderedRate, offsetSorted, sortedRate []float64
+	for round := range queueRounds {
+		ordered, sorted := fmt.Sprintf("ordered-%d", round), fmt.Sprintf("sorted-%d", round)
+		err := b.withTool(ctx, func() error {
+			return errors.Join(b.fillQueue(ctx, ordered, "narrow", b.queue), b.fillQueue(ctx, sorted, "narrow", b.queue))
+		})
+		if err != nil {
+			return err
+		}
+		time.Sleep(sweepFlushed)
+		unbounded := fmt.Sprintf("sweep.journal.max.rows: %d\n", b.queue)
+		for _, m := range []struct {
+			table, lines string
+			rates        *[]float64
+		}{
+			{ordered, "mode: offset\n", &offsetRate}, {ordered, inOrder + unbounded, &orderedRate},
+			{sorted, "mode: offset\nstreaming.key: amount, event_time\n", &offsetSorted}, {sorted, unindexed + unbounded, &sortedRate},
+		} {
+			rows, memory, err := rate(m.table, m.lines)
+			if err != nil {
+				return err
+			}
+			*m.rates = append(*m.rates, rows)
+			fmt.Printf("  round %d: %.0f rows/s, %.0f MiB: %s\n", round+1, rows, memory, strings.ReplaceAll(m.lines, "\n", "; "))
+		}
 	}
 	// With the journal's default, which holds publishing back.
-	_, memory, err := rate("publish-remembered", "remembered", queue)
+	if err := b.withTool(ctx, func() error { return b.fillQueue(ctx, "remembered", "narrow", b.queue) }); err != nil {
+		return err
+	}
+	time.Sleep(sweepFlushed)
+	_, most, err := rate("remembered", unindexed)
 	if err != nil {
 		return err
 	}
+	compare := func(order string, offsets, rates []float64) error {
+		offset, sweep := median(offsets), median(rates)
+		return verdict(sweep >= sweepPublishBar*offset, "publishing %d rows %s: %.0f rows/s, %.2f of offset mode's %.0f (bar %.1f)", b.queue, order, sweep, sweep/offset, offset, sweepPublishBar)
+	}
 	return errors.Join(
-		verdict(sweep >= sweepPublishBar*offset, "publishing %d rows out of order: %.0f rows/s, %.2f of offset mode's %.0f (bar %.1f)", b.queue, sweep, sweep/offset, offset, sweepPublishBar),
-		verdict(memory < sweepMemoryBar, "peak memory with %d due rows out of order: %.0f MiB (bar %d)", b.queue, memory, sweepMemoryBar),
+		compare("in the order of the primary key", offsetRate, orderedRate),
+		compare("in an order that no index helps with", offsetSorted, sortedRate),
+		verdict(most < sweepMemoryBar, "peak memory with %d due rows out of order: %.0f MiB (bar %d)", b.queue, most, sweepMemoryBar),
 	)
 }
 

@@ -112,7 +112,7 @@ func (d *demo) lookAtPositions(ctx context.Context) error {
 				return err
 			}
 			for _, j := range stored.Journals {
-				journal += len(j.Rows)
+				journal += j.NumRows()
 			}
 			for key, pos := range stored.Positions {
 				if d.scene.queue() {

@@ -12,6 +12,7 @@ import (
 	"maps"
 	"math/big"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -83,12 +84,36 @@ func (s *site) companions(key string) map[string]string {
 			"security.protocol": "SSL", "sasl.mechanism": "", "sasl.username": "", "sasl.password": "",
 			"ssl.truststore.location": s.ca, "ssl.keystore.certificate.chain": s.chain, "bootstrap.servers": s.broker,
 		},
+		"sasl.oauthbearer.client.credentials.client.secret": {
+			"sasl.mechanism": "OAUTHBEARER", "sasl.username": "", "sasl.password": "",
+			"sasl.oauthbearer.token.endpoint.url": s.tokens, "sasl.oauthbearer.client.credentials.client.id": "ann",
+		},
+		"sasl.kerberos.password": {
+			"sasl.mechanism": "GSSAPI", "sasl.username": "", "sasl.password": "",
+			"sasl.kerberos.principal": "ann@EXAMPLE.COM", "sasl.kerberos.krb5.conf": s.krb5,
+		},
+		"ssl.truststore.password": {
+			"security.protocol": "SSL", "sasl.mechanism": "", "sasl.username": "", "sasl.password": "", "bootstrap.servers": s.broker,
+			"ssl.truststore.type": "PKCS12", "ssl.truststore.location": s.store,
+		},
+		"ssl.keystore.password": {
+			"security.protocol": "SSL", "sasl.mechanism": "", "sasl.username": "", "sasl.password": "", "bootstrap.servers": s.broker,
+			"ssl.keystore.type": "PKCS12", "ssl.keystore.location": s.store,
+		},
+		"ssl.key.password": {
+			"security.protocol": "SSL", "sasl.mechanism": "", "sasl.username": "", "sasl.password": "", "bootstrap.servers": s.broker,
+			"ssl.keystore.location": s.locked,
+		},
 		"kudu.jwt": {"kudu.authentication": "jwt", "kudu.tls.ca.file": s.ca},
 		"kudu.kerberos.password": {
 			"kudu.authentication": "kerberos", "kudu.kerberos.principal": "ann@EXAMPLE.COM", "kudu.kerberos.krb5.conf": s.krb5,
 		},
 	}[key]
 }
+
+// unopened are keys whose passwords don't open the files that are there, which can be a
+// fault of the configuration already.
+var unopened = map[string]bool{"ssl.truststore.password": true, "ssl.keystore.password": true, "ssl.key.password": true}
 
 // site is what a program finds: servers, files, variables; and what it must not tell.
 type site struct {
@@ -100,6 +125,9 @@ type site struct {
 	configs  string // of the configurations
 	ca, krb5 string
 	broker   string // one that takes no certificate
+	tokens   string // gives none to anybody
+	locked   string // a private key, encrypted
+	store    string // what may be PKCS #12
 	password string // of ann at Kafka
 	// A certificate and its key, as PEM.
 	chain, key string
@@ -136,6 +164,14 @@ func newSite(t *testing.T, p provider) *site {
 		_ = tls.Server(conn, &tls.Config{Certificates: server.TLS.Certificates, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS12}).HandshakeContext(t.Context())
 	})
 	server.Close()
+	tokens := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, `{"error":"invalid_client"}`, http.StatusUnauthorized)
+	}))
+	t.Cleanup(tokens.Close)
+	s.tokens = tokens.URL + "/token"
+	s.store = s.file("store.p12", "\x30\x10"+strings.Repeat("\x02", 16))
+	chain, _ := certificate(t)
+	s.locked = s.file("locked.pem", chain+string(pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: make([]byte, 100)})))
 	s.krb5 = s.file("krb5.conf", "[libdefaults]\ndefault_realm = EXAMPLE.COM\n[realms]\nEXAMPLE.COM = {\n kdc = "+serve(t, refuse)+"\n}\n")
 	return s
 }

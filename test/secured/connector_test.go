@@ -4,13 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -47,21 +43,13 @@ func (w *worker) read(t *testing.T) string {
 	return string(text)
 }
 
-// newWorker builds the program as it is shipped, and writes its files.
-func newWorker(t *testing.T, kafka *testenv.Kafka, cluster *testenv.Kudu, table, authentication string) *worker {
+// newWorker writes the files of a program as it is shipped.
+func newWorker(t *testing.T, kafka *testenv.Kafka, masters []string, table, authentication string) *worker {
 	t.Helper()
-	overlay, err := testenv.Overlay(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
-	w := &worker{binary: filepath.Join(dir, "kudu2kafka"), dir: dir, log: filepath.Join(dir, "log"), env: []string{"PASSWORD=" + password}}
-	build := exec.CommandContext(t.Context(), "go", "build", "-overlay="+overlay, "-o", w.binary, "github.com/kudu2kafka/kudu2kafka/cmd/kudu2kafka")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building the program: %v\n%s", err, out)
-	}
+	w := &worker{binary: testenv.Program(t, true), dir: dir, log: filepath.Join(dir, "log"), env: []string{"PASSWORD=" + password}}
 	for name, text := range map[string]string{
-		"worker.yaml": fmt.Sprintf("bootstrap.servers: %s\ngroup.id: %s\nsession.timeout.ms: 6000\nheartbeat.interval.ms: 1000\nlog.level: debug\n",
+		"worker.yaml": fmt.Sprintf("bootstrap.servers: %s\ngroup.id: %s\nlisteners: http://127.0.0.1:0\nsession.timeout.ms: 6000\nheartbeat.interval.ms: 1000\nstartup.wait.ms: 1000\nlog.level: debug\n",
 			kafka.BootstrapServers(), table),
 		"orders.yaml": fmt.Sprintf(`name: orders
 tasks.max: 1
@@ -73,7 +61,7 @@ poll.interval.ms: 100
 poll.interval.max.ms: 200
 kudu.operation.timeout.ms: 5000
 errors.retry.delay.max.ms: 1000
-%s`, strings.Join(cluster.Masters(), ","), table, table, authentication),
+%s`, strings.Join(masters, ","), table, table, authentication),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -110,26 +98,29 @@ func newReader(t *testing.T, kafka *testenv.Kafka, topic string) *reader {
 	return &reader{client: client, seen: map[int64]int{}}
 }
 
+// poll takes what comes within the time.
+func (r *reader) poll(t *testing.T, d time.Duration) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	r.client.PollFetches(ctx).EachRecord(func(record *kgo.Record) {
+		var row struct{ ID int64 }
+		if err := json.Unmarshal(record.Value, &row); err != nil {
+			t.Fatalf("record %s: %v", record.Value, err)
+		}
+		r.seen[row.ID]++
+	})
+}
+
 // await reads until so many ids are there, and for a second more.
 func (r *reader) await(t *testing.T, ids int, patience time.Duration) {
 	t.Helper()
-	poll := func(d time.Duration) {
-		ctx, cancel := context.WithTimeout(t.Context(), d)
-		defer cancel()
-		r.client.PollFetches(ctx).EachRecord(func(record *kgo.Record) {
-			var row struct{ ID int64 }
-			if err := json.Unmarshal(record.Value, &row); err != nil {
-				t.Fatalf("record %s: %v", record.Value, err)
-			}
-			r.seen[row.ID]++
-		})
-	}
-	for began := time.Now(); len(r.seen) < ids; poll(time.Second) {
+	for began := time.Now(); len(r.seen) < ids; r.poll(t, time.Second) {
 		if time.Since(began) > patience {
 			t.Fatalf("%d of %d rows were published", len(r.seen), ids)
 		}
 	}
-	poll(time.Second)
+	r.poll(t, time.Second)
 	for id, times := range r.seen {
 		if times != 1 || id >= int64(ids) {
 			t.Errorf("row %d was published %d times", id, times)
@@ -137,70 +128,15 @@ func (r *reader) await(t *testing.T, ids int, patience time.Duration) {
 	}
 }
 
-// road is the way to the tablet servers. It can be cut.
-type road struct {
-	mu    sync.Mutex
-	conns []net.Conn
-}
-
-// build gives the way to one server.
-func (r *road) build(t *testing.T) func(addr string) (string, error) {
-	return func(addr string) (string, error) {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return "", err
-		}
-		var running sync.WaitGroup
-		running.Go(func() {
-			for {
-				near, err := listener.Accept()
-				if err != nil {
-					return
-				}
-				far, err := net.Dial("tcp", addr)
-				if err != nil {
-					near.Close()
-					continue
-				}
-				r.mu.Lock()
-				r.conns = append(r.conns, near, far)
-				r.mu.Unlock()
-				for _, way := range [][2]net.Conn{{near, far}, {far, near}} {
-					running.Go(func() {
-						_, _ = io.Copy(way[0], way[1])
-						near.Close()
-						far.Close()
-					})
-				}
-			}
-		})
-		t.Cleanup(func() {
-			listener.Close()
-			r.cut()
-			running.Wait()
-		})
-		return listener.Addr().String(), nil
-	}
-}
-
-// cut breaks all connections; new ones can be made.
-func (r *road) cut() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, c := range r.conns {
-		c.Close()
-	}
-	r.conns = nil
-}
-
 // TestRowsArePublishedOnceWhileEverythingExpires runs the program on a cluster
-// with all that Kudu can demand, by tickets of 20 s and tokens of 10 s and 5 s.
+// with all that Kudu can demand, by tickets of 15 s and tokens of 10 s and 5 s.
 // It is killed twice, and is without a KDC for longer than its tickets last.
 func TestRowsArePublishedOnceWhileEverythingExpires(t *testing.T) {
-	const life = 20 * time.Second
+	t.Parallel()
+	const life = 15 * time.Second
 	kdc := testenv.NewKDC(t)
-	road := &road{}
-	cluster := strictBehind(t, kdc, road.build(t), "--authn_token_validity_seconds=10", "--authz_token_validity_seconds=5")
+	proxy, behind := gates(t)
+	cluster := strictBehind(t, kdc, proxy, "--authn_token_validity_seconds=10", "--authz_token_validity_seconds=5")
 	kafka := testenv.SharedKafka(t)
 	// The writer has tickets that last.
 	if err := kdc.AddUser(t.Context(), user, password, life); err != nil {
@@ -214,7 +150,7 @@ func TestRowsArePublishedOnceWhileEverythingExpires(t *testing.T) {
 		Kerberos: &kudu.Kerberos{Principal: testenv.KuduAdmin, Keytab: owner, Conf: kdc.ClientConf()},
 	}})
 	table := newTable(t, c, "expiring", 0)
-	w := newWorker(t, kafka, cluster, table.Name(), `kudu.authentication: kerberos
+	w := newWorker(t, kafka, cluster.Masters(), table.Name(), `kudu.authentication: kerberos
 kudu.kerberos.principal: `+user+`
 kudu.kerberos.password: ${env:PASSWORD}
 kudu.kerberos.krb5.conf: `+kdc.ClientConf()+"\n")
@@ -243,7 +179,9 @@ kudu.kerberos.krb5.conf: `+kdc.ClientConf()+"\n")
 		t.Fatal(err)
 	}
 	from := w.process.LogSize()
-	road.cut()
+	for _, g := range behind() {
+		g.cut()
+	}
 	flow(life / 5)
 	r.await(t, written, 10*time.Second)
 	if _, _, err := w.process.WaitLineFrom(within(t, 2*life), from, func(line string) bool {
@@ -268,13 +206,23 @@ func TestProgramNamesTheKeyOfAFaultInItsCredentials(t *testing.T) {
 	if err := kdc.AddUser(t.Context(), user, "another-"+password, 0); err != nil {
 		t.Fatal(err)
 	}
+	keytab, err := kdc.Keytab(t.Context(), user)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, tc := range map[string]struct{ keys, says string }{
+		// The credentials are right.
+		"plain build": {"kudu.authentication: kerberos\nkudu.kerberos.principal: " + user + "\nkudu.kerberos.keytab: " + keytab + "\nkudu.kerberos.krb5.conf: " + kdc.ClientConf(),
+			"this program was built without what it takes to read the certificates that a Kudu server with Kerberos makes for itself: build it by make build"},
 		"wrong password": {"kudu.authentication: kerberos\nkudu.kerberos.principal: " + user + "\nkudu.kerberos.password: ${env:PASSWORD}\nkudu.kerberos.krb5.conf: " + kdc.ClientConf(),
 			"wrong password or keytab for alice@KUDU.TEST"},
 		"no authentication": {"kudu.authentication: none", "write kudu.authentication: kerberos or jwt"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorker(t, kafka, cluster, "none", tc.keys+"\n")
+			w := newWorker(t, kafka, cluster.Masters(), "none", tc.keys+"\n")
+			if name == "plain build" {
+				w.binary = testenv.Program(t, false)
+			}
 			w.start(t)
 			code, err := w.process.Wait(within(t, 30*time.Second))
 			text := w.read(t)

@@ -10,7 +10,7 @@ import (
 )
 
 // TestEachWayIntoKafkaPublishesEachRowOnce runs the program by each protocol and
-// mechanism, and kills it on the way.
+// mechanism, and kills it on the way. Then it is started with faults.
 func TestEachWayIntoKafkaPublishesEachRowOnce(t *testing.T) {
 	kdc := testenv.NewKDC(t)
 	kafka := testenv.NewKafka(t, testenv.KafkaConfig{Security: &testenv.KafkaSecurity{Users: map[string]string{kafkaUser: password}, KDC: kdc}})
@@ -40,7 +40,7 @@ func TestEachWayIntoKafkaPublishesEachRowOnce(t *testing.T) {
 	if err := os.WriteFile(tokenFile, []byte(token), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	provider := newProvider(t, s.Tokens, 30*time.Second)
+	provider := newProvider(t, s.Tokens, time.Hour)
 	ways := map[string]string{
 		"kerberos":       encrypted + "sasl.mechanism: GSSAPI\nsasl.kerberos.principal: " + kafkaUser + "\nsasl.kerberos.keytab: " + keytab + "\nsasl.kerberos.krb5.conf: " + kdc.ClientConf() + "\n",
 		"token-file":     encrypted + "sasl.mechanism: OAUTHBEARER\nsasl.oauthbearer.token.endpoint.url: file://" + tokenFile + "\n",
@@ -61,9 +61,7 @@ func TestEachWayIntoKafkaPublishesEachRowOnce(t *testing.T) {
 		workers[name].start(t)
 		readers[name] = newReader(t, kafka, name)
 	}
-	for _, r := range readers {
-		r.await(t, rows, 30*time.Second)
-	}
+	awaitAll(t, readers, rows, 40*time.Second)
 	for _, w := range workers {
 		if err := w.process.Kill(); err != nil {
 			t.Fatal(err)
@@ -73,8 +71,12 @@ func TestEachWayIntoKafkaPublishesEachRowOnce(t *testing.T) {
 	for _, w := range workers {
 		w.start(t)
 	}
-	for name, r := range readers {
-		r.await(t, rows+10, 30*time.Second)
-		workers[name].stop(t)
+	awaitAll(t, readers, rows+10, 40*time.Second)
+	for _, w := range workers {
+		w.stop(t)
 	}
+	if n := provider.asked.Load(); n < 2 {
+		t.Errorf("the token endpoint was asked %d times by two programs", n)
+	}
+	refusals(t, kdc, kafka, table)
 }

@@ -86,6 +86,32 @@ func kuduTable(t *testing.T, name string, rows int) *kudu.Table {
 	return newTable(t, c, name, rows)
 }
 
+// awaitAll reads until each of the topics has so many ids, and for a second more.
+func awaitAll(t *testing.T, readers map[string]*reader, ids int, patience time.Duration) {
+	t.Helper()
+	began := time.Now()
+	for topic, r := range readers {
+		for len(r.seen) < ids {
+			if time.Since(began) > patience {
+				t.Fatalf("%d of %d rows were published in %s", len(r.seen), ids, topic)
+			}
+			r.poll(t, time.Second)
+		}
+	}
+	for began = time.Now(); time.Since(began) < time.Second; {
+		for _, r := range readers {
+			r.poll(t, 20*time.Millisecond)
+		}
+	}
+	for topic, r := range readers {
+		for id, times := range r.seen {
+			if times != 1 || id >= int64(ids) {
+				t.Errorf("row %d was published %d times in %s", id, times, topic)
+			}
+		}
+	}
+}
+
 // stop ends the program in order.
 func (w *worker) stop(t *testing.T) {
 	t.Helper()

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	krb5 "github.com/jcmturner/gokrb5/v8/config"
@@ -15,7 +17,6 @@ import (
 	"github.com/jcmturner/gokrb5/v8/crypto"
 	"github.com/jcmturner/gokrb5/v8/iana/errorcode"
 	"github.com/jcmturner/gokrb5/v8/iana/keyusage"
-	"github.com/jcmturner/gokrb5/v8/iana/nametype"
 	"github.com/jcmturner/gokrb5/v8/iana/patype"
 	"github.com/jcmturner/gokrb5/v8/messages"
 	"github.com/jcmturner/gokrb5/v8/types"
@@ -27,8 +28,6 @@ const (
 	// maxAnswer bounds a KDC's answer; tickets with many groups have some
 	// tens of kilobytes.
 	maxAnswer = 1 << 20
-	// maxReferrals bounds the realms on the way to a service.
-	maxReferrals = 5
 )
 
 // ticket is one with its session key.
@@ -57,16 +56,13 @@ type kdcs struct {
 // answers. It always goes over TCP, which all KDCs of today take. A KDC's error
 // is a messages.KRBError.
 func (k *kdcs) send(ctx context.Context, realm string, request []byte) ([]byte, error) {
-	count, addrs, err := k.conf.GetKDCs(realm, true)
-	if err != nil || count == 0 {
-		if errDNS := (*net.DNSError)(nil); errors.As(err, &errDNS) && !errDNS.IsNotFound {
-			return nil, fmt.Errorf("%w: looking for those of realm %s: %w", ErrUnreachable, realm, err)
-		}
-		return nil, fmt.Errorf("%w: krb5.conf names no KDC of the realm %s, nor does DNS", ErrCredentials, realm)
+	addrs, err := k.addresses(ctx, realm)
+	if err != nil {
+		return nil, err
 	}
 	var failures []error
-	for i := 1; i <= len(addrs); i++ {
-		answer, err := k.ask(ctx, addrs[i], request)
+	for _, addr := range addrs {
+		answer, err := k.ask(ctx, addr, request)
 		if err != nil {
 			failures = append(failures, err)
 			if ctx.Err() != nil {
@@ -75,12 +71,50 @@ func (k *kdcs) send(ctx context.Context, realm string, request []byte) ([]byte, 
 			continue
 		}
 		var refused messages.KRBError
-		if guard(func() error { return refused.Unmarshal(answer) }) == nil {
-			return nil, refused
+		switch {
+		case guard(func() error { return refused.Unmarshal(answer) }) != nil:
+			return answer, nil
+		case refused.ErrorCode == errorcode.KDC_ERR_SVC_UNAVAILABLE:
+			// Its database is away, say. Another one may do, and it passes.
+			failures = append(failures, fmt.Errorf("asking %s: %s", addr, errorcode.Lookup(refused.ErrorCode)))
+			continue
 		}
-		return answer, nil
+		return nil, refused
 	}
 	return nil, fmt.Errorf("%w for realm %s: %w", ErrUnreachable, realm, errors.Join(failures...))
+}
+
+// addresses are those of the realm's KDCs, from krb5.conf, else from the DNS if
+// that is allowed, in the order in which to ask them.
+func (k *kdcs) addresses(ctx context.Context, realm string) ([]string, error) {
+	configured := slices.ContainsFunc(k.conf.Realms, func(r krb5.Realm) bool { return r.Realm == realm && len(r.KDC) > 0 })
+	if configured {
+		_, numbered, err := k.conf.GetKDCs(realm, true)
+		if err != nil {
+			return nil, fmt.Errorf("%w: looking for the KDCs of realm %s: %w", ErrCredentials, realm, err)
+		}
+		addrs := make([]string, len(numbered))
+		for i := range addrs {
+			addrs[i] = numbered[i+1]
+		}
+		return addrs, nil
+	}
+	var addrs []string
+	if k.conf.LibDefaults.DNSLookupKDC {
+		ctx, cancel := context.WithTimeout(ctx, kdcPatience)
+		defer cancel()
+		_, records, err := net.DefaultResolver.LookupSRV(ctx, "kerberos", "tcp", realm)
+		if errDNS := (*net.DNSError)(nil); err != nil && (!errors.As(err, &errDNS) || !errDNS.IsNotFound) {
+			return nil, fmt.Errorf("%w: looking for those of realm %s: %w", ErrUnreachable, realm, err)
+		}
+		for _, r := range records {
+			addrs = append(addrs, net.JoinHostPort(strings.TrimRight(r.Target, "."), strconv.Itoa(int(r.Port))))
+		}
+	}
+	if len(addrs) == 0 {
+		return nil, fmt.Errorf("%w: krb5.conf names no KDC of the realm %s, nor does DNS", ErrCredentials, realm)
+	}
+	return addrs, nil
 }
 
 // ask sends one request to one KDC: its length, then itself (RFC 4120 7.2.2).
@@ -257,57 +291,4 @@ func hintedType(hints types.PADataSequence, listed []int32) (int32, error) {
 		}
 	}
 	return 0, errors.New("the KDC names no encryption type that this client has a key for")
-}
-
-// service gets a ticket for a service by a ticket-granting ticket of the
-// client's realm, by way of other realms when the KDC says so.
-func (k *kdcs) service(ctx context.Context, client types.PrincipalName, realm string, tgt *ticket, service types.PrincipalName) (*ticket, error) {
-	about := service.PrincipalNameString()
-	for range maxReferrals {
-		request, err := messages.NewTGSReq(client, realm, k.conf, tgt.Ticket, tgt.key, service, false)
-		if err != nil {
-			return nil, fmt.Errorf("%w: asking for one for %s: %w", ErrCredentials, about, err)
-		}
-		b, err := request.Marshal()
-		if err != nil {
-			return nil, fmt.Errorf("%w: asking for one for %s: %w", ErrCredentials, about, err)
-		}
-		b, err = k.send(ctx, realm, b)
-		var refused messages.KRBError
-		switch {
-		case errors.As(err, &refused):
-			return nil, refusal(about+" in realm "+realm, refused)
-		case err != nil:
-			return nil, err
-		}
-		var answer messages.TGSRep
-		err = guard(func() error {
-			if err := answer.Unmarshal(b); err != nil {
-				return err
-			}
-			if err := answer.DecryptEncPart(tgt.key); err != nil {
-				return err
-			}
-			_, err := answer.Verify(k.conf, request)
-			return err
-		})
-		if err != nil {
-			return nil, fmt.Errorf("%w: the KDC's answer for %s isn't valid: %w", ErrCredentials, about, err)
-		}
-		got := answer.DecryptedEncPart.SName.NameString
-		switch {
-		case slices.Equal(got, service.NameString):
-			return newTicket(answer.Ticket, answer.DecryptedEncPart), nil
-		case len(got) == 2 && got[0] == "krbtgt" && got[1] != realm:
-			realm, tgt = got[1], newTicket(answer.Ticket, answer.DecryptedEncPart)
-		default:
-			return nil, fmt.Errorf("%w: the KDC gave a ticket for %q instead of %s", ErrCredentials, got, about)
-		}
-	}
-	return nil, fmt.Errorf("%w: more than %d realms lie on the way to %s", ErrCredentials, maxReferrals, about)
-}
-
-// serviceName is the principal of a server.
-func serviceName(service, host string) types.PrincipalName {
-	return types.PrincipalName{NameType: nametype.KRB_NT_SRV_INST, NameString: []string{service, host}}
 }

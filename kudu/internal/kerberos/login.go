@@ -73,6 +73,19 @@ func NewLogin(cfg Config, dial func(ctx context.Context, network, addr string) (
 	}, nil
 }
 
+// Name is the principal, as far as it is known.
+func (l *Login) Name() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.identity != nil:
+		return l.identity.String()
+	case l.cfg.Principal != "":
+		return l.cfg.Principal
+	}
+	return "the user of the ticket cache " + l.cfg.Cache
+}
+
 // ticketFor gives a ticket for the service on the host, and the client's
 // identity.
 func (l *Login) ticketFor(ctx context.Context, host string) (*ticket, *identity, error) {
@@ -109,7 +122,7 @@ func (l *Login) obtain(ctx context.Context, host string) (*ticket, *identity, er
 	if err != nil {
 		return nil, nil, err
 	}
-	t, err := (&kdcs{id.conf, l.dial}).service(ctx, id.name, id.realm, id.tgt, serviceName(l.cfg.Service, host))
+	t, err := (&kdcs{id.conf, l.dial}).service(ctx, id, l.cfg.Service, host)
 	l.settle(host, err)
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -235,6 +248,30 @@ func (l *Login) paused(what string) error {
 		return p.err
 	}
 	return nil
+}
+
+// troubled is how long after an attempt that reached no KDC, and the pause that
+// followed it, the same is to be expected.
+const troubled = 3 * kdcPatience
+
+// Trouble is the last failure to reach a KDC, unless one has answered since, or
+// that was long ago.
+func (l *Login) Trouble() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.pauses {
+		if errors.Is(p.err, ErrUnreachable) && time.Since(p.until) < troubled {
+			return p.err
+		}
+	}
+	return nil
+}
+
+// AskAgain ends the pauses.
+func (l *Login) AskAgain() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.pauses)
 }
 
 // settle takes note of how an attempt ended. That a caller gave up says

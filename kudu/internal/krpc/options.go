@@ -78,7 +78,7 @@ func (o Options) withDefaults() Options {
 		o.Dial = (&net.Dialer{Control: setSocketOptions}).DialContext
 	}
 	if o.User == "" {
-		o.User = osUser()
+		o.User = DefaultUser()
 	}
 	if len(o.Authenticators) == 0 {
 		o.Authenticators = []Authenticator{Plain(o.User, "")}
@@ -101,9 +101,9 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// osUser names the process's user; containers may run with an id that has no
+// DefaultUser names the process's user; containers may run with an id that has no
 // name.
-func osUser() string {
+func DefaultUser() string {
 	if u, err := user.Current(); err == nil && u.Username != "" {
 		return u.Username
 	}

@@ -1,0 +1,161 @@
+package connector
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
+	"github.com/kudu2kafka/kudu2kafka/kudu"
+	"github.com/kudu2kafka/kudu2kafka/kudu/kudufake"
+)
+
+// As many scans as there are pieces would read most rows again and again.
+func TestLargeBacklogIsReadOnce(t *testing.T) {
+	for _, scope := range []string{scopeTablet, scopeTable} {
+		for _, order := range []string{"due", "payload DESC"} {
+			if scope == scopeTable && order == "due" {
+				continue // each piece is merged of scans that begin behind the last one
+			}
+			t.Run(scope+" by "+order, func(t *testing.T) {
+				b := newSweepBench(t, 1)
+				b.cfg.OrderScope, b.cfg.SweepOrderBy, b.cfg.SweepBatchRows = scope, []string{order}, 20
+				b.cfg.SweepInterval, b.cfg.SweepJournalRows = time.Hour, 2000
+				b.add(1500, past())
+				var opened atomic.Int64
+				b.kudu.Control("Scan", func(c *kudufake.Call) kudufake.Decision {
+					if c.Opens() {
+						opened.Add(1)
+					}
+					return kudufake.Decision{}
+				})
+				ctx, cancel := context.WithCancelCause(t.Context())
+				ended := make(chan error, 1)
+				go func() { ended <- b.run(ctx, nil) }()
+				testenv.Await(t, 30*time.Second, "all rows are in the journal", func() bool {
+					n := 0
+					for _, j := range b.stored() {
+						n += j.NumRows()
+					}
+					return n == 1500
+				})
+				scans := opened.Load()
+				cancel(errRevoked)
+				if err := <-ended; err != nil {
+					t.Fatal(err)
+				}
+				if scans > 30 {
+					t.Errorf("%d scans for %d pieces", scans, 1500/20)
+				}
+			})
+		}
+	}
+}
+
+// What a backlog was read of is in the journal or swept when its next pieces are
+// taken, or it is read anew: rows are published once in any case.
+func TestBacklogIsPublishedOnceWhileItIsSwept(t *testing.T) {
+	for _, impatient := range []bool{false, true} {
+		for _, scope := range []string{scopeTablet, scopeTable} {
+			for _, order := range []string{"due", "priority DESC"} {
+				t.Run(fmt.Sprintf("%s by %s, read anew %t", scope, order, impatient), func(t *testing.T) {
+					b := newSweepBench(t, 1)
+					b.impatient = impatient
+					b.cfg.OrderScope, b.cfg.SweepOrderBy = scope, []string{order}
+					b.cfg.SweepBatchRows, b.cfg.SweepJournalRows, b.cfg.TransactionMaxRows = 20, 90, 30
+					b.add(600, past())
+					b.drain()
+					b.verify()
+					if got := len(b.published()); got != 600 {
+						t.Errorf("%d records, want 600", got)
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestPieceOfLargeRowsEndsEarly(t *testing.T) {
+	schema, err := kudu.NewSchema([]kudu.Column{{Name: "id", Type: kudu.Int64, Key: true}, {Name: "text", Type: kudu.String}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for size, want := range map[int]int{10: 1000, 10_000: 2 * sizeCheck, 1_000_000: sizeCheck} {
+		s := newSelection(schema)
+		s.reset(1000, 200_000)
+		for id := int64(0); !s.whole(); id++ {
+			if err := s.best.Append(id, strings.Repeat("x", size)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := s.best.NumRows(); got != want {
+			t.Errorf("a piece of rows of %d bytes has %d, want %d", size, got, want)
+		}
+	}
+}
+
+func TestLargeBacklogIsPublishedInItsOrder(t *testing.T) {
+	for _, order := range []string{"payload", "payload DESC", "priority DESC, payload", "priority, payload DESC", "due DESC"} {
+		t.Run(order, func(t *testing.T) {
+			b := newSweepBench(t, 1)
+			b.cfg.SweepOrderBy, b.cfg.SweepBatchRows = []string{order}, 60
+			b.add(1500, past())
+			tablets := make(map[int64]string)
+			b.eachRow(func(tablet string, rows *kudu.RowBatch, i int) { tablets[rows.Column(1).Int64(i)] = tablet })
+			b.drain()
+			b.verify()
+			last := make(map[string]sweepRecord)
+			for _, r := range b.published() {
+				l, some := last[tablets[r.ID]]
+				if some && compareRecords(order, l, r) > 0 {
+					t.Fatalf("%+v comes behind %+v", r, l)
+				}
+				last[tablets[r.ID]] = r
+			}
+		})
+	}
+}
+
+func compareRecords(order string, a, b sweepRecord) int {
+	switch order {
+	case "payload":
+		return cmp.Compare(a.Payload, b.Payload)
+	case "payload DESC":
+		return cmp.Compare(b.Payload, a.Payload)
+	case "priority DESC, payload":
+		return cmp.Or(cmp.Compare(b.ID%7, a.ID%7), cmp.Compare(a.Payload, b.Payload))
+	case "priority, payload DESC":
+		return cmp.Or(cmp.Compare(a.ID%7, b.ID%7), cmp.Compare(b.Payload, a.Payload))
+	}
+	return cmp.Compare(b.Due, a.Due)
+}
+
+func TestRowsThatComeWhileABacklogIsTakenAreTakenInOrder(t *testing.T) {
+	b := newSweepBench(t, 1)
+	b.cfg.SweepOrderBy, b.cfg.SweepBatchRows = []string{"priority DESC", "due"}, 40
+	b.add(1200, past())
+	inserted := 0
+	b.cfg.SweepInterval = 20 * time.Millisecond
+	stop := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for ; inserted < 300; inserted++ {
+			select {
+			case <-stop:
+				return
+			default:
+				b.disturb()
+			}
+		}
+	}()
+	b.drain()
+	close(stop)
+	<-ended
+	b.drain()
+	b.verify()
+}
