@@ -196,3 +196,23 @@ func TestTabletsAreTakenAsTheyFallDue(t *testing.T) {
 		}
 	})
 }
+
+func TestConnectorWhoseGroupIsDeniedFailsAndAsksNoMore(t *testing.T) {
+	s := newStack(t)
+	s.insert(50)
+	i := s.instance(1)
+	denial := s.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.JoinGroup}, Count: -1, Err: kerr.GroupAuthorizationFailed})
+	w := s.work(true, i.cfg)
+	s.awaitStatus(w, "the failure", func(one Status) bool {
+		return one.State == Failed && strings.HasSuffix(one.Cause, "this needs the right READ on GROUP g-"+testKey.Connector) && strings.Contains(one.Remedy, "grant")
+	})
+	asked := denial.Hits()
+	<-time.After(2500 * time.Millisecond) // the client's pause is at most a second
+	if more := denial.Hits() - asked; more > 1 {
+		t.Errorf("it asked %d times more", more)
+	}
+	denial.Remove()
+	w.Restart(i.cfg.Name, true, true)
+	s.await(i)
+	s.awaitStatus(w, "running", inState(Running, Running))
+}

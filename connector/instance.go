@@ -99,9 +99,17 @@ func (i *instance) run(ctx context.Context) error {
 	}
 	var watching sync.WaitGroup
 	watchCtx, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	denied := make(chan error, 1)
 	watching.Go(func() {
 		var told refusalLog
 		g.watch(watchCtx, func(err error) {
+			if errors.As(err, new(*kafka.DeniedError)) {
+				select {
+				case denied <- err:
+				default:
+				}
+				return
+			}
 			state := Running
 			if kafka.Refused(err) != nil {
 				state = Restarting // nothing runs until the group can be reached
@@ -114,13 +122,16 @@ func (i *instance) run(ctx context.Context) error {
 	watching.Go(func() { i.watchSize(watchCtx) })
 	i.board.set(Running, nil)
 	i.logger.Info("connector started", "table", i.cfg.KuduTable, "topic", i.cfg.TopicName(), "tasks", i.cfg.TasksMax)
-	<-ctx.Done()
+	select {
+	case <-ctx.Done():
+	case err = <-denied: // the client would ask each second, and be denied
+	}
 	g.leave(i.forGood.Load())
 	stopWatching()
 	watching.Wait()
 	i.board.set(Unassigned, nil)
 	i.logger.Info("connector stopped")
-	return nil
+	return err
 }
 
 // refusalLog keeps a refusal that comes again and again, each second from the group's

@@ -1,13 +1,6 @@
 package kudu_test
 
 import (
-	"crypto"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/binary"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"os"
@@ -21,44 +14,6 @@ import (
 	"github.com/kudu2kafka/kudu2kafka/kudu/internal/krpc"
 	"github.com/kudu2kafka/kudu2kafka/kudu/internal/pb"
 )
-
-// issuer signs JSON Web Tokens.
-type issuer struct{ key *rsa.PrivateKey }
-
-func base64URL(b []byte) string { return base64.RawURLEncoding.EncodeToString(b) }
-
-// keySet writes the file that Kudu reads the issuer's public key from.
-func (i issuer) keySet(t *testing.T, path string) {
-	t.Helper()
-	exponent := binary.BigEndian.AppendUint32(nil, uint32(i.key.E))
-	write := map[string]any{"keys": []map[string]string{{
-		"use": "sig", "kty": "RSA", "kid": "k1", "alg": "RS256",
-		"n": base64URL(i.key.N.Bytes()), "e": base64URL(exponent[1:]),
-	}}}
-	text, err := json.Marshal(write)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// token makes one for the user that ends then.
-func (i issuer) token(t *testing.T, user string, ends time.Time) string {
-	t.Helper()
-	body, err := json.Marshal(map[string]any{"sub": user, "exp": ends.Unix()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	signed := base64URL([]byte(`{"alg":"RS256","typ":"JWT","kid":"k1"}`)) + "." + base64URL(body)
-	hash := sha256.Sum256([]byte(signed))
-	signature, err := rsa.SignPKCS1v15(rand.Reader, i.key, crypto.SHA256, hash[:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return signed + "." + base64URL(signature)
-}
 
 // clusterAuthority writes the certificate of the cluster's own authority, as an
 // operator gets it once and for all.
@@ -88,13 +43,14 @@ func clusterAuthority(t *testing.T, cluster *testenv.Kudu) (file string) {
 // TestJSONWebTokensAreRenewedWhileRowsFlow has tokens of some seconds, and
 // servers that close idle connections after one.
 func TestJSONWebTokensAreRenewedWhileRowsFlow(t *testing.T) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	issuer, err := testenv.NewTokenIssuer()
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := issuer{key}
 	dir := t.TempDir()
-	i.keySet(t, filepath.Join(dir, "jwks.json"))
+	if err := os.WriteFile(filepath.Join(dir, "jwks.json"), issuer.KeySet(), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	cluster := testenv.NewKudu(t, testenv.KuduConfig{Flags: []string{
 		"--enable_jwt_token_auth=true", "--jwks_file_path=" + filepath.Join(dir, "jwks.json"),
 		"--rpc_encryption=required", "--rpc_encrypt_loopback_connections=true", "--user_acl=alice",
@@ -104,7 +60,8 @@ func TestJSONWebTokensAreRenewedWhileRowsFlow(t *testing.T) {
 	renew := func(user string, life time.Duration) {
 		t.Helper()
 		next := file + ".next"
-		if err := errors.Join(os.WriteFile(next, []byte(i.token(t, user, time.Now().Add(life))), 0o600), os.Rename(next, file)); err != nil {
+		token, err := issuer.Token(user, time.Now(), life)
+		if err := errors.Join(err, os.WriteFile(next, []byte(token), 0o600), os.Rename(next, file)); err != nil {
 			t.Fatal(err)
 		}
 	}

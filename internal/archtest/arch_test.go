@@ -135,7 +135,8 @@ var moreForTests = map[string][]string{
 	"kudu/kudufake":    {"kudu/kudutest"},
 	"test/sample":      {"kudu/kudufake"},
 	"test/compose":     {"go.yaml.in/yaml/v3"},
-	"test/e2e":         {"connector", "offsets", "internal/config", "internal/preflight", "kudu"},
+	// internal/kafka: the rights of Kafka's access control, to be granted and revoked.
+	"test/e2e": {"connector", "offsets", "internal/config", "internal/kafka", "internal/preflight", "kudu"},
 	// Messages of a negotiation, for somebody in between.
 	"test/secured": {"kudu", protobuf},
 	// The keys that are secrets, and a worker on fake servers with them.

@@ -146,17 +146,17 @@ func (b *bus) judge(doing string, err error) bool {
 	return is
 }
 
-// denial is what Kafka's access control refuses now, nil if nothing is.
-func (b *bus) denial() error {
+// denial is what Kafka's access control refuses now of these doings, nil if nothing
+// is.
+func (b *bus) denial(doings ...string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var last refused
-	for _, r := range b.denied {
-		if r.at.After(last.at) && time.Since(r.at) < refusedAgain {
-			last = r
+	for _, doing := range doings {
+		if r := b.denied[doing]; time.Since(r.at) < refusedAgain {
+			return r.err
 		}
 	}
-	return last.err
+	return nil
 }
 
 // write stores records in their order, and returns once this worker has applied

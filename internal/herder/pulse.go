@@ -235,11 +235,12 @@ func (h *Herder) Health(context.Context) Health {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	limit := max(3*h.heartbeat(), h.config.SessionTimeout)
-	denied := h.bus.denial()
+	// The config topic is written only when something is asked for.
+	denied := h.bus.denial("reading "+h.config.ConfigTopic(), "reading "+h.config.StatusTopic(), "writing "+h.config.StatusTopic())
 	switch now := time.Now(); {
 	case !h.begun:
 		return Health{"starting", "Worker is still starting up: " + h.step + "."}
-	case denied != nil && (now.Sub(h.echoed) > limit || now.Sub(h.current) > limit):
+	case denied != nil:
 		return Health{"unhealthy", fmt.Sprintf("Kafka denies what this worker needs to follow its group: %v.", denied)}
 	case now.Sub(h.echoed) > limit:
 		return Health{"unhealthy", fmt.Sprintf("Kafka can't be reached: for %v this worker has not seen a sign of life that it wrote to topic %s.",

@@ -19,8 +19,6 @@ type Options struct {
 	// ClientID names the client in the broker's logs, metrics and quotas.
 	// Empty means "kudu2kafka".
 	ClientID string
-	// User is who Kafka takes the client for; empty when that isn't known here.
-	User string
 	// Logger receives the client's log; nil discards it.
 	Logger hclog.Logger
 	// Hooks are told of what the client does, for metrics.
@@ -28,12 +26,12 @@ type Options struct {
 }
 
 // Principal is the user as Kafka's access control lists have it; empty when it isn't
-// known here.
+// known here: who shows a certificate is whom the brokers make of its name.
 func (o Options) Principal() string {
-	if o.User == "" {
+	if !o.Security.sasl() || o.Security.Username == "" {
 		return ""
 	}
-	return "User:" + o.User
+	return "User:" + o.Security.Username
 }
 
 // Within returns ClientOpts for a client whose connections and requests end with

@@ -11,7 +11,7 @@ import (
 )
 
 func TestDenialNamesUserAndRight(t *testing.T) {
-	o := Options{User: "conn"}
+	o := Options{Security: Security{Protocol: SASLSSL, Mechanism: ScramSHA512, Username: "conn"}}
 	err := o.As(fmt.Errorf("reading: %w", Denied(kerr.TopicAuthorizationFailed, TopicRights("rows", "READ", "WRITE")...)))
 	if text := err.Error(); !strings.HasPrefix(text, "as User:conn: reading: TOPIC_AUTHORIZATION_FAILED") ||
 		!strings.HasSuffix(text, ": this needs the right READ on TOPIC rows and WRITE on TOPIC rows") {

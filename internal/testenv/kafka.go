@@ -103,6 +103,13 @@ func (k *Kafka) start(ctx context.Context, java, lib string, config KafkaConfig)
 		return fmt.Errorf("writing the broker's configuration: %w", err)
 	}
 	classPath := filepath.Join(lib, "*")
+	if config.Security != nil && config.Security.Audit {
+		first, flag, err := k.audit(ctx)
+		if err != nil {
+			return err
+		}
+		classPath, config.JVMFlags = first+classPath, append(config.JVMFlags, flag)
+	}
 	id, err := clusterID()
 	if err != nil {
 		return err

@@ -29,6 +29,8 @@ type KafkaSecurity struct {
 	// Authorizer has rights looked at, by Kafka's StandardAuthorizer. KafkaSuper
 	// and clients without security may do everything, others what they are granted.
 	Authorizer bool
+	// Audit has the broker's log show each of the authorizer's decisions.
+	Audit bool
 	// KDC, if set, adds the mechanism GSSAPI. The service is kafka/127.0.0.1.
 	KDC *KDC
 }
@@ -151,6 +153,36 @@ func (k *Kafka) secure(ctx context.Context, addr, controller string, s *KafkaSec
 	}
 	k.secured = secured
 	return properties, jvm, format, nil
+}
+
+// auditLogging has nothing but the authorizer's decisions logged.
+const auditLogging = `status = error
+appender.c.type = Console
+appender.c.name = C
+appender.c.layout.type = PatternLayout
+appender.c.layout.pattern = %d %p %m (%c)%n
+rootLogger.level = error
+rootLogger.appenderRef.c.ref = C
+logger.authorizer.name = kafka.authorizer.logger
+logger.authorizer.level = debug
+`
+
+// audit gives what goes before a broker's class path, and a flag of its JVM: the
+// broker's own jars log nothing, Connect's do.
+func (k *Kafka) audit(ctx context.Context) (classPath, flag string, err error) {
+	lib, err := fetchConnect(ctx)
+	if err != nil {
+		return "", "", err
+	}
+	jars, err := filepath.Glob(filepath.Join(lib, "log4j-*.jar"))
+	if err == nil {
+		err = os.WriteFile(k.file("log4j2.properties"), []byte(auditLogging), 0o644)
+	}
+	if err != nil {
+		return "", "", fmt.Errorf("having the broker log rights: %w", err)
+	}
+	separator := string(filepath.ListSeparator)
+	return strings.Join(jars, separator) + separator, "-Dlog4j2.configurationFile=" + k.file("log4j2.properties"), nil
 }
 
 // Secured gives the secured listeners of a broker that was started with some.

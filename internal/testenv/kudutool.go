@@ -43,6 +43,16 @@ type toolProcess struct {
 
 // StartKuduTool compiles the program if need be. Close must be called.
 func StartKuduTool(ctx context.Context, masters []string) (*KuduTool, error) {
+	return startKuduTool(ctx, masters, nil, nil)
+}
+
+// StartKuduToolAs is StartKuduTool for a cluster with Kerberos, by the tickets in
+// the file of a cache.
+func StartKuduToolAs(ctx context.Context, masters []string, kdc *KDC, cache string) (*KuduTool, error) {
+	return startKuduTool(ctx, masters, []string{"-Djava.security.krb5.conf=" + kdc.ClientConf()}, []string{"KRB5CCNAME=" + cache})
+}
+
+func startKuduTool(ctx context.Context, masters, flags, env []string) (*KuduTool, error) {
 	java, err := findJava(ctx)
 	if err != nil {
 		return nil, err
@@ -66,13 +76,14 @@ func StartKuduTool(ctx context.Context, masters []string) (*KuduTool, error) {
 		command: Command{
 			Name: "kudutool",
 			Path: java,
-			Args: []string{
+			Env:  env,
+			Args: append(flags[:len(flags):len(flags)],
 				// Little memory and few threads, beside the servers.
 				"-XX:+UseSerialGC", "-Xmx1g", "-Xshare:auto",
 				"-Duser.timezone=UTC",
-				"-cp", classes + string(filepath.ListSeparator) + filepath.Join(lib, "*"),
+				"-cp", classes+string(filepath.ListSeparator)+filepath.Join(lib, "*"),
 				"KuduTool", "serve",
-			},
+			),
 			Log: filepath.Join(data.path, "kudutool.log"),
 		},
 	}

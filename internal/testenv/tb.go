@@ -142,10 +142,11 @@ func closeOrFail(t TB, what string, closer func() error) {
 
 // shared holds the servers that the tests of one binary use together.
 var shared struct {
-	mu    sync.Mutex
-	kudu  *Kudu
-	kafka *Kafka
-	tool  *KuduTool
+	mu      sync.Mutex
+	kudu    *Kudu
+	kafka   *Kafka
+	secured *Kafka
+	tool    *KuduTool
 	// programs is the folder of what Program has built.
 	programs string
 }
@@ -182,6 +183,23 @@ func SharedKafka(t TB) *Kafka {
 		shared.kafka = k
 	}
 	return shared.kafka
+}
+
+// SharedSecuredKafka is SharedKafka for a broker with security. The configuration is
+// that of the first call.
+func SharedSecuredKafka(t TB, config KafkaConfig) *Kafka {
+	t.Helper()
+	Require(t)
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if shared.secured == nil {
+		k, err := StartKafka(t.Context(), config)
+		if err != nil {
+			t.Fatalf("%v", err)
+		}
+		shared.secured = k
+	}
+	return shared.secured
 }
 
 // SharedKuduTool returns the oracle for SharedKudu.
@@ -231,9 +249,12 @@ func CloseShared() error {
 	if shared.kafka != nil {
 		errs = append(errs, shared.kafka.Close())
 	}
+	if shared.secured != nil {
+		errs = append(errs, shared.secured.Close())
+	}
 	if shared.programs != "" {
 		errs = append(errs, os.RemoveAll(shared.programs))
 	}
-	shared.kudu, shared.kafka, shared.tool, shared.programs = nil, nil, nil, ""
+	shared.kudu, shared.kafka, shared.secured, shared.tool, shared.programs = nil, nil, nil, nil, ""
 	return errors.Join(errs...)
 }

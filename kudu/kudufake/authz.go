@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
@@ -117,33 +118,62 @@ func (c *Cluster) authorize(token *pb.SignedTokenPB, user string, t *table) *fai
 	return nil
 }
 
-// mayScan checks that the rights which tokens grant are enough for a scan (kudu-1.18.1
-// src/kudu/tserver/tablet_service.cc). The caller holds mu.
-func (c *Cluster) mayScan(open *pb.NewScanRequestPB) *failure {
-	p := c.privileges
-	if !c.requireAuthz || p == nil || p.Scan {
+// mayScan compares what a scan reads with what was granted (kudu-1.18.1
+// src/kudu/tserver/tablet_service.cc, GetScanPrivilegesOrRespond).
+// The caller holds mu.
+func (c *Cluster) mayScan(t *table, proj []*column, open *pb.NewScanRequestPB) *failure {
+	if !c.requireAuthz || c.privileges == nil {
 		return nil
 	}
-	// Counting rows takes the right to all columns.
-	may := len(open.GetProjectedColumns()) > 0
-	for _, col := range open.GetProjectedColumns() {
-		may = may && p.CanScan(col.GetName())
+	needed := make(map[string]bool)
+	all := func(columns []*column) {
+		for _, col := range columns {
+			needed[col.name] = true
+		}
 	}
-	for _, predicate := range open.GetColumnPredicates() {
-		may = may && p.CanScan(predicate.GetColumn())
+	all(proj)
+	// A scan without columns, which counts, and one with a column that says which
+	// rows are deleted, read all of the table.
+	if len(proj) == 0 || slices.ContainsFunc(proj, func(col *column) bool { return col.typ == kudu.IsDeleted }) {
+		clear(needed)
+		all(t.schema.cols)
 	}
-	if may {
-		return nil
+	if open.GetOrderMode() == ordered || open.StartPrimaryKey != nil || open.StopPrimaryKey != nil || open.LastPrimaryKey != nil {
+		all(t.schema.cols[:t.schema.keys])
 	}
-	return rpcFailure(pb.ErrorStatusPB_FATAL_UNAUTHORIZED, "Not authorized: not authorized to Scan")
+	for _, p := range open.GetColumnPredicates() {
+		needed[p.GetColumn()] = true
+	}
+	for name := range needed {
+		if !c.privileges.CanScan(name) {
+			return rpcFailure(pb.ErrorStatusPB_FATAL_UNAUTHORIZED, "Not authorized: not authorized to Scan")
+		}
+	}
+	return nil
 }
 
-// mayWrite checks that there is a right to write; which one isn't looked at. The
-// caller holds mu.
-func (c *Cluster) mayWrite() *failure {
-	p := c.privileges
-	if !c.requireAuthz || p == nil || p.Insert || p.Update || p.Delete {
+// mayWrite compares operations with what was granted; without any, it wants one of
+// the three rights to write. The caller holds mu.
+func (c *Cluster) mayWrite(kinds ...byte) *failure {
+	if !c.requireAuthz || c.privileges == nil {
 		return nil
 	}
-	return rpcFailure(pb.ErrorStatusPB_FATAL_UNAUTHORIZED, "Not authorized: not authorized to write")
+	p := c.privileges
+	may := p.Insert || p.Update || p.Delete
+	for _, kind := range kinds {
+		switch kind {
+		case opInsert, opInsertIgnore:
+			may = may && p.Insert
+		case opUpdate, opUpdateIgnore:
+			may = may && p.Update
+		case opUpsert, opUpsertIgnore:
+			may = may && p.Insert && p.Update
+		case opDelete, opDeleteIgnore:
+			may = may && p.Delete
+		}
+	}
+	if !may {
+		return rpcFailure(pb.ErrorStatusPB_FATAL_UNAUTHORIZED, "Not authorized: not authorized to write")
+	}
+	return nil
 }

@@ -88,9 +88,6 @@ func (s *Server) openScan(ctx context.Context, call *Call, req *pb.ScanRequestPB
 			return nil, nil, f
 		}
 	}
-	if f == nil {
-		f = s.c.mayScan(open)
-	}
 	if f != nil {
 		return nil, nil, f
 	}
@@ -100,6 +97,9 @@ func (s *Server) openScan(ctx context.Context, call *Call, req *pb.ScanRequestPB
 		return nil, nil, f.withCode(tsInvalidSchema)
 	case hasIDs:
 		return nil, nil, appFailure(tsInvalidSchema, stInvalidArgument, "User requests should not have Column IDs")
+	}
+	if f := s.c.mayScan(t.table, proj, open); f != nil {
+		return nil, nil, f
 	}
 	isOrdered, mode := open.GetOrderMode() == ordered, readLatest
 	if open.ReadMode != nil {

@@ -80,6 +80,11 @@ func write(ctx context.Context, s *Server, call *Call, req *pb.WriteRequestPB) (
 	if f != nil {
 		return nil, nil, f.withCode(tsMismatchedSchema)
 	}
+	for _, op := range ops {
+		if f := c.mayWrite(op.kind); f != nil {
+			return nil, nil, f
+		}
+	}
 	if f := t.checkRows(ops); f != nil {
 		return nil, nil, f
 	}

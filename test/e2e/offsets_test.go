@@ -21,8 +21,11 @@ func (s *stack) timesPublished(t *testing.T, topic string) map[int]int {
 }
 
 func TestPositionsAreExportedResetAndImported(t *testing.T) {
-	s := newStack(t)
-	j := newJob(t, 2)
+	newStack(t).changePositions(t, newJob(t, 2))
+}
+
+func (s *stack) changePositions(t *testing.T, j *job) {
+	t.Helper()
 	if err := s.tool.CreateTable(t.Context(), eventTable(j.table)); err != nil {
 		t.Fatal(err)
 	}

@@ -31,12 +31,17 @@ func newStack(t *testing.T) *stack {
 // newStackOn is for tests that want servers of their own.
 func newStackOn(t *testing.T, kudu *testenv.Kudu, kafka *testenv.Kafka) *stack {
 	t.Helper()
-	s := &stack{kudu: kudu, kafka: kafka}
-	tool, err := testenv.StartKuduTool(t.Context(), s.kudu.Masters())
+	tool, err := testenv.StartKuduTool(t.Context(), kudu.Masters())
+	return newStackBy(t, kudu, kafka, tool, err)
+}
+
+// newStackBy takes a Java client that was started by the caller, or why it wasn't.
+func newStackBy(t *testing.T, kudu *testenv.Kudu, kafka *testenv.Kafka, tool *testenv.KuduTool, err error) *stack {
+	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.tool = tool
+	s := &stack{kudu: kudu, kafka: kafka, tool: tool}
 	t.Cleanup(func() {
 		if err := tool.Close(); err != nil {
 			t.Errorf("closing the Java tool: %v", err)

@@ -112,9 +112,13 @@ func become(t *testing.T, state string, workers ...*steered) {
 // Pause, stop, reset and restart through either of two workers, seen by both, with
 // one of them killed on the way.
 func TestEitherOfTwoWorkersSteersTheGroupThoughOneIsKilled(t *testing.T) {
-	const rows, more = 3000, 1000
 	s := newStackOn(t, testenv.SharedKudu(t), quickGroups(t))
-	j := newJob(t, 2)
+	s.steerEither(t, newJob(t, 2))
+}
+
+func (s *stack) steerEither(t *testing.T, j *job) {
+	t.Helper()
+	const rows, more = 3000, 1000
 	j.worker["session.timeout.ms"], j.worker["heartbeat.interval.ms"] = "2000", "300"
 	j.worker["listeners"] = "http://127.0.0.1:0"
 	generate := func(start, n int64) {

@@ -178,12 +178,12 @@ func TestClientWithKerberosRefusesAClusterWithout(t *testing.T) {
 }
 
 // TestRenewalsGoOnWhileRowsFlow writes and reads for some lifetimes of
-// everything that expires: tickets of 15 s, authentication tokens of 10 s,
+// everything that expires: tickets of 12 s, authentication tokens of 10 s,
 // authorization tokens of 5 s. Connections that are idle for a second are
 // closed by the servers, so that each round makes new ones.
 func TestRenewalsGoOnWhileRowsFlow(t *testing.T) {
 	t.Parallel()
-	const life = 15 * time.Second
+	const life = 12 * time.Second
 	kdc := testenv.NewKDC(t)
 	cluster := strict(t, kdc, "--authn_token_validity_seconds=10", "--authz_token_validity_seconds=5")
 	c, _ := newClient(t, kudu.Config{Masters: cluster.Masters(), OperationTimeout: 5 * time.Second, Security: kudu.Security{
@@ -200,7 +200,7 @@ func TestRenewalsGoOnWhileRowsFlow(t *testing.T) {
 	}
 	pause := func() { <-time.After(2500 * time.Millisecond) }
 
-	for began := time.Now(); time.Since(began) < 5*life/2; pause() {
+	for began := time.Now(); time.Since(began) < 2*life; pause() {
 		insert(t, table, written, 10)
 		written += 10
 		if err := round(); err != nil {
