@@ -22,6 +22,8 @@ const (
 	// by one write, and about so many bytes, far below what brokers take.
 	journalChunkRows  = 2000
 	journalChunkBytes = 256 << 10
+	// journalRowBytes is about what a row takes in a journal besides its key.
+	journalRowBytes = 18
 	// With sweep.max.rows.per.second, a journal is what one second's worth of
 	// sweeping may be, but not fewer rows than this.
 	journalLeastRows = 100
@@ -74,7 +76,8 @@ type sweepTask struct {
 	// What the open transaction holds.
 	rows      map[string][]entryRow // published, by tablet
 	snapshots map[string]kudu.Timestamp
-	keys      []byte // for keysOf
+	spareRows []entryRow // memory for the next transaction's
+	keys      []byte     // for keysOf
 	ends      []int
 
 	counts SweepCounts

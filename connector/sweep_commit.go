@@ -74,7 +74,7 @@ func (s *sweepTask) close(ctx context.Context) error {
 	s.counted(gone)
 	s.released = append(s.released, s.done...)
 	s.done, s.retired = nil, nil
-	clear(s.rows)
+	s.emptyRows()
 	clear(s.snapshots)
 	for _, e := range fresh {
 		s.hold(e)
@@ -84,6 +84,28 @@ func (s *sweepTask) close(ctx context.Context) error {
 		s.sweeper.finish(e)
 	}
 	return errors.Join(failed...)
+}
+
+// emptyRows forgets the rows of the transaction, and keeps the memory of one tablet's
+// for the next one.
+func (s *sweepTask) emptyRows() {
+	for _, rows := range s.rows {
+		if cap(rows) > cap(s.spareRows) {
+			s.spareRows = rows
+		}
+	}
+	clear(s.rows)
+	clear(s.spareRows) // of their keys
+	s.spareRows = s.spareRows[:0]
+}
+
+// rowsOf are the transaction's rows of a tablet so far.
+func (s *sweepTask) rowsOf(tablet string) []entryRow {
+	rows, are := s.rows[tablet]
+	if !are {
+		rows, s.spareRows = s.spareRows, nil
+	}
+	return rows
 }
 
 // entries splits a tablet's rows into journals, which are like the one that is
@@ -109,6 +131,7 @@ func (s *sweepTask) entries(tablet string, rows []entryRow, like offsets.Journal
 		}
 		all = append(all, e)
 		n := 0
+		e.journal.Rows.Grow(min(min(most, len(rows))*(len(rows[0].key)+journalRowBytes), journalChunkBytes))
 		for n < min(most, len(rows)) && (n == 0 || e.journal.Rows.Bytes()+len(rows[n].key) <= journalChunkBytes) {
 			e.journal.Rows.Add(rows[n].key, rows[n].digest)
 			n++

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
@@ -145,7 +146,8 @@ func (s rowState) gone(action string) bool { return !s.there || action == sweepU
 // keyReader reads rows by their primary keys.
 type keyReader struct {
 	reading
-	set []setCell
+	set   []setCell
+	spare *sync.Pool // of memory for options
 }
 
 // look is a view of the present to read an entry's rows in.
@@ -217,9 +219,15 @@ func (k *keyReader) options(e *sweepEntry, rows []int) (kudu.ScanOptions, error)
 	first, last := slices.Min(rows), slices.Max(rows)
 	opts.From = []byte(e.rows[first].key)
 	keys := k.plan.order.primary
-	distinct := make([]map[any]any, len(keys))
-	for c := range distinct {
-		distinct[c] = make(map[any]any)
+	distinct, _ := k.spare.Get().([]map[any]any)
+	defer func() {
+		for _, values := range distinct {
+			clear(values)
+		}
+		k.spare.Put(distinct)
+	}()
+	for c := len(distinct); c < len(keys); c++ {
+		distinct = append(distinct, make(map[any]any))
 	}
 	var greatest any // of the first column
 	for _, i := range rows {

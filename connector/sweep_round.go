@@ -252,7 +252,7 @@ func (s *sweepTask) publishPicked(ctx context.Context, b *batch, mark []kgo.Reco
 		}
 		s.snapshots[tablet] = b.snapshot
 		if journalled {
-			s.rows[tablet] = append(s.rows[tablet], entryRow{key: keys[from:s.ends[row]], digest: s.digest.of(b.rows, row)})
+			s.rows[tablet] = append(s.rowsOf(tablet), entryRow{key: keys[from:s.ends[row]], digest: s.digest.of(b.rows, row)})
 			from = s.ends[row]
 		}
 		if s.tx.rows >= s.limits.rows || s.tx.bytes >= s.limits.bytes {

@@ -90,7 +90,7 @@ type sweeper struct {
 
 func startSweeper(rd reading, p *sweepPlan, trust time.Duration) *sweeper {
 	s := &sweeper{
-		keys: keyReader{rd, p.set}, action: p.action, every: p.interval, pace: &throttle{rate: p.rate}, trust: trust,
+		keys: keyReader{rd, p.set, &sync.Pool{}}, action: p.action, every: p.interval, pace: &throttle{rate: p.rate}, trust: trust,
 		in: make(chan *sweepEntry), work: make(chan *sweepEntry), ready: make(chan struct{}, 1), failed: make(chan error, 1),
 		turn: make(chan struct{}, 1),
 	}

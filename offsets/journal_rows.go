@@ -46,8 +46,15 @@ func (r *JournalRows) Add(key string, digest Digest) {
 	r.n++
 }
 
+// Grow makes room for so many bytes of rows.
+func (r *JournalRows) Grow(bytes int) { r.packed = slices.Grow(r.packed, bytes) }
+
 // Clip gives memory back that more rows would take.
-func (r *JournalRows) Clip() { r.packed = slices.Clip(slices.Clone(r.packed)) }
+func (r *JournalRows) Clip() {
+	if n := len(r.packed); n < cap(r.packed)*7/8 {
+		r.packed = append(make([]byte, 0, n), r.packed...)
+	}
+}
 
 // Each calls fn with the rows, until it fails. The key is its only until it returns.
 func (r *JournalRows) Each(fn func(key []byte, digest Digest) error) error {
