@@ -96,8 +96,20 @@ func (o *producerOptions) setDefaults() {
 	setDefault(&o.BatchMaxBytes, 1000012)
 	setDefault(&o.MaxRequestBytes, 100<<20)
 	setDefault(&o.MaxBufferedBytes, 32<<20)
-	o.MaxRequestBytes = max(o.MaxRequestBytes, o.BatchMaxBytes)
+	o.BatchMaxBytes = min(o.BatchMaxBytes, mostRequestBytes-requestRoom)
+	o.MaxRequestBytes = max(o.MaxRequestBytes, o.BatchMaxBytes+requestRoom)
 }
+
+// requestRoom is what a request may be larger than a batch at least. Until a broker
+// has answered its first request to produce, the client (kgo 1.22) doesn't know by
+// which format to write, counts the records in a batch by the older and longer one, but
+// the last of them by the newer one. So a first batch that is full can be some bytes
+// too large for a request of its own size: it would never be sent, nor anything else,
+// and the client would try again and again.
+const requestRoom = 4 << 10
+
+// mostRequestBytes is the most that the client takes for a request.
+const mostRequestBytes = 1 << 30
 
 func setDefault[T comparable](v *T, to T) {
 	var zero T

@@ -563,3 +563,35 @@ func (c *cutConn) Write(b []byte) (int, error) {
 	}
 	return c.Conn.Write(b)
 }
+
+// See requestRoom: whether a batch that is full at first was too large for a request
+// depended on the length of its records.
+func TestFirstBatchIsSentWhateverTheLengthOfItsRecords(t *testing.T) {
+	b := newTxnBench(t, nil, 1)
+	opts := b.options()
+	// The task waits for room before it ends the transaction, so that batches fill up.
+	opts.MaxBufferedBytes = 128 << 10
+	opts.BatchMaxBytes, opts.MaxRequestBytes, opts.Linger, opts.TransactionTimeout = 16<<10, 16<<10, 50*time.Millisecond, 2*time.Second
+	sent := 0
+	for length := range 100 {
+		p, err := openProducer(t.Context(), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.begin(p)
+		for range 600 {
+			if err := p.produce(t.Context(), &kgo.Record{Topic: rowsTopic, Value: make([]byte, length)}, p.promise); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sent++
+		if out, err := p.end(t.Context(), []*kgo.Record{b.positionRecord(sent)}); out != committed || err != nil {
+			t.Errorf("records of %d bytes: %v, %v", length, out, err)
+			sent--
+		}
+		p.close()
+	}
+	if got := b.load(); got != sent {
+		t.Errorf("the position says %d transactions, want %d", got, sent)
+	}
+}

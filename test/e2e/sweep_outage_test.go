@@ -18,6 +18,7 @@ func newOutage(t *testing.T, s *stack) (*queue, *job) {
 	j.worker["log.level"] = "trace"
 	j.connector["sweep.order.by"] = "priority DESC, due"
 	j.connector["sweep.batch.max.rows"] = "300"
+	j.connector["sweep.journal.max.rows"] = "1000" // so that rows are swept all the time
 	j.connector["errors.retry.delay.max.ms"] = "1000"
 	q := newQueue(t, s, j, 4)
 	q.load(30_000, 3_000)

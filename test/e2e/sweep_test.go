@@ -338,6 +338,7 @@ func TestQueueIsPublishedOnceAndSweptThoughWorkersAreKilled(t *testing.T) {
 	j.worker["log.level"] = "trace"
 	j.connector["sweep.order.by"] = "priority DESC, due"
 	j.connector["sweep.batch.max.rows"] = "400"
+	j.connector["sweep.journal.max.rows"] = "5000" // so that rows are swept all the time
 	q := newQueue(t, s, j, 4)
 	q.load(queueDue, queueLater)
 	jobs := []*job{j.as("first"), j.as("second")}
