@@ -101,6 +101,7 @@ func (i *instance) run(ctx context.Context) error {
 	watchCtx, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	denied := make(chan error, 1)
 	watching.Go(func() {
+		var told refusalLog
 		g.watch(watchCtx, func(err error) {
 			if errors.As(err, new(*kafka.DeniedError)) {
 				select {
@@ -109,8 +110,12 @@ func (i *instance) run(ctx context.Context) error {
 				}
 				return
 			}
-			i.board.set(Running, err)
-			i.logger.Warn("group membership", "error", err)
+			state := Running
+			if kafka.Refused(err) != nil {
+				state = Restarting // nothing runs until the group can be reached
+			}
+			i.board.set(state, err)
+			i.logger.Log(told.level(err, time.Now()), "group membership", "error", err)
 		})
 	})
 	watching.Go(func() { i.catalog.watch(watchCtx, i.cfg.KuduRefresh) })
@@ -127,6 +132,25 @@ func (i *instance) run(ctx context.Context) error {
 	i.board.set(Unassigned, nil)
 	i.logger.Info("connector stopped")
 	return err
+}
+
+// refusalLog keeps a refusal that comes again and again, each second from the group's
+// client, from filling the log: it is told once a minute.
+type refusalLog struct {
+	what string
+	at   time.Time
+}
+
+func (l *refusalLog) level(err error, now time.Time) hclog.Level {
+	refused := kafka.Refused(err)
+	if refused == nil {
+		return hclog.Warn
+	}
+	if refused.What == l.what && now.Sub(l.at) < time.Minute {
+		return hclog.Debug
+	}
+	l.what, l.at = refused.What, now
+	return hclog.Warn
 }
 
 // join becomes a member of the connector's group; assigned tasks run under
