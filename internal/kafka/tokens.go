@@ -206,11 +206,11 @@ func (t *tokens) read(status int, body []byte) (string, time.Duration, error) {
 	if ends := expiryOf(answer.Token); life <= 0 && !ends.IsZero() {
 		life = time.Until(ends)
 	}
-	const leastLife, unknownLife = 10 * time.Second, 5 * time.Minute
+	const unknownLife = 5 * time.Minute
 	if life <= 0 {
 		life = unknownLife
 	}
-	return answer.Token, max(life, leastLife), nil
+	return answer.Token, life, nil
 }
 
 func (t *tokens) fault(verdict Verdict, what, remedy string) *RefusedError {

@@ -49,7 +49,13 @@ func StartKuduTool(ctx context.Context, masters []string) (*KuduTool, error) {
 // StartKuduToolAs is StartKuduTool for a cluster with Kerberos, by the tickets in
 // the file of a cache.
 func StartKuduToolAs(ctx context.Context, masters []string, kdc *KDC, cache string) (*KuduTool, error) {
-	return startKuduTool(ctx, masters, []string{"-Djava.security.krb5.conf=" + kdc.ClientConf()}, []string{"KRB5CCNAME=" + cache})
+	// The client asks for tickets by names that it looks up; of an address that has
+	// none it takes the address, as everybody else here.
+	hosts := kdc.file("hosts")
+	if err := os.WriteFile(hosts, nil, 0o600); err != nil {
+		return nil, err
+	}
+	return startKuduTool(ctx, masters, []string{"-Djava.security.krb5.conf=" + kdc.ClientConf(), "-Djdk.net.hosts.file=" + hosts}, []string{"KRB5CCNAME=" + cache})
 }
 
 func startKuduTool(ctx context.Context, masters, flags, env []string) (*KuduTool, error) {

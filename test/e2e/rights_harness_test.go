@@ -1,9 +1,9 @@
 package e2e
 
 import (
-	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -179,10 +179,10 @@ func (g *guarded) used(from int64, all rights) {
 		if d.right.Operation == "DESCRIBE" || tried[d.right] > 1 {
 			continue // comes with the others; was told
 		}
-		if !d.allowed && !contains(all.optional, d.right) {
+		if !d.allowed && !slices.Contains(all.optional, d.right) {
 			g.t.Errorf("%s was denied %s", d.request, d.right)
 		}
-		if d.allowed && !contains(all.needed, d.right) && !contains(all.creating, d.right) {
+		if d.allowed && !slices.Contains(all.needed, d.right) && !slices.Contains(all.creating, d.right) {
 			g.t.Errorf("%s was allowed %s, which isn't listed", d.request, d.right)
 		}
 	}
@@ -191,14 +191,5 @@ func (g *guarded) used(from int64, all rights) {
 			g.t.Errorf("nothing has used %s", r)
 		}
 	}
-	g.t.Logf("what was tried, and how often: %v", fmt.Sprint(tried))
-}
-
-func contains(all []kafka.Right, r kafka.Right) bool {
-	for _, one := range all {
-		if one == r {
-			return true
-		}
-	}
-	return false
+	g.t.Logf("what was tried, and how often: %v", tried)
 }

@@ -1,0 +1,235 @@
+package secured
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
+)
+
+// TestRowsArePublishedOnceWhileKafkaCredentialsChange runs a program with a
+// certificate, one with a password, and one with tokens, on a broker that is
+// restarted with other certificates, other authorities and another password.
+func TestRowsArePublishedOnceWhileKafkaCredentialsChange(t *testing.T) {
+	kafka := testenv.NewKafka(t, testenv.KafkaConfig{
+		Security: &testenv.KafkaSecurity{Users: map[string]string{kafkaUser: password}},
+		// Sessions end, and so tokens must be renewed.
+		Properties: map[string]string{"listener.name.sasl_ssl.connections.max.reauth.ms": "4000"},
+	})
+	s := kafka.Secured()
+	dir := t.TempDir()
+	own, trusted := filepath.Join(dir, "own.pem"), filepath.Join(dir, "ca.pem")
+	put := func(path string, content ...[]byte) {
+		t.Helper()
+		temporary := path + ".new"
+		var all []byte
+		for _, c := range content {
+			all = append(all, c...)
+		}
+		if err := os.WriteFile(temporary, all, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(temporary, path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	issue := func(a *testenv.Authority, path string, spec testenv.CertificateSpec) {
+		t.Helper()
+		pair, err := a.Issue(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		put(path, pair.Key, pair.Certificate)
+	}
+	issue(s.Authority, own, testenv.CertificateSpec{Name: kafkaUser})
+	put(trusted, s.Authority.PEM())
+	provider := newProvider(t, s.Tokens, 6*time.Second)
+	trust := "ssl.truststore.location: " + trusted + "\n"
+	ways := map[string]string{
+		"certificate": "bootstrap.servers: " + s.SSL + "\nsecurity.protocol: SSL\n" + trust + "ssl.keystore.location: " + own + "\n",
+		"password": "bootstrap.servers: " + s.SASLPlaintext + "\nsecurity.protocol: SASL_PLAINTEXT\nsasl.mechanism: SCRAM-SHA-512\nsasl.username: " + kafkaUser +
+			"\nsasl.password: ${env:PASSWORD}\n",
+		"token": "bootstrap.servers: " + s.SASLSSL + "\nsecurity.protocol: SASL_SSL\n" + trust + "sasl.mechanism: OAUTHBEARER\n" + provider.keys(),
+	}
+	table := kuduTable(t, "changing", 100)
+	written := 100
+	workers, readers := map[string]*worker{}, map[string]*reader{}
+	for name, security := range ways {
+		// The longest pause of a task is short, so that it comes to what is FAILED soon.
+		workers[name] = newKafkaWorker(t, name, table, "log.level: trace\n"+security)
+		workers[name].add(t, "errors.retry.delay.max.ms: 300\n")
+		workers[name].start(t)
+		readers[name] = newReader(t, kafka, name)
+	}
+	flow := func() {
+		t.Helper()
+		insert(t, table, written, 20)
+		written += 20
+		awaitAll(t, readers, written, 40*time.Second)
+	}
+	flow()
+
+	// Everything is renewed, by another authority that alone counts from then on.
+	next, err := testenv.NewAuthority("next")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := testenv.CertificateSpec{Name: "broker", Hosts: []string{"127.0.0.1"}}
+	put(trusted, s.Authority.PEM(), next.PEM())
+	issue(next, own, testenv.CertificateSpec{Name: kafkaUser})
+	put(s.CAFile, next.PEM())
+	issue(next, s.KeyFile, server)
+	if err := kafka.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	flow()
+
+	// What is written next to the files can't be used; the broker's certificate has
+	// expired, and the user has another password.
+	put(own, []byte("-----BEGIN CERTIFICATE-----\nhalf"))
+	issue(next, s.KeyFile, testenv.CertificateSpec{Name: "broker", Hosts: server.Hosts, NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Minute)})
+	setPassword(t, kafka, "another")
+	from := map[string]int64{}
+	for name, w := range workers {
+		from[name] = w.process.LogSize()
+	}
+	asked := provider.asked.Load()
+	if asked < 2 {
+		t.Errorf("the token endpoint was asked %d times for tokens of 6 s", asked)
+	}
+	if err := kafka.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	insert(t, table, written, 20)
+	written += 20
+	for name, what := range map[string]string{
+		"certificate": "its certificate (CN=broker) has expired at",
+		"token":       "its certificate (CN=broker) has expired at",
+		"password":    `it doesn't take the user "worker" with the password given, by SCRAM-SHA-512`,
+	} {
+		workers[name].awaitTrace(t, what, 20*time.Second)
+	}
+	// For as long as a client that asks at each turn would have asked some thirty times.
+	<-time.After(10 * time.Second)
+	for name, w := range workers {
+		if s := w.status(t); s.Connector.State != "RESTARTING" {
+			t.Errorf("%s: %v", name, s)
+		}
+		if !w.process.Running() {
+			t.Errorf("%s: the program has ended", name)
+		}
+	}
+	took := time.Since(began)
+	text := workers["password"].read(t)[from["password"]:]
+	shown, told := strings.Count(text, "beginning sasl authentication"), strings.Count(text, "[WARN]")
+	t.Logf("within %v credentials were shown %d times, and there were %d warnings", took, shown, told)
+	if shown < 2 || shown > 7 { // at 0, 0.5, 1.5, 3.5, 7.5 and 15.5 s
+		t.Errorf("credentials were shown %d times within %v", shown, took)
+	}
+
+	// All is well again, and goes on by itself.
+	issue(next, s.KeyFile, server)
+	setPassword(t, kafka, password)
+	if err := kafka.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	insert(t, table, written, 20)
+	written += 20
+	awaitAll(t, readers, written, 75*time.Second)
+	if text := workers["certificate"].read(t); !strings.Contains(text, "cannot be used; the ones before stay") {
+		t.Error("the log doesn't tell of the file that can't be used")
+	}
+	for _, w := range workers {
+		w.stop(t)
+	}
+}
+
+// setPassword gives the user another password, for SCRAM.
+func setPassword(t *testing.T, kafka *testenv.Kafka, to string) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(kafka.BootstrapServers()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	altered, err := kadm.NewClient(client).AlterUserSCRAMs(t.Context(), nil, []kadm.UpsertSCRAM{{User: kafkaUser, Mechanism: kadm.ScramSha512, Iterations: 4096, Password: to}})
+	if err != nil || altered.Error() != nil {
+		t.Fatalf("%v, %v", err, altered.Error())
+	}
+}
+
+// add puts a line into the connector's file.
+func (w *worker) add(t *testing.T, line string) {
+	t.Helper()
+	file, err := os.OpenFile(filepath.Join(w.dir, "orders.yaml"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.WriteString(line); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// connectorStatus is what REST tells of the connector.
+type connectorStatus struct {
+	Connector struct{ State, Trace string }
+	Tasks     []struct{ State, Trace string }
+}
+
+func (s connectorStatus) String() string {
+	text := s.Connector.State + " " + s.Connector.Trace
+	for _, t := range s.Tasks {
+		text += "; " + t.State + " " + t.Trace
+	}
+	return text
+}
+
+// at is the address of the program's REST interface.
+func (w *worker) at(t *testing.T) string {
+	t.Helper()
+	line, err := w.process.WaitLine(within(t, 20*time.Second), func(line string) bool { return strings.Contains(line, "REST interface listens: at=") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, at, _ := strings.Cut(line, "at=")
+	return strings.TrimSpace(at)
+}
+
+func (w *worker) status(t *testing.T) connectorStatus {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.at(t)+"/connectors/orders/status", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := restClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	var s connectorStatus
+	if err := json.NewDecoder(response.Body).Decode(&s); err != nil {
+		t.Fatal(err)
+	}
+	keepsSecrets(t, "the status", s.String())
+	return s
+}
+
+var restClient = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+
+func (w *worker) awaitTrace(t *testing.T, what string, patience time.Duration) {
+	t.Helper()
+	var last connectorStatus
+	if !testenv.Eventually(t.Context(), patience, func() bool { last = w.status(t); return strings.Contains(last.String(), what) }) {
+		t.Fatalf("the status doesn't tell %q: %v", what, last)
+	}
+}
