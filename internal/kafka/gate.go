@@ -25,6 +25,7 @@ type gate struct {
 
 	mu     sync.Mutex
 	proven bool              // the credentials were accepted, and not refused since
+	passed time.Time         // when one last went on without its turn
 	known  bool              // some broker was reached, so that the security protocol is right
 	pauses map[string]*pause // by broker, or ofCredentials
 }
@@ -51,8 +52,8 @@ func (g *gate) closed(broker string) *RefusedError {
 }
 
 // enter waits until the credentials are known to be good, or it is the caller's
-// turn to show them, which ends with leave. Nobody waits longer than turnWait for
-// one who gets no answer.
+// turn to show them, which ends with leave. When the one whose turn it is gets no
+// answer, another one goes on every turnWait.
 func (g *gate) enter(ctx context.Context, broker string) (leave func(), err error) {
 	refused := g.closed(broker)
 	if refused != nil {
@@ -66,12 +67,22 @@ func (g *gate) enter(ctx context.Context, broker string) (leave func(), err erro
 	}
 	patience := time.NewTimer(turnWait)
 	defer patience.Stop()
-	select {
-	case g.turn <- struct{}{}:
-	case <-patience.C:
-		return func() {}, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	for mine := false; !mine; {
+		select {
+		case g.turn <- struct{}{}:
+			mine = true
+		case <-patience.C:
+			wait := g.pass()
+			if wait == 0 {
+				return func() {}, nil
+			}
+			patience.Reset(wait)
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if refused = g.closed(broker); refused != nil && !mine {
+			return nil, refused.dialed()
+		}
 	}
 	leave = sync.OnceFunc(func() { <-g.turn })
 	if refused = g.closed(broker); refused != nil {
@@ -81,7 +92,21 @@ func (g *gate) enter(ctx context.Context, broker string) (leave func(), err erro
 	return leave, nil
 }
 
-// refuse notes how an attempt ended. It reports whether that is news.
+// pass lets one go on without its turn every turnWait; to others it tells how long
+// to wait.
+func (g *gate) pass() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	if wait := g.passed.Add(turnWait).Sub(now); wait > 0 {
+		return wait
+	}
+	g.passed = now
+	return 0
+}
+
+// refuse notes how an attempt ended. It reports whether that is news. Those that
+// were under way together count once.
 func (g *gate) refuse(about string, err *RefusedError) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -94,8 +119,12 @@ func (g *gate) refuse(about string, err *RefusedError) bool {
 		p = &pause{next: firstPause}
 		g.pauses[about] = p
 	}
-	p.err, p.until = err, time.Now().Add(p.next)
-	p.next = min(2*p.next, mostPause)
+	now := time.Now()
+	p.err = err
+	if now.After(p.until) {
+		p.until = now.Add(p.next)
+		p.next = min(2*p.next, mostPause)
+	}
 	return news
 }
 

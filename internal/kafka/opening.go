@@ -164,7 +164,13 @@ func (o *opening) judge(body []byte) *RefusedError {
 			if r.ErrorMessage != nil {
 				said = *r.ErrorMessage
 			}
-			return o.access.refuseCredentials(o.broker, o.notTaken(r.ErrorCode, said))
+			refused := o.notTaken(r.ErrorCode, said)
+			if o.access.security.Mechanism == "GSSAPI" {
+				// The key distribution center has accepted us: it is about this broker's
+				// own key, and others may have a better one.
+				return o.access.refuse(o.broker, refused)
+			}
+			return o.access.refuseCredentials(o.broker, refused)
 		}
 	}
 	return nil

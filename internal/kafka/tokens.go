@@ -117,7 +117,7 @@ func (t *tokens) settle(token string, life time.Duration, err error) (string, er
 	now := time.Now()
 	if err == nil {
 		if t.failed != nil {
-			t.logger.Info("tokens for Kafka are got again", "url", t.from.Endpoint)
+			t.logger.Info("tokens for Kafka are got again", "url", t.where())
 		}
 		t.token, t.got, t.ends = token, now, now.Add(life)
 		t.failed, t.pause = nil, 0
@@ -128,7 +128,7 @@ func (t *tokens) settle(token string, life time.Duration, err error) (string, er
 		most = mostTokenPause
 	}
 	if t.failed == nil {
-		t.logger.Warn("getting a token for Kafka fails", "url", t.from.Endpoint, "error", err)
+		t.logger.Warn("getting a token for Kafka fails", "url", t.where(), "error", err)
 	}
 	t.pause = min(max(2*t.pause, firstPause), most)
 	t.failed, t.until = err, now.Add(t.pause)
@@ -213,14 +213,19 @@ func (t *tokens) read(status int, body []byte) (string, time.Duration, error) {
 	return answer.Token, life, nil
 }
 
+// where is what messages tell of the endpoint: not its query, where secrets may be.
+func (t *tokens) where() string {
+	u, err := url.Parse(t.from.Endpoint)
+	if err != nil {
+		return "the address"
+	}
+	u.RawQuery, u.User = "", nil
+	return u.String()
+}
+
 func (t *tokens) fault(verdict Verdict, what, remedy string) *RefusedError {
 	const key = "sasl.oauthbearer.token.endpoint.url"
-	where := t.from.Endpoint
-	if u, err := url.Parse(where); err == nil {
-		u.RawQuery, u.User = "", nil // where secrets may be
-		where = u.String()
-	}
-	return &RefusedError{Key: key, What: key + ": " + where + " " + what, Remedy: remedy, Verdict: verdict}
+	return &RefusedError{Key: key, What: key + ": " + t.where() + " " + what, Remedy: remedy, Verdict: verdict}
 }
 
 // refused is about a token that a broker doesn't take. The next attempt is made with
@@ -232,7 +237,7 @@ func (t *tokens) refused() *RefusedError {
 	t.token = ""
 	refused := &RefusedError{
 		Key: "sasl.oauthbearer.token.endpoint.url", Verdict: Passing,
-		What:   "it doesn't take the token of " + t.from.Endpoint,
+		What:   "it doesn't take the token of " + t.where(),
 		Remedy: "look at what the brokers expect of tokens (issuer, audience, scope), and at the clocks of brokers and identity provider",
 	}
 	if t.file() != "" {

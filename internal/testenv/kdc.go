@@ -253,6 +253,22 @@ func (k *KDC) KinitKeytab(ctx context.Context, name, keytab string) (string, err
 	return path, err
 }
 
+// Logins is how many ticket-granting tickets the user has been given, by all of the
+// user's processes, since the KDC began.
+func (k *KDC) Logins(name string) (int, error) {
+	text, err := os.ReadFile(k.Log())
+	if err != nil {
+		return 0, err
+	}
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, " AS_REQ ") && strings.Contains(line, " ISSUE: ") && strings.Contains(line, " "+name+"@") {
+			n++
+		}
+	}
+	return n, nil
+}
+
 // Dir returns the KDC's folder: database, keytabs, ticket caches, logs. Close
 // removes it.
 func (k *KDC) Dir() string { return k.data.path }

@@ -10,9 +10,9 @@ import (
 	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 )
 
-// The lives of what expires; the whole run takes longer than any of them.
+// The lives of what expires, and is renewed while the workers run.
 const (
-	strictTicket = 20 * time.Second
+	strictTicket = 12 * time.Second
 	strictFlags  = "--authn_token_validity_seconds=10 --authz_token_validity_seconds=5"
 )
 
@@ -77,6 +77,7 @@ func TestEachRowIsPublishedOnceInTheStrictestSetting(t *testing.T) {
 	}
 	kill(scanning, ending, scanning, flushing)
 	kill(scanning, flushing, ending)
+	renewed(t, kdc, user, r.workers)
 	if !writing.underWay() {
 		t.Error("all rows were written before the last kill")
 	}
@@ -89,6 +90,24 @@ func TestEachRowIsPublishedOnceInTheStrictestSetting(t *testing.T) {
 		t.Errorf("the topic has %d records, not %d", len(records), loaded+late)
 	}
 	g.used(from, all)
+}
+
+// renewed waits until each of the running workers has got another ticket than its
+// first.
+func renewed(t *testing.T, kdc *testenv.KDC, user string, workers []*worker) {
+	t.Helper()
+	logins := func() int {
+		n, err := kdc.Logins(user)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, w := range workers {
+		w.awaitLine(": task runs:", 30*time.Second) // it has its first one
+	}
+	first := logins()
+	testenv.Await(t, 3*strictTicket, "both workers have renewed their tickets", func() bool { return logins() >= first+len(workers) })
 }
 
 // certified is the job with a certificate in place of the password, whose name is
