@@ -147,8 +147,11 @@ func (s rowState) gone(action string) bool { return !s.there || action == sweepU
 type keyReader struct {
 	reading
 	set   []setCell
-	spare *sync.Pool // of memory for options
+	spare *sync.Pool // of keyValues
 }
+
+// keyValues are the different values of each column of some primary keys.
+type keyValues struct{ distinct []map[any]any }
 
 // look is a view of the present to read an entry's rows in.
 func (k *keyReader) look(ctx context.Context, e *sweepEntry) (view, error) {
@@ -219,16 +222,20 @@ func (k *keyReader) options(e *sweepEntry, rows []int) (kudu.ScanOptions, error)
 	first, last := slices.Min(rows), slices.Max(rows)
 	opts.From = []byte(e.rows[first].key)
 	keys := k.plan.order.primary
-	distinct, _ := k.spare.Get().([]map[any]any)
+	spare, _ := k.spare.Get().(*keyValues)
+	if spare == nil {
+		spare = &keyValues{make([]map[any]any, len(keys))}
+		for c := range spare.distinct {
+			spare.distinct[c] = make(map[any]any)
+		}
+	}
+	distinct := spare.distinct
 	defer func() {
 		for _, values := range distinct {
 			clear(values)
 		}
-		k.spare.Put(distinct)
+		k.spare.Put(spare)
 	}()
-	for c := len(distinct); c < len(keys); c++ {
-		distinct = append(distinct, make(map[any]any))
-	}
 	var greatest any // of the first column
 	for _, i := range rows {
 		values, err := kudu.DecodeKey(keys, []byte(e.rows[i].key))
