@@ -430,7 +430,7 @@ const (
 // bufferBudgetOf leaves room for the journal in mode sweep.
 func bufferBudgetOf(mode string) int {
 	if mode == modeSweep {
-		return bufferBudget / 4
+		return bufferBudget / 2
 	}
 	return bufferBudget
 }

@@ -252,6 +252,9 @@ func (s *sweepTask) rounds(ctx context.Context) error {
 		}
 		took := time.Since(began)
 		s.report()
+		if rows > 0 {
+			idle = s.pace.interval
+		}
 		wait := time.Duration(0)
 		switch {
 		case s.plan.action == sweepNone:
@@ -260,7 +263,6 @@ func (s *sweepTask) rounds(ctx context.Context) error {
 			wait = s.whileFull()
 		case more:
 		case rows > 0:
-			idle = s.pace.interval
 			wait = idle
 		default:
 			wait = max(idle, lookShare*took)

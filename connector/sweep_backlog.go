@@ -19,6 +19,8 @@ const (
 	// read it: reading takes a small part of the time, however much there is.
 	backlogLife  = 2 * time.Second
 	backlogShare = 4
+	// backlogOld is the most of that, unless reading took longer itself.
+	backlogOld = time.Minute
 	// pieceBytes ends a piece of large rows.
 	pieceBytes = 8 << 20
 )
@@ -63,7 +65,9 @@ func (b *backlog) close() {
 func (b *backlog) expired() bool { return time.Now().After(b.until) }
 
 // lifeOf is how long to publish from a backlog whose first piece took so long.
-func lifeOf(took time.Duration) time.Duration { return max(backlogLife, backlogShare*took) }
+func lifeOf(took time.Duration) time.Duration {
+	return min(max(backlogLife, backlogShare*took), max(backlogOld, took))
+}
 
 // open reads what there is. The group has no backlog if that is nothing.
 func (p *picker) open(ctx context.Context, g *queueGroup) (err error) {
@@ -172,6 +176,9 @@ func (p *picker) piece(ctx context.Context, g *queueGroup, s *selection) (err er
 	default:
 		full, err = p.takeMerged(ctx, g, s)
 	}
+	if errors.Is(err, kudu.ErrSnapshotTooOld) {
+		err, full = nil, false // it is read anew
+	}
 	if err != nil || !full || p.sweep.action == sweepNone {
 		g.drop()
 	}
@@ -241,7 +248,7 @@ func (p *picker) takeMerged(ctx context.Context, g *queueGroup, s *selection) (m
 			if !s.offer(rows, row, uint16(n)) {
 				return errFound // the tablet's next ones come later still
 			}
-			if taken++; taken == s.limit {
+			if taken++; taken >= s.limit {
 				return errFound
 			}
 			return nil

@@ -3,8 +3,10 @@ package connector
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/kudu/kudufake"
+	"github.com/kudu2kafka/kudu2kafka/offsets"
 )
 
 // As many scans as there are pieces would read most rows again and again.
@@ -76,6 +79,104 @@ func TestBacklogIsPublishedOnceWhileItIsSwept(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// Of two tablets one may be sorted first, and hold the memory that the other one
+// waits for.
+func TestTabletsOfATaskAreSortedThoughMemoryIsShort(t *testing.T) {
+	b := newSweepBench(t, 1)
+	b.cfg.SweepOrderBy, b.cfg.SweepBatchRows, b.cfg.SweepJournalRows = []string{"priority DESC"}, 10, 20
+	for id := range int64(400) {
+		l := &rowLife{due: past(), id: id, versions: []string{b.payload() + strings.Repeat("x", 5000)}}
+		if _, err := b.table.Insert(b.row(l)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.drain()
+	if got := len(b.published()); got != 400 {
+		t.Errorf("%d records, want 400", got)
+	}
+}
+
+func TestJournalHasNeverMoreRowsThanItMayHave(t *testing.T) {
+	for _, order := range []string{"due", "priority DESC"} {
+		for _, scope := range []string{scopeTablet, scopeTable} {
+			t.Run(scope+" by "+order, func(t *testing.T) {
+				b := newSweepBench(t, 1)
+				b.cfg.OrderScope, b.cfg.SweepOrderBy = scope, []string{order}
+				b.cfg.SweepBatchRows, b.cfg.SweepJournalRows = 100, 100
+				b.add(600, past())
+				b.drain()
+				rows := make(map[offsets.JournalKey]int)
+				for _, r := range b.consumeAll(offsetsTopic) {
+					key, err := offsets.ParseJournalKey(r.Key)
+					if err != nil {
+						continue // a position
+					}
+					delete(rows, key)
+					if r.Value != nil {
+						j, err := offsets.ParseJournal(r.Value)
+						if err != nil {
+							t.Fatal(err)
+						}
+						rows[key] = j.NumRows()
+					}
+					sum := 0
+					for _, n := range rows {
+						sum += n
+					}
+					if sum > 100 {
+						t.Fatalf("%d rows are in the journal, and 100 may be", sum)
+					}
+				}
+			})
+		}
+	}
+}
+
+// A round that has no room, or leaves rows for want of it, isn't one that has found
+// nothing.
+func TestTaskDoesNotRestWhileABacklogIsLeft(t *testing.T) {
+	b := newSweepBench(t, 1)
+	b.cfg.PollInterval, b.cfg.PollMax = 4*time.Second, 4*time.Second
+	b.cfg.OrderScope, b.cfg.SweepOrderBy = scopeTable, []string{"priority DESC"}
+	b.cfg.SweepBatchRows, b.cfg.SweepJournalRows = 100, 200
+	b.add(3000, past())
+	b.drain() // in half a minute: there is time for few rests
+	b.verify()
+}
+
+// Reading another tablet may take longer than a transaction may be open.
+func TestRowsAreCommittedWhileAnotherTabletIsRead(t *testing.T) {
+	b := newSweepBench(t, 1)
+	b.cfg.SweepOrderBy = []string{"priority DESC"}
+	b.add(100, past())
+	var mu sync.Mutex
+	first := ""
+	read := make(chan struct{})
+	b.kudu.Control("Scan", func(c *kudufake.Call) kudufake.Decision {
+		mu.Lock()
+		defer mu.Unlock()
+		if first == "" {
+			first = c.Tablet()
+		}
+		if c.Opens() && c.Tablet() != first {
+			return kudufake.Decision{Wait: read}
+		}
+		return kudufake.Decision{}
+	})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- b.run(ctx, nil) }()
+	testenv.Await(t, 10*time.Second, "rows of the first tablet are committed", func() bool { return len(b.published()) > 0 })
+	if got := len(b.published()); got == 100 {
+		t.Error("the other tablet was read, too")
+	}
+	close(read)
+	cancel(errRevoked)
+	if err := <-ended; err != nil && !errors.Is(err, context.Canceled) {
+		t.Error(err)
 	}
 }
 

@@ -144,7 +144,7 @@ func (p *picker) selection(limit int) *selection {
 		s = newSelection(p.schema)
 	}
 	most := pieceBytes
-	if p.sweep.action == sweepNone {
+	if p.sweep.action == sweepNone || p.sweep.dry {
 		most = 0 // there is one piece only
 	}
 	s.reset(limit, most)

@@ -21,8 +21,12 @@ func (s *sweepTask) round(ctx context.Context) (rows int, more bool, err error) 
 			return rows, false, s.sweepFailed(ctx, err)
 		default:
 		}
-		p := ahead.next()
+		p, err := ahead.next(ctx)
+		if err != nil {
+			return rows, false, err
+		}
 		if p == nil {
+			more = more || ahead.denied()
 			break
 		}
 		if p.err != nil {
@@ -42,8 +46,7 @@ func (s *sweepTask) round(ctx context.Context) (rows int, more bool, err error) 
 		s.picker.recycle(p.batch)
 		s.passed(p.group, p.more)
 		if s.tx.open && time.Since(s.tx.began) >= s.limits.age {
-			s.done = append(s.done, s.sweeper.take()...)
-			if err := s.close(ctx); err != nil {
+			if err := s.closeOld(ctx); err != nil {
 				return rows, false, err
 			}
 		}
@@ -58,6 +61,15 @@ func (s *sweepTask) round(ctx context.Context) (rows int, more bool, err error) 
 	s.releaseAll()
 	s.allowSweeps(more && !s.full())
 	return rows, more, err
+}
+
+// closeOld ends a transaction that has been open for as long as it may be.
+func (s *sweepTask) closeOld(ctx context.Context) error {
+	if !s.tx.open {
+		return nil
+	}
+	s.done = append(s.done, s.sweeper.take()...)
+	return s.close(ctx)
 }
 
 // allowSweeps has sweeping come behind publishing, as long as there is room in the
@@ -101,6 +113,7 @@ type pickAhead struct {
 	// left.
 	left, goOn []*queueGroup
 	running    []*pickedRows
+	pending    int // rows that were given and aren't produced yet
 	done       chan *pickedRows
 	wg         sync.WaitGroup
 }
@@ -132,29 +145,50 @@ func (s *sweepTask) pickAhead(ctx context.Context) *pickAhead {
 				a.left = append(a.left, g)
 			}
 		}
-		s.turn++
 	}
 	return a
 }
 
 // next gives a pass that has ended; nil when there is none, or no room in the
-// journal. What the pass has left is picked meanwhile.
-func (a *pickAhead) next() *pickedRows {
+// journal. What the pass has left is picked meanwhile. The rows that were given
+// before are produced by now. While it waits the open transaction doesn't grow older
+// than it may.
+func (a *pickAhead) next(ctx context.Context) (*pickedRows, error) {
+	a.pending = 0
 	a.start()
 	if len(a.running) == 0 {
-		return nil
+		return nil, nil
 	}
-	p := <-a.done
+	if !slices.ContainsFunc(a.running, func(p *pickedRows) bool { return p.goesOn }) {
+		a.s.sweeper.allow(sweepsAtOnce) // there is nothing to publish for now
+	}
+	var p *pickedRows
+	for p == nil {
+		select {
+		case p = <-a.done:
+		case <-a.s.tx.timer.C:
+			if err := a.s.closeOld(ctx); err != nil {
+				return nil, err
+			}
+		}
+	}
 	a.running = slices.DeleteFunc(a.running, func(r *pickedRows) bool { return r == p })
+	if p.batch != nil {
+		a.pending = p.batch.published()
+	}
 	if p.more {
 		a.goOn = append(a.goOn, p.group)
 		a.start()
 	}
-	return p
+	return p, nil
 }
 
-// start begins passes. While something sorted is left no other tablets are read and
-// sorted, which might wait for the memory that it holds.
+// denied reports whether there was no room for what is left.
+func (a *pickAhead) denied() bool { return len(a.goOn) > 0 || len(a.left) > 0 }
+
+// start begins passes. Tablets are read and sorted one after the other, and not while
+// something sorted is left: a sort may wait for memory, and this task must hold none
+// then that it gives back only after it.
 func (a *pickAhead) start() {
 	for len(a.running) < scansAtOnce {
 		limit := min(a.s.plan.batchRows, a.room())
@@ -168,8 +202,9 @@ func (a *pickAhead) start() {
 			if !p.group.live() {
 				continue // it is read anew in the next round
 			}
-		case len(a.left) > 0 && (a.s.plan.streams || !slices.ContainsFunc(a.running, func(r *pickedRows) bool { return r.goesOn })):
+		case len(a.left) > 0 && (a.s.plan.streams || len(a.running) == 0):
 			p.group, a.left = a.left[0], a.left[1:]
+			a.s.turn = slices.Index(a.s.groups, p.group) + 1
 			a.s.picker.pin(p.group)
 		default:
 			return
@@ -188,7 +223,7 @@ func (a *pickAhead) room() int {
 	if a.s.plan.action == sweepNone {
 		return a.s.plan.batchRows
 	}
-	room := a.s.plan.journalRows - a.s.liveRows - a.s.unswept()
+	room := a.s.plan.journalRows - a.s.liveRows - a.s.unswept() - a.pending
 	for _, p := range a.running {
 		room -= p.limit
 	}

@@ -75,7 +75,11 @@ func (s *selection) offer(rows *kudu.RowBatch, row int, tablet uint16) bool {
 		return false
 	}
 	s.best.add(rows, row, tablet, s.key)
-	if s.best.NumRows() >= 2*s.limit {
+	n := s.best.NumRows()
+	if s.most > 0 && n%sizeCheck == 0 && s.best.Bytes() >= 2*s.most {
+		s.limit = min(s.limit, n/2)
+	}
+	if n >= 2*s.limit {
 		s.settle()
 		s.edge = append(s.edge[:0], s.best.key(s.limit-1)...)
 	}

@@ -306,6 +306,9 @@ func (s *sweeper) settle(ctx context.Context, out *sweptEntry, rows []int, w kud
 			if !ours {
 				return fmt.Errorf("sweeping %d rows: Kudu refuses another one: %w", len(rows), r)
 			}
+			if refused[i] {
+				continue
+			}
 			refused[i] = true
 			out.refused = append(out.refused, out.rows[i])
 		}

@@ -87,12 +87,10 @@ func (r *JournalRows) Each(fn func(key []byte, digest Digest) error) error {
 	return nil
 }
 
-// MarshalJSON gives the rows as text: base64 of the packed ones.
-func (r JournalRows) MarshalJSON() ([]byte, error) {
-	text := make([]byte, 0, base64.RawStdEncoding.EncodedLen(len(r.packed))+2)
-	text = append(text, '"')
-	text = base64.RawStdEncoding.AppendEncode(text, r.packed)
-	return append(text, '"'), nil
+// appendJSON appends the rows as text: base64 of the packed ones.
+func (r *JournalRows) appendJSON(b []byte) []byte {
+	b = append(slices.Grow(b, base64.RawStdEncoding.EncodedLen(len(r.packed))+3), '"')
+	return append(base64.RawStdEncoding.AppendEncode(b, r.packed), '"')
 }
 
 // unpackRows reads so many rows.
