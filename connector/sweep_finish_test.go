@@ -13,6 +13,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/kudu/kudufake"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
@@ -456,9 +457,7 @@ func TestTaskWithNothingToDoNoticesThatItIsFenced(t *testing.T) {
 	b.idle = 20 * time.Millisecond
 	ended := make(chan error, 1)
 	go func() { ended <- b.run(t.Context(), nil) }()
-	for len(b.positions()) == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	testenv.Await(t, 10*time.Second, "the task has stored its positions", func() bool { return len(b.positions()) > 0 })
 	other, err := openProducer(t.Context(), b.options())
 	if err != nil {
 		t.Fatal(err)

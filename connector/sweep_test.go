@@ -53,13 +53,14 @@ func TestNoRowIsLostOrPublishedTwiceWhereverTheTaskDies(t *testing.T) {
 			stop := make(chan struct{})
 			var writer sync.WaitGroup
 			writer.Go(func() {
+				pace := time.NewTicker(300 * time.Microsecond)
+				defer pace.Stop()
 				for {
 					select {
 					case <-stop:
 						return
-					default:
+					case <-pace.C:
 						b.disturb()
-						time.Sleep(300 * time.Microsecond) // the writer's pace
 					}
 				}
 			})

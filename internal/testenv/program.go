@@ -33,6 +33,7 @@ func Program(t TB, overlaid bool) (path string) {
 		return path
 	}
 	build := exec.CommandContext(t.Context(), "go", append(args, "-o", path, "github.com/kudu2kafka/kudu2kafka/cmd/kudu2kafka")...)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is shipped
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("building the program: %v\n%s", err, out)
 	}

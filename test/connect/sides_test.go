@@ -75,7 +75,7 @@ func startOurs(t *testing.T, kafka *testenv.Kafka) *side {
 		t.Fatal(err)
 	}
 	log := filepath.Join(dir, "log")
-	p, err := testenv.StartProcess(testenv.Command{Name: "kudu2kafka", Path: binary, Args: []string{"run", file}, Log: log})
+	p, err := testenv.StartProcess(testenv.Command{Name: "kudu2kafka", Path: testenv.Program(t, false), Args: []string{"run", file}, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,6 +85,8 @@ next:
 func (w *worker) awaitMetrics(within time.Duration, what string, is func(map[string]float64) bool) map[string]float64 {
 	w.t.Helper()
 	until := time.Now().Add(within)
+	looks := time.NewTicker(50 * time.Millisecond)
+	defer looks.Stop()
 	for {
 		all := w.metrics()
 		switch {
@@ -98,7 +100,7 @@ func (w *worker) awaitMetrics(within time.Duration, what string, is func(map[str
 			}
 			w.t.Fatalf("waited in vain until %s", what)
 		}
-		time.Sleep(50 * time.Millisecond) // between two looks
+		<-looks.C
 	}
 }
 

@@ -67,7 +67,7 @@ func startWorker(t *testing.T) *worker {
 		}
 	}
 	logFile := filepath.Join(dir, "log")
-	if w.Process, err = testenv.StartProcess(testenv.Command{Name: "kudu2kafka", Path: binary, Args: append([]string{"run"}, files...), Log: logFile}); err != nil {
+	if w.Process, err = testenv.StartProcess(testenv.Command{Name: "kudu2kafka", Path: testenv.Program(t, false), Args: append([]string{"run"}, files...), Log: logFile}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

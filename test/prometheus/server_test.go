@@ -90,7 +90,7 @@ func startWorker(t *testing.T) string {
 	for _, name := range []string{"worker.yaml", "orders.yaml", "queue.yaml"} {
 		args = append(args, filepath.Join(dir, name))
 	}
-	return start(t, testenv.Command{Name: "kudu2kafka", Path: binary, Args: args}, `REST interface listens: at=(http://\S+)`)
+	return start(t, testenv.Command{Name: "kudu2kafka", Path: testenv.Program(t, false), Args: args}, `REST interface listens: at=(http://\S+)`)
 }
 
 // startServer starts a Prometheus with the example's configuration, but for the

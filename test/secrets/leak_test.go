@@ -183,6 +183,7 @@ func (s *site) refused(g *given, key string, files ...string) {
 // command runs the program to its end.
 func (s *site) command(g *given, name string, args ...string) (stdout string, code int) {
 	s.t.Helper()
+	program := testenv.Program(s.t, false)
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()
 	c := exec.CommandContext(ctx, program, args...)
@@ -224,7 +225,7 @@ func (s *site) runWorker(g *given) (stored string) {
 		}
 	}
 	logFile := filepath.Join(s.t.TempDir(), "log")
-	process, err := testenv.StartProcess(testenv.Command{Name: "kudu2kafka", Path: program, Args: files, Env: s.env, Log: logFile})
+	process, err := testenv.StartProcess(testenv.Command{Name: "kudu2kafka", Path: testenv.Program(s.t, false), Args: files, Env: s.env, Log: logFile})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-// Program probe verifies a certificate against an authority's, both given as
+// Command probe verifies a certificate against an authority's, both given as
 // DER in base64, and prints "verified" or the error.
 package main
 
