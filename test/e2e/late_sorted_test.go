@@ -209,12 +209,14 @@ func TestLateRowsByAnyKeyArePublishedOnceThoughWorkersAreKilled(t *testing.T) {
 	written := make(chan error, 1)
 	go func() {
 		written <- func() error {
+			pace := time.NewTicker(100 * time.Millisecond)
+			defer pace.Stop()
 			for round := range rounds {
 				at := round * perRound
 				if err := d.round(t, order[at:at+perRound], order[:at]); err != nil {
 					return err
 				}
-				time.Sleep(100 * time.Millisecond) // the writer's pace
+				<-pace.C
 			}
 			return nil
 		}()

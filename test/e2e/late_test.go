@@ -109,6 +109,8 @@ func TestLateRowsArePublishedOnceThoughWorkersAreKilled(t *testing.T) {
 	seeds := rand.New(rand.NewPCG(dice.Uint64(), 1))
 	go func() {
 		written <- func() error {
+			pace := time.NewTicker(100 * time.Millisecond)
+			defer pace.Stop()
 			for round := range rounds {
 				batch := order[round*perRound : (round+1)*perRound]
 				w := s.tool.NewWriter(j.table)
@@ -133,7 +135,7 @@ func TestLateRowsArePublishedOnceThoughWorkersAreKilled(t *testing.T) {
 				if len(end.Errors) > 0 {
 					return fmt.Errorf("%s", end.Errors[0].Message)
 				}
-				time.Sleep(100 * time.Millisecond) // the writer's pace
+				<-pace.C
 			}
 			return nil
 		}()
