@@ -42,6 +42,7 @@ type tokens struct {
 
 	mu     sync.Mutex
 	token  string
+	seen   string // the last one in the file
 	got    time.Time
 	ends   time.Time
 	failed error // of the last attempt
@@ -92,6 +93,23 @@ func (t *tokens) get(ctx context.Context) (string, error) {
 	return t.settle(token, life, err)
 }
 
+// fileChanged tells whether the file has another token than at the last look.
+func (t *tokens) fileChanged() bool {
+	path := t.file()
+	if path == "" {
+		return false
+	}
+	token, err := readToken(path)
+	if err != nil {
+		return false // it may be about to be written; a connection will tell
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	changed := token != t.seen
+	t.seen = token
+	return changed
+}
+
 // kept gives the token that is there and no reason to look for another, or the
 // error of the last attempt while its pause lasts.
 func (t *tokens) kept() (string, error) {
@@ -109,6 +127,13 @@ func (t *tokens) kept() (string, error) {
 		return "", t.failed
 	}
 	return "", nil
+}
+
+// askAgain ends the pause after a failure.
+func (t *tokens) askAgain() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.until, t.pause = time.Time{}, 0
 }
 
 func (t *tokens) settle(token string, life time.Duration, err error) (string, error) {
