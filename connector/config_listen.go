@@ -80,13 +80,7 @@ func (l Listener) String() string {
 
 // Loopback tells whether only processes of this host reach the listener. Names
 // other than localhost aren't looked up: they count as reached from outside.
-func (l Listener) Loopback() bool {
-	if strings.EqualFold(l.Host, "localhost") {
-		return true
-	}
-	ip := net.ParseIP(l.Host)
-	return ip != nil && ip.IsLoopback()
-}
+func (l Listener) Loopback() bool { return loopback(l.Host) }
 
 // RESTListeners are the addresses of the REST interface, none if it is switched
 // off. byDefault tells that the configuration doesn't name any, so that another

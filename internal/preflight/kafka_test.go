@@ -27,6 +27,15 @@ func TestNothingIsWrongWithASoundConfigurationBeforeAndAfterItsTopicsAreMade(t *
 	}
 }
 
+func TestSecretsThatCanBeReadOnTheNetworkAreAWarning(t *testing.T) {
+	w := newWorld(t)
+	w.w.RESTUsers = "ann:secret"
+	w.w.Listeners = []string{"http://127.0.0.1:8083"}
+	w.check().wantNoWorseThan(t, Note)
+	w.w.Listeners = []string{"http://0.0.0.0:8083"}
+	w.check().want(t, Warning, "worker.secrets", "listeners", "http://0.0.0.0:8083 is sent the passwords of rest.basic.auth.users without encryption")
+}
+
 func TestCheckWritesNothing(t *testing.T) {
 	w := newWorld(t)
 	writes := w.kafka.Fault(kfake.Fault{Observe: true, Count: -1, Keys: []kmsg.Key{
