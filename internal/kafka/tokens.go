@@ -28,6 +28,9 @@ const (
 	tokenTimeout = 10 * time.Second
 	// maxToken bounds what a file or an endpoint gives.
 	maxToken = 1 << 20
+	// mostTokenLife is what longer lives are taken for; there are providers that say
+	// that tokens never expire by a number that no clock knows.
+	mostTokenLife = 10 * 365 * 24 * time.Hour
 	// mostTokenPause is the longest pause while the endpoint can't be reached.
 	mostTokenPause = 5 * time.Second
 )
@@ -202,9 +205,9 @@ func (t *tokens) read(status int, body []byte) (string, time.Duration, error) {
 	case err != nil || !tokenForm.MatchString(answer.Token):
 		return "", 0, t.fault(Passing, "answers something else than a token", "name the token endpoint of the identity provider, not one of its pages")
 	}
-	life := time.Duration(answer.Life * float64(time.Second))
+	life := time.Duration(min(max(answer.Life, 0), mostTokenLife.Seconds()) * float64(time.Second))
 	if ends := expiryOf(answer.Token); life <= 0 && !ends.IsZero() {
-		life = time.Until(ends)
+		life = min(time.Until(ends), mostTokenLife)
 	}
 	const unknownLife = 5 * time.Minute
 	if life <= 0 {

@@ -47,7 +47,7 @@ func newAuthority(t *testing.T) *authority {
 }
 
 // issue makes a certificate and its key in PEM.
-func (a *authority) issue(t *testing.T, template *x509.Certificate) (certificate, key []byte) {
+func (a *authority) issue(t testing.TB, template *x509.Certificate) (certificate, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
