@@ -3,6 +3,8 @@ package connector
 import (
 	"strings"
 	"testing"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 func TestSecretsThatAreSentUnencryptedAreTold(t *testing.T) {
@@ -14,7 +16,7 @@ func TestSecretsThatAreSentUnencryptedAreTold(t *testing.T) {
 	}
 	users := func(listeners ...string) WorkerConfig {
 		return with(func(w *WorkerConfig) {
-			w.Listeners, w.RESTUsers = listeners, "ann:hidden"
+			w.Listeners, w.RESTUsers = listeners, secret.New("ann:hidden")
 			w.ListenerCertificate, w.ListenerKey = "c.pem", "k.pem"
 		})
 	}
@@ -22,13 +24,13 @@ func TestSecretsThatAreSentUnencryptedAreTold(t *testing.T) {
 		return with(func(w *WorkerConfig) {
 			w.BootstrapServers = strings.Split(servers, ",")
 			w.SecurityProtocol, w.SASLMechanism, w.OAuthEndpoint = protocol, "OAUTHBEARER", url
-			w.OAuthClientID, w.OAuthClientSecret = "me", "hidden"
+			w.OAuthClientID, w.OAuthClientSecret = "me", secret.New("hidden")
 		})
 	}
 	password := func(protocol, mechanism, server string) WorkerConfig {
 		return with(func(w *WorkerConfig) {
 			w.BootstrapServers = []string{server}
-			w.SecurityProtocol, w.SASLMechanism, w.SASLUsername, w.SASLPassword = protocol, mechanism, "ann", "hidden"
+			w.SecurityProtocol, w.SASLMechanism, w.SASLUsername, w.SASLPassword = protocol, mechanism, "ann", secret.New("hidden")
 		})
 	}
 	for name, test := range map[string]struct {
@@ -57,7 +59,7 @@ func TestSecretsThatAreSentUnencryptedAreTold(t *testing.T) {
 		"SCRAM":                                  {password("SASL_PLAINTEXT", "SCRAM-SHA-512", "kafka:9092"), ""},
 		"a login module": {with(func(w *WorkerConfig) {
 			w.BootstrapServers, w.SecurityProtocol, w.SASLMechanism = []string{"kafka:9092"}, "SASL_PLAINTEXT", "PLAIN"
-			w.SASLJAAS = Secret(plainModule + ` required username="ann" password="hidden";`)
+			w.SASLJAAS = secret.New(plainModule + ` required username="ann" password="hidden";`)
 		}), protocol},
 	} {
 		var keys []string

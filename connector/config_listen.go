@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 // The defaults of the key listeners, and the word for none.
@@ -122,9 +124,9 @@ func (c WorkerConfig) basicAuthUsers() (users map[string]Secret, faulty bool) {
 		if _, twice := users[name]; twice {
 			faulty = true
 		}
-		users[name] = Secret(password)
+		users[name] = secret.New(password)
 	}
-	return users, faulty || users == nil && c.RESTUsers != ""
+	return users, faulty || users == nil && !c.RESTUsers.Empty()
 }
 
 func parseListener(text string) (Listener, bool) {

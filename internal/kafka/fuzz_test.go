@@ -19,6 +19,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 // wantPresentable fails unless an error is one line of bounded length, without
@@ -81,9 +83,9 @@ func FuzzOpening(f *testing.F) {
 	f.Add([]byte{1<<2 | 1}, []byte{0, 0x10, 0, 0, 0}, byte(0), byte(255))
 
 	f.Fuzz(func(t *testing.T, steps, said []byte, mechanism, piece byte) {
-		s := Security{Protocol: SASLPlaintext, Mechanism: []string{Plain, ScramSHA256, ScramSHA512, OAuthBearer, GSSAPI}[mechanism%5], Username: testUser, Password: testPassword}
-		s.OAuth = OAuth{Endpoint: "file:///nowhere", ClientSecret: testPassword}
-		s.Kerberos = Kerberos{Service: "kafka", Principal: "a@B", Password: testPassword}
+		s := Security{Protocol: SASLPlaintext, Mechanism: []string{Plain, ScramSHA256, ScramSHA512, OAuthBearer, GSSAPI}[mechanism%5], Username: testUser, Password: secret.New(testPassword)}
+		s.OAuth = OAuth{Endpoint: "file:///nowhere", ClientSecret: secret.New(testPassword)}
+		s.Kerberos = Kerberos{Service: "kafka", Principal: "a@B", Password: secret.New(testPassword)}
 		if mechanism >= 128 {
 			s = Security{}
 		}
@@ -144,7 +146,7 @@ func FuzzSASL(f *testing.F) {
 	f.Add(byte(2), `{"status":"invalid_token"}`, "")
 	f.Add(byte(2), "", "")
 	f.Fuzz(func(t *testing.T, mechanism byte, first, second string) {
-		s := Security{Protocol: SASLPlaintext, Mechanism: []string{ScramSHA256, ScramSHA512, OAuthBearer}[mechanism%3], Username: testUser, Password: testPassword}
+		s := Security{Protocol: SASLPlaintext, Mechanism: []string{ScramSHA256, ScramSHA512, OAuthBearer}[mechanism%3], Username: testUser, Password: secret.New(testPassword)}
 		scram := s.Mechanism != OAuthBearer
 		if !scram {
 			s.OAuth.Endpoint = "file://" + path
@@ -201,7 +203,7 @@ func FuzzTokens(f *testing.F) {
 	f.Add(http.StatusServiceUnavailable, []byte{0xff})
 	path := filepath.Join(f.TempDir(), "token")
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
-		from := OAuth{Endpoint: "https://idp.example.org/token?key=" + testPassword, ClientID: "me", ClientSecret: testPassword}
+		from := OAuth{Endpoint: "https://idp.example.org/token?key=" + testPassword, ClientID: "me", ClientSecret: secret.New(testPassword)}
 		tokens := newTokens(from, systemRoots, hclog.NewNullLogger())
 		token, life, err := tokens.read(status, body)
 		if err != nil {
@@ -240,7 +242,7 @@ func FuzzPEM(f *testing.F) {
 	f.Add(cert+"-----BEGIN", key[:len(key)/2])
 	f.Add("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", key)
 	f.Fuzz(func(t *testing.T, chain, private string) {
-		m, fault := TLS{Trusted: chain, Chain: chain, Key: private, KeyPassword: storePassword}.read()
+		m, fault := TLS{Trusted: chain, Chain: chain, Key: secret.New(private), KeyPassword: secret.New(storePassword)}.read()
 		switch {
 		case fault != nil:
 			wantPresentable(t, fault)

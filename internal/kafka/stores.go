@@ -39,16 +39,16 @@ func (t TLS) read() (*material, *RefusedError) {
 			return nil, fault
 		}
 		if isPEM(data) {
-			m.own, fault = ownFromPEM(key, data, data, t.KeyPassword)
+			m.own, fault = ownFromPEM(key, data, data, t.KeyPassword.Reveal())
 		} else {
-			m.own, fault = ownFromPKCS12(key, data, t.KeystorePassword)
+			m.own, fault = ownFromPKCS12(key, data, t.KeystorePassword.Reveal())
 		}
 		if fault != nil {
 			return nil, fault
 		}
 	case t.Chain != "":
 		var fault *RefusedError
-		if m.own, fault = ownFromPEM("ssl.keystore.certificate.chain", []byte(t.Chain), []byte(t.Key), t.KeyPassword); fault != nil {
+		if m.own, fault = ownFromPEM("ssl.keystore.certificate.chain", []byte(t.Chain), []byte(t.Key.Reveal()), t.KeyPassword.Reveal()); fault != nil {
 			return nil, fault
 		}
 	}
@@ -65,7 +65,7 @@ func (t TLS) readTrusted() ([]*x509.Certificate, *RefusedError) {
 		}
 	}
 	if !isPEM(data) && t.Truststore != "" {
-		certs, err := pkcs12.DecodeTrustStore(data, t.TruststorePassword)
+		certs, err := pkcs12.DecodeTrustStore(data, t.TruststorePassword.Reveal())
 		if err != nil {
 			return nil, pkcs12Fault(key, "ssl.truststore.password", err)
 		}

@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 const (
@@ -44,7 +46,7 @@ type tokens struct {
 	turn   chan struct{} // holds one: who has it asks
 
 	mu     sync.Mutex
-	token  string
+	token  secret.Text
 	got    time.Time
 	ends   time.Time
 	failed error // of the last attempt
@@ -71,8 +73,8 @@ func (t *tokens) get(ctx context.Context) (string, error) {
 		token, err := readToken(path)
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		if err == nil && token != t.token {
-			t.token, t.got, t.ends = token, time.Now(), expiryOf(token)
+		if err == nil && token != t.token.Reveal() {
+			t.token, t.got, t.ends = secret.New(token), time.Now(), expiryOf(token)
 		}
 		return token, err
 	}
@@ -101,13 +103,13 @@ func (t *tokens) kept() (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
-	usable := t.token != "" && now.Before(t.ends)
+	usable := !t.token.Empty() && now.Before(t.ends)
 	switch {
 	case usable && now.Before(t.got.Add(t.ends.Sub(t.got)*4/5)):
-		return t.token, nil
+		return t.token.Reveal(), nil
 	case t.failed != nil && now.Before(t.until):
 		if usable {
-			return t.token, nil
+			return t.token.Reveal(), nil
 		}
 		return "", t.failed
 	}
@@ -122,7 +124,7 @@ func (t *tokens) settle(token string, life time.Duration, err error) (string, er
 		if t.failed != nil {
 			t.logger.Info("tokens for Kafka are got again", "url", t.where())
 		}
-		t.token, t.got, t.ends = token, now, now.Add(life)
+		t.token, t.got, t.ends = secret.New(token), now, now.Add(life)
 		t.failed, t.pause = nil, 0
 		return token, nil
 	}
@@ -135,8 +137,8 @@ func (t *tokens) settle(token string, life time.Duration, err error) (string, er
 	}
 	t.pause = min(max(2*t.pause, firstPause), most)
 	t.failed, t.until = err, now.Add(t.pause)
-	if t.token != "" && now.Before(t.ends) {
-		return t.token, nil
+	if !t.token.Empty() && now.Before(t.ends) {
+		return t.token.Reveal(), nil
 	}
 	return "", err
 }
@@ -155,7 +157,7 @@ func (t *tokens) ask(ctx context.Context) (string, time.Duration, error) {
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	request.Header.Set("Accept", "application/json")
-	request.SetBasicAuth(t.from.ClientID, t.from.ClientSecret)
+	request.SetBasicAuth(t.from.ClientID, t.from.ClientSecret.Reveal())
 	client := http.Client{
 		// Without connections that are kept, nobody has to close them. What a proxy of the
 		// environment is for goes through it.
@@ -237,7 +239,7 @@ func (t *tokens) refused() *RefusedError {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	ends := t.ends
-	t.token = ""
+	t.token = secret.Text{}
 	refused := &RefusedError{
 		Key: "sasl.oauthbearer.token.endpoint.url", Verdict: Passing,
 		What:   "it doesn't take the token of " + t.where(),

@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
 )
 
@@ -29,7 +30,7 @@ func TestNothingIsWrongWithASoundConfigurationBeforeAndAfterItsTopicsAreMade(t *
 
 func TestSecretsThatCanBeReadOnTheNetworkAreAWarning(t *testing.T) {
 	w := newWorld(t)
-	w.w.RESTUsers = "ann:secret"
+	w.w.RESTUsers = secret.New("ann:secret")
 	w.w.Listeners = []string{"http://127.0.0.1:8083"}
 	w.check().wantNoWorseThan(t, Note)
 	w.w.Listeners = []string{"http://0.0.0.0:8083"}
