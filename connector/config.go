@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 // WorkerConfig is what one process needs to know before it looks at any
@@ -172,29 +174,8 @@ type Config struct {
 	RetryDelayMax time.Duration `koanf:"errors.retry.delay.max.ms"`
 }
 
-// Secret is a value that must not reach a log, an error or a reply. It prints
-// as *** with every verb of fmt and in every encoding; Reveal gives the text.
-type Secret string
-
-const masked = "***"
-
-// Reveal returns the text itself, for the call that needs it and nothing else.
-func (s Secret) Reveal() string { return string(s) }
-
-// String returns ***, or nothing for an empty secret.
-func (s Secret) String() string {
-	if s == "" {
-		return ""
-	}
-	return masked
-}
-
-// Format keeps verbs that would go around String, such as %x and %#v, from
-// printing the text.
-func (s Secret) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(s.String())) }
-
-// MarshalText masks the secret in JSON, YAML and wherever text is encoded.
-func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+// Secret is a value that must not reach a log, an error or a reply.
+type Secret = secret.Text
 
 // Fault is one thing that is wrong with a configuration: where, what, and what
 // to do about it. File and Line are filled in by whoever read the file.

@@ -138,7 +138,7 @@ var kafkaSecurityKeys = []Key{
 
 // kafkaSecurity is how all Kafka clients of the worker are made.
 func (c WorkerConfig) kafkaSecurity() kafka.Security {
-	if c.SASLJAAS != "" {
+	if !c.SASLJAAS.Empty() {
 		if module, err := parseJAAS(c.SASLJAAS.Reveal()); err == nil { // else a fault
 			c = module.into(c)
 		}
@@ -146,19 +146,19 @@ func (c WorkerConfig) kafkaSecurity() kafka.Security {
 	s := kafka.Security{
 		Protocol: c.SecurityProtocol,
 		TLS: kafka.TLS{
-			Truststore: c.TruststoreLocation, TruststoreType: c.TruststoreType, TruststorePassword: c.TruststorePassword.Reveal(),
+			Truststore: c.TruststoreLocation, TruststoreType: c.TruststoreType, TruststorePassword: c.TruststorePassword,
 			Trusted:  c.TruststoreCertificates,
-			Keystore: c.KeystoreLocation, KeystoreType: c.KeystoreType, KeystorePassword: c.KeystorePassword.Reveal(),
-			Chain: c.KeystoreChain, Key: c.KeystoreKey.Reveal(), KeyPassword: c.KeyPassword.Reveal(),
+			Keystore: c.KeystoreLocation, KeystoreType: c.KeystoreType, KeystorePassword: c.KeystorePassword,
+			Chain: c.KeystoreChain, Key: c.KeystoreKey, KeyPassword: c.KeyPassword,
 			AnyName: c.EndpointIdentification == identifyNone,
 		},
-		Mechanism: c.SASLMechanism, Username: c.SASLUsername, Password: c.SASLPassword.Reveal(),
+		Mechanism: c.SASLMechanism, Username: c.SASLUsername, Password: c.SASLPassword,
 		OAuth: kafka.OAuth{
-			Endpoint: c.OAuthEndpoint, ClientID: c.OAuthClientID, ClientSecret: c.OAuthClientSecret.Reveal(),
+			Endpoint: c.OAuthEndpoint, ClientID: c.OAuthClientID, ClientSecret: c.OAuthClientSecret,
 			Scope: c.OAuthScope, Extensions: kafka.JoinExtensions(c.OAuthExtensions),
 		},
 		Kerberos: kafka.Kerberos{
-			Principal: c.KafkaKerberosPrincipal, Keytab: c.KafkaKerberosKeytab, Password: c.KafkaKerberosPassword.Reveal(),
+			Principal: c.KafkaKerberosPrincipal, Keytab: c.KafkaKerberosKeytab, Password: c.KafkaKerberosPassword,
 			Cache: c.KafkaKerberosCache, Service: c.KafkaKerberosService, Conf: c.KafkaKerberosConf,
 		},
 	}

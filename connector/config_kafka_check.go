@@ -92,7 +92,7 @@ func (c WorkerConfig) saslFaults(fault func(key, what, remedy string, others ...
 			}
 		}
 	}
-	if c.SASLJAAS != "" {
+	if !c.SASLJAAS.Empty() {
 		module, err := parseJAAS(c.SASLJAAS.Reveal())
 		if err != nil {
 			fault("sasl.jaas.config", err.Error(), "write it as Kafka's documentation has it, such as: "+plainModule+` required username="name" password="secret";`)

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 const geheim = "geheim=;\"x"
@@ -20,12 +21,12 @@ func TestKeysOfKafkaSecurityThatContradictEachOtherAreFaults(t *testing.T) {
 	}
 	user := func(mechanism string) func(*WorkerConfig) {
 		return func(c *WorkerConfig) {
-			c.SecurityProtocol, c.SASLMechanism, c.SASLUsername, c.SASLPassword = kafka.SASLSSL, mechanism, "alice", geheim
+			c.SecurityProtocol, c.SASLMechanism, c.SASLUsername, c.SASLPassword = kafka.SASLSSL, mechanism, "alice", secret.New(geheim)
 		}
 	}
 	jaas := func(mechanism, text string) func(*WorkerConfig) {
 		return func(c *WorkerConfig) {
-			c.SecurityProtocol, c.SASLMechanism, c.SASLJAAS = kafka.SASLPlaintext, mechanism, Secret(text)
+			c.SecurityProtocol, c.SASLMechanism, c.SASLJAAS = kafka.SASLPlaintext, mechanism, secret.New(text)
 		}
 	}
 	both := func(fs ...func(*WorkerConfig)) func(*WorkerConfig) {
@@ -44,7 +45,7 @@ func TestKeysOfKafkaSecurityThatContradictEachOtherAreFaults(t *testing.T) {
 		{func(c *WorkerConfig) { c.SecurityProtocol = kafka.SSL }, ""},
 		{func(c *WorkerConfig) { c.SecurityProtocol = "TLS" }, "security.protocol"},
 		{func(c *WorkerConfig) { c.TruststoreLocation = "/ca" }, "ssl.truststore.location"},
-		{func(c *WorkerConfig) { c.SASLUsername, c.SASLPassword = "alice", geheim }, "sasl.username sasl.password"},
+		{func(c *WorkerConfig) { c.SASLUsername, c.SASLPassword = "alice", secret.New(geheim) }, "sasl.username sasl.password"},
 		{func(c *WorkerConfig) { c.SecurityProtocol, c.EndpointIdentification = kafka.SSL, "HTTP" }, "ssl.endpoint.identification.algorithm"},
 		{func(c *WorkerConfig) { c.SecurityProtocol, c.EndpointIdentification = kafka.SSL, "" }, "ssl.endpoint.identification.algorithm"},
 
@@ -58,7 +59,9 @@ func TestKeysOfKafkaSecurityThatContradictEachOtherAreFaults(t *testing.T) {
 		{sasl(kafka.OAuthBearer), "sasl.oauthbearer.token.endpoint.url"},
 		{both(sasl(kafka.OAuthBearer), func(c *WorkerConfig) { c.OAuthEndpoint = endpoint }), "sasl.oauthbearer.client.credentials.client.id sasl.oauthbearer.client.credentials.client.secret"},
 		{both(sasl(kafka.OAuthBearer), func(c *WorkerConfig) { c.OAuthEndpoint = "ftp://x" }), "sasl.oauthbearer.token.endpoint.url sasl.oauthbearer.client.credentials.client.id sasl.oauthbearer.client.credentials.client.secret"},
-		{both(sasl(kafka.OAuthBearer), func(c *WorkerConfig) { c.OAuthEndpoint, c.OAuthClientID, c.OAuthClientSecret = endpoint, "i", geheim }), ""},
+		{both(sasl(kafka.OAuthBearer), func(c *WorkerConfig) {
+			c.OAuthEndpoint, c.OAuthClientID, c.OAuthClientSecret = endpoint, "i", secret.New(geheim)
+		}), ""},
 		{both(sasl(kafka.OAuthBearer), func(c *WorkerConfig) { c.OAuthEndpoint, c.OAuthScope = "file:///t", "s" }), "sasl.oauthbearer.scope"},
 		{both(sasl(kafka.OAuthBearer), func(c *WorkerConfig) {
 			c.OAuthEndpoint, c.OAuthExtensions = "file:///t", []string{"auth=x", "logicalCluster=lkc-1"}
@@ -67,14 +70,14 @@ func TestKeysOfKafkaSecurityThatContradictEachOtherAreFaults(t *testing.T) {
 		{sasl(kafka.GSSAPI), ""},
 		{both(sasl(kafka.GSSAPI), func(c *WorkerConfig) { c.KafkaKerberosKeytab = "/k" }), "sasl.kerberos.principal"},
 		{both(sasl(kafka.GSSAPI), func(c *WorkerConfig) {
-			c.KafkaKerberosPrincipal, c.KafkaKerberosKeytab, c.KafkaKerberosPassword, c.KafkaKerberosCache = "alice", "/k", geheim, "/c"
+			c.KafkaKerberosPrincipal, c.KafkaKerberosKeytab, c.KafkaKerberosPassword, c.KafkaKerberosCache = "alice", "/k", secret.New(geheim), "/c"
 		}), "sasl.kerberos.password sasl.kerberos.ccache"},
 		{both(user(kafka.Plain), func(c *WorkerConfig) { c.KafkaKerberosPrincipal = "alice" }), "sasl.kerberos.principal"},
 
 		{jaas(kafka.Plain, plainModule+` required username="alice" password="geheim";`), ""},
 		{jaas(kafka.ScramSHA256, plainModule+` required username="alice" password="geheim";`), "sasl.jaas.config"},
 		{jaas(kafka.Plain, `required username="alice" password="geheim";`), "sasl.jaas.config"},
-		{both(jaas(kafka.Plain, plainModule+` required username="alice" password="geheim";`), func(c *WorkerConfig) { c.SASLPassword = geheim }), "sasl.password"},
+		{both(jaas(kafka.Plain, plainModule+` required username="alice" password="geheim";`), func(c *WorkerConfig) { c.SASLPassword = secret.New(geheim) }), "sasl.password"},
 		{both(jaas(kafka.OAuthBearer, oauthModule+` required clientId="i" clientSecret="geheim" scope="s" extension_logicalCluster="lkc-1";`), func(c *WorkerConfig) { c.OAuthEndpoint = endpoint }), ""},
 		{jaas(kafka.GSSAPI, kerberosModule+` required useKeyTab=true storeKey=true keyTab="/k" principal="alice@EXAMPLE.COM";`), ""},
 
@@ -82,12 +85,12 @@ func TestKeysOfKafkaSecurityThatContradictEachOtherAreFaults(t *testing.T) {
 			c.SecurityProtocol, c.TruststoreLocation, c.TruststoreCertificates = kafka.SSL, "/ca", "-----BEGIN"
 		}, "ssl.truststore.certificates"},
 		{func(c *WorkerConfig) { c.SecurityProtocol, c.KeystoreChain = kafka.SSL, "-----BEGIN" }, "ssl.keystore.certificate.chain"},
-		{func(c *WorkerConfig) { c.SecurityProtocol, c.KeystoreKey = kafka.SSL, geheim }, "ssl.keystore.key"},
+		{func(c *WorkerConfig) { c.SecurityProtocol, c.KeystoreKey = kafka.SSL, secret.New(geheim) }, "ssl.keystore.key"},
 		{func(c *WorkerConfig) {
-			c.SecurityProtocol, c.KeyPassword, c.KeystorePassword = kafka.SSL, geheim, geheim
+			c.SecurityProtocol, c.KeyPassword, c.KeystorePassword = kafka.SSL, secret.New(geheim), secret.New(geheim)
 		}, "ssl.keystore.password ssl.key.password"},
 		{func(c *WorkerConfig) {
-			c.SecurityProtocol, c.KeystoreLocation, c.KeystorePassword, c.KeystoreType, c.TruststoreLocation, c.TruststorePassword = kafka.SSL, "/k", geheim, "PKCS12", "/t", geheim
+			c.SecurityProtocol, c.KeystoreLocation, c.KeystorePassword, c.KeystoreType, c.TruststoreLocation, c.TruststorePassword = kafka.SSL, "/k", secret.New(geheim), "PKCS12", "/t", secret.New(geheim)
 		}, ""},
 		{func(c *WorkerConfig) {
 			c.SecurityProtocol, c.TruststoreLocation, c.TruststoreType = kafka.SSL, "/k", "BKS"
@@ -115,17 +118,17 @@ func TestKafkaClientsGetTheCredentialsOfTheConfiguration(t *testing.T) {
 	c := goodWorker()
 	c.SecurityProtocol, c.SASLMechanism = kafka.SASLSSL, kafka.OAuthBearer
 	c.OAuthEndpoint = "https://id.example/token"
-	c.SASLJAAS = Secret(oauthModule + ` required clientId=i clientSecret='a"b' extension_b="2 3" extension_a=1;`)
-	c.TruststoreLocation, c.TruststoreType, c.TruststorePassword = "/t", "PKCS12", "tp"
-	c.KeystoreLocation, c.KeystoreType, c.KeystorePassword, c.KeyPassword = "/k", "PEM", "kp", "ep"
+	c.SASLJAAS = secret.New(oauthModule + ` required clientId=i clientSecret='a"b' extension_b="2 3" extension_a=1;`)
+	c.TruststoreLocation, c.TruststoreType, c.TruststorePassword = "/t", "PKCS12", secret.New("tp")
+	c.KeystoreLocation, c.KeystoreType, c.KeystorePassword, c.KeyPassword = "/k", "PEM", secret.New("kp"), secret.New("ep")
 	c.EndpointIdentification = identifyNone
 	want := kafka.Security{
 		Protocol: kafka.SASLSSL, Mechanism: kafka.OAuthBearer,
 		TLS: kafka.TLS{
-			Truststore: "/t", TruststoreType: "PKCS12", TruststorePassword: "tp",
-			Keystore: "/k", KeystoreType: "PEM", KeystorePassword: "kp", KeyPassword: "ep", AnyName: true,
+			Truststore: "/t", TruststoreType: "PKCS12", TruststorePassword: secret.New("tp"),
+			Keystore: "/k", KeystoreType: "PEM", KeystorePassword: secret.New("kp"), KeyPassword: secret.New("ep"), AnyName: true,
 		},
-		OAuth:    kafka.OAuth{Endpoint: c.OAuthEndpoint, ClientID: "i", ClientSecret: `a"b`, Extensions: "a=1\x01b=2 3"},
+		OAuth:    kafka.OAuth{Endpoint: c.OAuthEndpoint, ClientID: "i", ClientSecret: secret.New(`a"b`), Extensions: "a=1\x01b=2 3"},
 		Kerberos: kafka.Kerberos{Service: "kafka"},
 	}
 	if got := c.kafkaSecurity(); !reflect.DeepEqual(got, want) {

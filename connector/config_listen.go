@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 // The defaults of the key listeners, and the word for none.
@@ -80,13 +82,7 @@ func (l Listener) String() string {
 
 // Loopback tells whether only processes of this host reach the listener. Names
 // other than localhost aren't looked up: they count as reached from outside.
-func (l Listener) Loopback() bool {
-	if strings.EqualFold(l.Host, "localhost") {
-		return true
-	}
-	ip := net.ParseIP(l.Host)
-	return ip != nil && ip.IsLoopback()
-}
+func (l Listener) Loopback() bool { return loopback(l.Host) }
 
 // RESTListeners are the addresses of the REST interface, none if it is switched
 // off. byDefault tells that the configuration doesn't name any, so that another
@@ -128,9 +124,9 @@ func (c WorkerConfig) basicAuthUsers() (users map[string]Secret, faulty bool) {
 		if _, twice := users[name]; twice {
 			faulty = true
 		}
-		users[name] = Secret(password)
+		users[name] = secret.New(password)
 	}
-	return users, faulty || users == nil && c.RESTUsers != ""
+	return users, faulty || users == nil && !c.RESTUsers.Empty()
 }
 
 func parseListener(text string) (Listener, bool) {

@@ -3,6 +3,8 @@ package connector
 import (
 	"strings"
 	"testing"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 func TestListenersAreURLsOfHostAndPort(t *testing.T) {
@@ -67,7 +69,7 @@ func TestListenersThatOthersReachNeedAuthenticationOrPermission(t *testing.T) {
 			t.Errorf("faults are\n%s\nwant\n%s", got, test.want)
 		}
 		for name, change := range map[string]func(*WorkerConfig){
-			"a password": func(w *WorkerConfig) { w.RESTUsers = "ann:secret" },
+			"a password": func(w *WorkerConfig) { w.RESTUsers = secret.New("ann:secret") },
 			"permission": func(w *WorkerConfig) { w.RESTInsecureBind = true },
 			"a certificate": func(w *WorkerConfig) {
 				w.ListenerClientAuth, w.ListenerCA = "required", "ca.pem"
@@ -110,7 +112,7 @@ func TestKeysOfHTTPSListenersBelongTogether(t *testing.T) {
 
 func TestUsersAreReadAsNamesAndPasswords(t *testing.T) {
 	w := goodWorker()
-	w.RESTUsers = "ann:a:b, bob:secret\n\r\ncleo:x y\n"
+	w.RESTUsers = secret.New("ann:a:b, bob:secret\n\r\ncleo:x y\n")
 	users := w.BasicAuthUsers()
 	if len(users) != 3 || users["ann"].Reveal() != "a:b" || users["bob"].Reveal() != "secret" || users["cleo"].Reveal() != "x y" {
 		t.Errorf("users are %d, ann's password %q", len(users), users["ann"].Reveal())
@@ -118,10 +120,10 @@ func TestUsersAreReadAsNamesAndPasswords(t *testing.T) {
 	if got := texts(w.Validate()); got != "" {
 		t.Errorf("faults are\n%s", got)
 	}
-	for _, bad := range []Secret{"hunter2", ":hunter2", "hunter2:", "ann:hunter2,hunter2", "ann:x,ann:hunter2", " , "} {
-		w.RESTUsers = bad
+	for _, bad := range []string{"hunter2", ":hunter2", "hunter2:", "ann:hunter2,hunter2", "ann:x,ann:hunter2", " , "} {
+		w.RESTUsers = secret.New(bad)
 		if got := texts(w.Validate()); !strings.HasPrefix(got, "rest.basic.auth.users: has an entry that is not name:password") || strings.Contains(got, "hunter2") {
-			t.Errorf("faults of %q are\n%s", bad.Reveal(), got)
+			t.Errorf("faults of %q are\n%s", bad, got)
 		}
 	}
 }

@@ -19,12 +19,12 @@ func (c Config) kuduSecurity() kudu.Security {
 	switch c.KuduAuthentication {
 	case kuduKerberos:
 		s.Kerberos = &kudu.Kerberos{
-			Principal: c.KuduKerberosPrincipal, Keytab: c.KuduKerberosKeytab, Password: c.KuduKerberosPassword.Reveal(),
+			Principal: c.KuduKerberosPrincipal, Keytab: c.KuduKerberosKeytab, Password: c.KuduKerberosPassword,
 			Cache: c.KuduKerberosCache, Service: c.KuduKerberosService, Conf: c.KuduKerberosConf,
 		}
 	case kuduJWT:
 		s.JWT = kudu.TokenFile(c.KuduJWTFile)
-		if c.KuduJWT != "" {
+		if !c.KuduJWT.Empty() {
 			s.JWT = func() (string, error) { return c.KuduJWT.Reveal(), nil }
 		}
 	}
@@ -48,11 +48,11 @@ func (c Config) kuduSecurityFaults() []Fault {
 	given := map[string]bool{
 		"kudu.kerberos.principal":    c.KuduKerberosPrincipal != "",
 		"kudu.kerberos.keytab":       c.KuduKerberosKeytab != "",
-		"kudu.kerberos.password":     c.KuduKerberosPassword != "",
+		"kudu.kerberos.password":     !c.KuduKerberosPassword.Empty(),
 		"kudu.kerberos.ccache":       c.KuduKerberosCache != "",
 		"kudu.kerberos.service.name": c.KuduKerberosService != "" && c.KuduKerberosService != "kudu",
 		"kudu.kerberos.krb5.conf":    c.KuduKerberosConf != "",
-		"kudu.jwt":                   c.KuduJWT != "",
+		"kudu.jwt":                   !c.KuduJWT.Empty(),
 		"kudu.jwt.file":              c.KuduJWTFile != "",
 	}
 	foreign(kuduKerberos, given, "kudu.kerberos.principal", "kudu.kerberos.keytab", "kudu.kerberos.password", "kudu.kerberos.ccache",

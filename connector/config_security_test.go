@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/kudu2kafka/kudu2kafka/kudu"
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 func TestKeysOfKuduAuthenticationThatContradictEachOtherAreFaults(t *testing.T) {
@@ -24,17 +25,17 @@ func TestKeysOfKuduAuthenticationThatContradictEachOtherAreFaults(t *testing.T) 
 			c.KuduAuthentication, c.KuduKerberosPrincipal, c.KuduKerberosKeytab = kuduKerberos, "alice", "/k"
 		}, ""},
 		{func(c *Config) { c.KuduAuthentication, c.KuduKerberosKeytab = kuduKerberos, "/k" }, "kudu.kerberos.principal"},
-		{func(c *Config) { c.KuduAuthentication, c.KuduKerberosPassword = kuduKerberos, "geheim" }, "kudu.kerberos.principal"},
+		{func(c *Config) { c.KuduAuthentication, c.KuduKerberosPassword = kuduKerberos, secret.New("geheim") }, "kudu.kerberos.principal"},
 		{func(c *Config) {
 			c.KuduAuthentication, c.KuduKerberosPrincipal = kuduKerberos, "alice"
-			c.KuduKerberosKeytab, c.KuduKerberosPassword, c.KuduKerberosCache = "/k", "geheim", "/cc"
+			c.KuduKerberosKeytab, c.KuduKerberosPassword, c.KuduKerberosCache = "/k", secret.New("geheim"), "/cc"
 		}, "kudu.kerberos.password kudu.kerberos.ccache"},
-		{func(c *Config) { c.KuduKerberosPrincipal, c.KuduKerberosPassword = "alice", "geheim" }, "kudu.kerberos.principal kudu.kerberos.password"},
-		{func(c *Config) { c.KuduJWT = "geheim" }, "kudu.jwt"},
+		{func(c *Config) { c.KuduKerberosPrincipal, c.KuduKerberosPassword = "alice", secret.New("geheim") }, "kudu.kerberos.principal kudu.kerberos.password"},
+		{func(c *Config) { c.KuduJWT = secret.New("geheim") }, "kudu.jwt"},
 		{func(c *Config) { c.KuduAuthentication = kuduJWT }, "kudu.jwt.file kudu.tls.ca.file"},
-		{func(c *Config) { c.KuduAuthentication, c.KuduJWT, c.KuduCAFile = kuduJWT, "geheim", "/ca" }, ""},
+		{func(c *Config) { c.KuduAuthentication, c.KuduJWT, c.KuduCAFile = kuduJWT, secret.New("geheim"), "/ca" }, ""},
 		{func(c *Config) {
-			c.KuduAuthentication, c.KuduJWT, c.KuduJWTFile, c.KuduCAFile = kuduJWT, "geheim", "/f", "/ca"
+			c.KuduAuthentication, c.KuduJWT, c.KuduJWTFile, c.KuduCAFile = kuduJWT, secret.New("geheim"), "/f", "/ca"
 		}, "kudu.jwt.file"},
 		{func(c *Config) { c.KuduAuthentication, c.KuduKerberosConf = "burn", "" }, "kudu.authentication"},
 	} {
@@ -62,9 +63,9 @@ func TestKuduClientGetsTheCredentialsOfTheConfiguration(t *testing.T) {
 	if s := c.kuduSecurity(); s.Kerberos != nil || s.JWT != nil {
 		t.Errorf("%+v", s)
 	}
-	c.KuduAuthentication, c.KuduKerberosPrincipal, c.KuduKerberosPassword, c.KuduKerberosConf, c.KuduCAFile = kuduKerberos, "alice", "geheim", "/conf", "/ca"
+	c.KuduAuthentication, c.KuduKerberosPrincipal, c.KuduKerberosPassword, c.KuduKerberosConf, c.KuduCAFile = kuduKerberos, "alice", secret.New("geheim"), "/conf", "/ca"
 	if s := c.kuduSecurity(); s.JWT != nil || s.CAFile != "/ca" ||
-		*s.Kerberos != (kudu.Kerberos{Principal: "alice", Password: "geheim", Service: "kudu", Conf: "/conf"}) {
+		*s.Kerberos != (kudu.Kerberos{Principal: "alice", Password: secret.New("geheim"), Service: "kudu", Conf: "/conf"}) {
 		t.Errorf("%+v", s)
 	}
 	c.KuduAuthentication, c.KuduJWTFile = kuduJWT, filepath.Join(t.TempDir(), "token")
@@ -74,7 +75,7 @@ func TestKuduClientGetsTheCredentialsOfTheConfiguration(t *testing.T) {
 	if token, err := c.kuduSecurity().JWT(); err != nil || token != "token of the file" {
 		t.Errorf("%q, %v", token, err)
 	}
-	c.KuduJWT = "token itself"
+	c.KuduJWT = secret.New("token itself")
 	if token, err := c.kuduSecurity().JWT(); err != nil || token != "token itself" {
 		t.Errorf("%q, %v", token, err)
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 func goodConfig() Config {
@@ -57,7 +59,7 @@ func TestEveryKeyHasAFieldAndEveryFieldAKey(t *testing.T) {
 
 func TestEveryKeyIsDescribed(t *testing.T) {
 	kinds := map[KeyType][]reflect.Kind{
-		TypeString: {reflect.String}, TypePassword: {reflect.String}, TypeList: {reflect.Slice}, TypeBoolean: {reflect.Bool},
+		TypeString: {reflect.String}, TypePassword: {reflect.Struct}, TypeList: {reflect.Slice}, TypeBoolean: {reflect.Bool},
 		TypeInt: {reflect.Int, reflect.Int16, reflect.Int32, reflect.Int64}, TypeBytes: {reflect.Int64},
 		TypeMillis: {reflect.Int64}, TypeMap: {reflect.Map},
 	}
@@ -219,7 +221,7 @@ func TestFaultsTellWhereTheyAre(t *testing.T) {
 }
 
 func TestSecretsNeverPrint(t *testing.T) {
-	s := Secret("hunter2")
+	s := secret.New("hunter2")
 	holder := struct{ Password Secret }{s}
 	encoded, err := json.Marshal(holder)
 	if err != nil {
@@ -233,11 +235,11 @@ func TestSecretsNeverPrint(t *testing.T) {
 			t.Errorf("secret prints as %s", text)
 		}
 	}
-	if s.Reveal() != "hunter2" || fmt.Sprint(Secret("")) != "" {
+	if s.Reveal() != "hunter2" || fmt.Sprint(secret.New("")) != "" {
 		t.Error("a secret does not give its text, or hides that it is empty")
 	}
 	parsed, faults := Key{Name: "password", Type: TypePassword}.Parse(Value{Items: []string{" p "}})
-	if parsed != Secret(" p ") || len(faults) > 0 {
+	if parsed != secret.New(" p ") || len(faults) > 0 {
 		t.Errorf("password was read as %#v, %v", parsed, faults)
 	}
 }

@@ -1,7 +1,9 @@
 package connector
 
 import (
+	"cmp"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"reflect"
@@ -10,6 +12,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 // Value is a value as a file gives it: one text, or a list of texts.
@@ -20,6 +24,12 @@ type Value struct {
 	// the reference that a value came from, since it may be a secret.
 	Shown string
 }
+
+// Format prints what stands for the text: that may be a secret.
+func (v Value) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, cmp.Or(v.Shown, "***")) }
+
+// MarshalText encodes the same.
+func (v Value) MarshalText() ([]byte, error) { return []byte(cmp.Or(v.Shown, "***")), nil }
 
 // Prefix is what the names of a map's keys begin with, "" for other types.
 func (k Key) Prefix() string {
@@ -63,7 +73,7 @@ func (k Key) Parse(v Value) (any, []Fault) {
 	case TypeString, TypeMap:
 		parsed = text
 	case TypePassword:
-		parsed = Secret(v.Items[0])
+		parsed = secret.New(v.Items[0])
 	case TypeBoolean:
 		switch strings.ToLower(text) {
 		case "true":

@@ -3,12 +3,14 @@ package connector
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 // The login modules that are known, as sasl.jaas.config names them.
@@ -58,7 +60,7 @@ var jaasLogins = map[string]jaasLogin{
 // jaasModule is one login module with its options.
 type jaasModule struct {
 	class   string
-	options map[string]string
+	options map[string]Secret // any may be one
 }
 
 // mechanisms are those that the module is for.
@@ -87,9 +89,14 @@ func (m jaasModule) into(c WorkerConfig) WorkerConfig {
 	v := reflect.ValueOf(&c).Elem()
 	for _, option := range slices.Sorted(maps.Keys(m.options)) {
 		if login.prefix != "" && strings.HasPrefix(option, login.prefix) {
-			c.OAuthExtensions = append(c.OAuthExtensions[:len(c.OAuthExtensions):len(c.OAuthExtensions)], strings.TrimPrefix(option, login.prefix)+"="+m.options[option])
+			c.OAuthExtensions = append(c.OAuthExtensions[:len(c.OAuthExtensions):len(c.OAuthExtensions)], strings.TrimPrefix(option, login.prefix)+"="+m.options[option].Reveal())
 		} else if key := login.keys[option]; key != "" {
-			fieldOf(v, key).SetString(m.options[option])
+			switch field := fieldOf(v, key).Addr().Interface().(type) {
+			case *string:
+				*field = m.options[option].Reveal()
+			case *Secret:
+				*field = m.options[option]
+			}
 		}
 	}
 	return c
@@ -106,7 +113,7 @@ func parseJAAS(text string) (jaasModule, error) {
 	if len(tokens) < 2 {
 		return jaasModule{}, errors.New("is no login module with a flag and options")
 	}
-	m := jaasModule{class: tokens[0].text, options: make(map[string]string)}
+	m := jaasModule{class: tokens[0].text, options: make(map[string]Secret)}
 	login, known := jaasLogins[m.class]
 	if !known {
 		return jaasModule{}, fmt.Errorf("names a login module that is not %s", orList(slices.Sorted(maps.Keys(jaasLogins))))
@@ -134,10 +141,10 @@ func parseJAAS(text string) (jaasModule, error) {
 		if _, twice := m.options[name]; twice {
 			return jaasModule{}, fmt.Errorf("has the option %s twice", name)
 		}
-		m.options[name] = rest[2].text
+		m.options[name] = secret.New(rest[2].text)
 	}
 	for _, name := range login.required {
-		if m.options[name] == "" {
+		if m.options[name].Empty() {
 			return jaasModule{}, fmt.Errorf("lacks the option %s", name)
 		}
 	}
@@ -148,6 +155,9 @@ type jaasToken struct {
 	text   string
 	quoted bool
 }
+
+// Format keeps the text, which may be a secret, from being printed.
+func (t jaasToken) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "***") }
 
 func (t jaasToken) is(mark string) bool { return !t.quoted && t.text == mark }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 const saysNoSASL = "this listener takes no SASL, and security.protocol is SASL_PLAINTEXT"
@@ -24,7 +25,7 @@ func (s *stack) withSASL() WorkerConfig {
 		return response, nil, true
 	})
 	w := s.workerConfig()
-	w.SecurityProtocol, w.SASLMechanism, w.SASLUsername, w.SASLPassword = kafka.SASLPlaintext, kafka.Plain, "alice", "geheim"
+	w.SecurityProtocol, w.SASLMechanism, w.SASLUsername, w.SASLPassword = kafka.SASLPlaintext, kafka.Plain, "alice", secret.New("geheim")
 	return w
 }
 

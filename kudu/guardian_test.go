@@ -14,6 +14,7 @@ import (
 
 	"github.com/kudu2kafka/kudu2kafka/kudu/internal/krpc"
 	"github.com/kudu2kafka/kudu2kafka/kudu/internal/pb"
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 // cluster is a master and a tablet server that take part in what a client with
@@ -79,7 +80,7 @@ func newCluster(t *testing.T, life time.Duration) *cluster {
 	}}, func(_ context.Context, call *krpc.ServerCall) { _ = call.Reply(&pb.PingResponsePB{}) })
 	var err error
 	c.client, err = New(Config{Masters: []string{master}, OperationTimeout: 20 * time.Second, Security: Security{
-		Kerberos: &Kerberos{Principal: "alice", Password: "x", Conf: t.TempDir() + "/none"},
+		Kerberos: &Kerberos{Principal: "alice", Password: secret.New("x"), Conf: t.TempDir() + "/none"},
 	}})
 	if err != nil {
 		t.Fatal(err)

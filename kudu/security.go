@@ -18,6 +18,7 @@ import (
 	"github.com/kudu2kafka/kudu2kafka/kudu/internal/kerberos"
 	"github.com/kudu2kafka/kudu2kafka/kudu/internal/krpc"
 	"github.com/kudu2kafka/kudu2kafka/kudu/internal/pb"
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 // Security says how client and servers prove who they are. The zero value is
@@ -48,7 +49,7 @@ type Kerberos struct {
 	// Principal is name or name@REALM. It may be empty with a ticket cache.
 	Principal string
 	Keytab    string // file
-	Password  string
+	Password  secret.Text
 	// Cache is the file of a ticket cache that others keep filled. Default:
 	// KRB5CCNAME, or the user's own in /tmp.
 	Cache string

@@ -25,6 +25,7 @@ import (
 	"github.com/kudu2kafka/kudu2kafka/internal/overlay"
 	"github.com/kudu2kafka/kudu2kafka/kudu/internal/krpc"
 	"github.com/kudu2kafka/kudu2kafka/kudu/internal/pb"
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 // authority signs certificates of servers.
@@ -118,8 +119,8 @@ func (l countingListener) Accept() (net.Conn, error) {
 	return c, err
 }
 
-// secret is what must be in no log and no error.
-const secret = "eyJhbGciOiJSUzI1NiJ9.geheim.4711"
+// hidden is what must be in no log and no error.
+const hidden = "eyJhbGciOiJSUzI1NiJ9.geheim.4711"
 
 // open tries to open a table; who is let in is told that there is none.
 func open(t *testing.T, addr string, security Security) error {
@@ -136,7 +137,7 @@ func open(t *testing.T, addr string, security Security) error {
 	if closeErr := c.Close(); closeErr != nil {
 		t.Error(closeErr)
 	}
-	if text := err.Error() + log.String(); strings.Contains(text, secret) || strings.Contains(text, "geheim") {
+	if text := err.Error() + log.String(); strings.Contains(text, hidden) || strings.Contains(text, "geheim") {
 		t.Errorf("the token is in an error or the log: %s", text)
 	}
 	return err
@@ -145,7 +146,7 @@ func open(t *testing.T, addr string, security Security) error {
 func TestJSONWebTokensGoToServersOfTheAuthorityOnly(t *testing.T) {
 	ca, stranger := newAuthority(t), newAuthority(t)
 	verify := func(token string) (string, error) {
-		if token != secret {
+		if token != hidden {
 			return "", errors.New("JWT verification failed: token expired")
 		}
 		return "alice", nil
@@ -163,7 +164,7 @@ func TestJSONWebTokensGoToServersOfTheAuthorityOnly(t *testing.T) {
 
 	dir := t.TempDir()
 	token := filepath.Join(dir, "token")
-	if err := os.WriteFile(token, []byte(secret+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(token, []byte(hidden+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	fixed := func(text string) func() (string, error) { return func() (string, error) { return text, nil } }
@@ -175,13 +176,13 @@ func TestJSONWebTokensGoToServersOfTheAuthorityOnly(t *testing.T) {
 	}{
 		"let in":              {good, TokenFile(token), ca.file, "as alice"},
 		"refused token":       {good, fixed("geheim"), ca.file, "JWT verification failed: token expired"},
-		"expired certificate": {expired, fixed(secret), ca.file, "certificate has expired or is not yet valid"},
-		"unknown authority":   {other, fixed(secret), ca.file, "certificate signed by unknown authority"},
-		"no TLS":              {bare, fixed(secret), ca.file, "client is not authenticated by any means that the server takes"},
-		"PLAIN only":          {plain, fixed(secret), ca.file, "client is not authenticated by any means that the server takes"},
+		"expired certificate": {expired, fixed(hidden), ca.file, "certificate has expired or is not yet valid"},
+		"unknown authority":   {other, fixed(hidden), ca.file, "certificate signed by unknown authority"},
+		"no TLS":              {bare, fixed(hidden), ca.file, "client is not authenticated by any means that the server takes"},
+		"PLAIN only":          {plain, fixed(hidden), ca.file, "client is not authenticated by any means that the server takes"},
 		"no token":            {good, fixed(""), ca.file, "no credentials to authenticate with: there are none"},
 		"no file":             {good, TokenFile(dir + "/absent"), ca.file, "reading the JSON Web Token: open " + dir + "/absent"},
-		"no authority":        {good, fixed(secret), dir + "/absent", "reading the certificate authorities: open " + dir + "/absent"},
+		"no authority":        {good, fixed(hidden), dir + "/absent", "reading the certificate authorities: open " + dir + "/absent"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			addr, connections := master(t, tc.server)
@@ -201,17 +202,17 @@ func TestJSONWebTokensGoToServersOfTheAuthorityOnly(t *testing.T) {
 }
 
 func TestSecurityThatContradictsItselfIsRefused(t *testing.T) {
-	jwt := func() (string, error) { return secret, nil }
+	jwt := func() (string, error) { return hidden, nil }
 	for _, security := range []Security{
 		{JWT: jwt},
 		{JWT: jwt, CAFile: "ca.pem", Kerberos: &Kerberos{}},
 		{Kerberos: &Kerberos{Keytab: "k"}},
-		{Kerberos: &Kerberos{Principal: "alice", Keytab: "k", Password: secret}},
+		{Kerberos: &Kerberos{Principal: "alice", Keytab: "k", Password: secret.New(hidden)}},
 	} {
 		if c, err := New(Config{Masters: []string{"a"}, Security: security}); err == nil {
 			c.Close()
 			t.Errorf("taken: %+v", security)
-		} else if strings.Contains(err.Error(), secret) {
+		} else if strings.Contains(err.Error(), hidden) {
 			t.Errorf("the error has the secret: %v", err)
 		}
 	}

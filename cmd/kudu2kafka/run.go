@@ -70,6 +70,10 @@ func (a *app) run(workerFile string, connectorFiles []string) error {
 		logger.Warn("no connector was given, and there is no REST interface: connectors can only come through other workers of the group")
 	}
 
+	for _, f := range cfg.Exposed() {
+		logger.Warn("secrets can be read on the network", "key", f.Key, "what", f.What, "remedy", f.Remedy)
+	}
+
 	signals, ignore := a.notify()
 	defer ignore()
 	ctx, cancel := context.WithCancel(context.Background())

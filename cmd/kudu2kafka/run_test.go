@@ -214,3 +214,14 @@ func TestLogLevelIsHeeded(t *testing.T) {
 		t.Errorf("logged at warn:\n%s", h.log.String())
 	}
 }
+
+func TestSecretsThatCanBeReadOnTheNetworkAreToldAtTheStart(t *testing.T) {
+	const what = `[WARN]  kudu2kafka: secrets can be read on the network: key=listeners what="http://0.0.0.0:8083 is sent the passwords`
+	for listener, told := range map[string]bool{"http://0.0.0.0:8083": true, "http://127.0.0.1:8083": false} {
+		h := newHarness(t, fakeWorker{run: func(context.Context) error { return nil }}, "rest.basic.auth.users: ann:hidden\nlisteners: "+listener+"\n")
+		h.want(t, h.runFiles(), exitOK, "starting")
+		if log := h.log.String(); strings.Contains(log, what) != told || strings.Contains(log, "hidden") {
+			t.Errorf("with %s the log has\n%s", listener, log)
+		}
+	}
+}

@@ -43,19 +43,19 @@ var allowed = map[string][]string{
 	"cmd/kudu2kafka": {"connector", "internal/config", "internal/herder", "internal/logs", "internal/metrics", "internal/preflight", "internal/rest", "internal/status", hclog, "github.com/spf13/cobra", "golang.org/x/term"},
 
 	// x/sync: a migration does what it does for all partitions several at a time.
-	"connector": {"kudu", "offsets", "serde", "internal/extsort", "internal/kafka", "internal/predicate", franzgo, hclog, backoff, "golang.org/x/sync"},
+	"connector": {"kudu", "kudu/secret", "offsets", "serde", "internal/extsort", "internal/kafka", "internal/predicate", franzgo, hclog, backoff, "golang.org/x/sync"},
 	"serde":     {"kudu"},
 	// internal/kafka: the rights that Kafka denies are named alike everywhere.
 	"offsets": {"internal/kafka", franzgo},
 	// Keystores as Java has them are PKCS12; Kerberos is Kudu's.
-	"internal/kafka":   {"kudu/gssapi", franzgo, hclog, "software.sslmate.com/src/go-pkcs12"},
+	"internal/kafka":   {"kudu/gssapi", "kudu/secret", franzgo, hclog, "software.sslmate.com/src/go-pkcs12"},
 	"internal/extsort": {},
 	// What where says, as predicates that Kudu evaluates.
 	"internal/predicate": {"kudu", "github.com/alecthomas/participle/v2"},
 
 	// The only importer of koanf. Mapstructure is koanf's own decoder, and the
 	// YAML parser tells lines, which koanf doesn't.
-	"internal/config": {"connector", koanf, "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v3"},
+	"internal/config": {"connector", "kudu/secret", koanf, "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v3"},
 
 	// What the commands check and plan, reading only.
 	"internal/preflight": {"connector", "kudu", "offsets", "internal/kafka", "internal/predicate", franzgo, hclog},
@@ -78,12 +78,14 @@ var allowed = map[string][]string{
 
 	// The Kudu client could be a module of its own: nothing of Kafka, nothing
 	// of the rest of this module.
-	"kudu":               {"kudu/internal/kerberos", "kudu/internal/krpc", "kudu/internal/pb", hclog, backoff, protobuf, "golang.org/x/sync"},
+	"kudu":               {"kudu/secret", "kudu/internal/kerberos", "kudu/internal/krpc", "kudu/internal/pb", hclog, backoff, protobuf, "golang.org/x/sync"},
 	"kudu/internal/krpc": {"kudu/internal/pb", hclog, protobuf},
 	// Tickets and tokens of Kerberos; the only importer of gokrb5.
-	"kudu/internal/kerberos": {"kudu/internal/krpc", "kudu/internal/pb", hclog, "github.com/jcmturner/gokrb5/v8"},
+	"kudu/internal/kerberos": {"kudu/secret", "kudu/internal/krpc", "kudu/internal/pb", hclog, "github.com/jcmturner/gokrb5/v8"},
 	// The same for servers that aren't Kudu's.
-	"kudu/gssapi":      {"kudu/internal/kerberos", hclog},
+	"kudu/gssapi": {"kudu/secret", "kudu/internal/kerberos", hclog},
+	// What holds passwords, wherever they go: one type, so that none is printed.
+	"kudu/secret":      {},
 	"kudu/internal/pb": {protobuf},
 	"kudu/kudufake":    {"kudu", "kudu/internal/krpc", "kudu/internal/pb", hclog, protobuf},
 	"kudu/kudutest":    {"kudu", "kudu/kudufake", "kudu/internal/krpc", "kudu/internal/pb", "internal/testenv", hclog, protobuf},
@@ -114,7 +116,7 @@ var allowed = map[string][]string{
 
 // forTests is what tests may import beside that of their package.
 var forTests = []string{
-	"internal/testenv",
+	"internal/testenv", "kudu/secret",
 	"go.uber.org/goleak", "pgregory.net/rapid",
 	franzgo, // a fake cluster, and clients to look into real ones
 	hclog,
@@ -127,7 +129,9 @@ var moreForTests = map[string][]string{
 	"cmd/kudu2kafka": {"kudu", "kudu/kudufake", "internal/overlay", "golang.org/x/sys"},
 	// Whole workers, to be steered.
 	"internal/herder":    {"kudu", "kudu/kudufake"},
-	"connector":          {"kudu/kudufake"},
+	"connector":          {"kudu/kudufake", "go.yaml.in/yaml/v3"}, // looked for secrets
+	"internal/kafka":     {"go.yaml.in/yaml/v3"},                  // the same
+	"kudu/secret":        {"go.yaml.in/yaml/v3"},                  // the same
 	"internal/preflight": {"kudu/kudufake"},
 	"kudu":               {"kudu/kudufake", "kudu/kudutest", "internal/overlay"},
 	// Rules and dashboards are YAML and JSON.

@@ -3,7 +3,9 @@ package config
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
+	"reflect"
 	"slices"
 
 	"github.com/go-viper/mapstructure/v2"
@@ -11,6 +13,7 @@ import (
 	"github.com/knadh/koanf/v2"
 
 	"github.com/kudu2kafka/kudu2kafka/connector"
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 // Files are a worker's configuration and those of its connectors.
@@ -91,17 +94,31 @@ func (d *document) unmarshal(into any) {
 			defaults[key.Name] = key.Default
 		}
 	}
-	for _, layer := range []map[string]any{defaults, d.values} {
+	values := maps.Clone(d.values)
+	for name, value := range values {
+		if s, is := value.(connector.Secret); is {
+			values[name] = s.Reveal() // koanf copies what it is given, and can't copy these
+		}
+	}
+	for _, layer := range []map[string]any{defaults, values} {
 		if err := k.Load(confmap.Provider(layer, ""), nil); err != nil {
 			panic(fmt.Sprintf("loading parsed values: %v", err))
 		}
 	}
 	err := k.UnmarshalWithConf("", into, koanf.UnmarshalConf{
-		DecoderConfig: &mapstructure.DecoderConfig{TagName: "koanf", ErrorUnused: true, Result: into},
+		DecoderConfig: &mapstructure.DecoderConfig{TagName: "koanf", ErrorUnused: true, Result: into, DecodeHook: hide},
 	})
 	if err != nil {
 		panic(fmt.Sprintf("config struct does not fit its table of keys: %v", err))
 	}
+}
+
+// hide makes secrets of texts.
+func hide(_, to reflect.Type, value any) (any, error) {
+	if text, is := value.(string); is && to == reflect.TypeFor[connector.Secret]() {
+		return secret.New(text), nil
+	}
+	return value, nil
 }
 
 // addValidated adds what validation found, with file and line, but for what

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/kudu2kafka/kudu2kafka/connector"
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 var rewrite = flag.Bool("rewrite", false, "write golden files anew")
@@ -194,9 +195,9 @@ func TestEveryKeyOfKafkaSecurityReachesItsField(t *testing.T) {
 		return worker
 	}
 	want := load("")
-	want.SecurityProtocol, want.SASLMechanism, want.SASLUsername, want.SASLPassword = "SASL_SSL", "SCRAM-SHA-512", "alice", "geheim"
-	want.TruststoreLocation, want.TruststoreType, want.TruststorePassword = "/t", "PKCS12", "geheim"
-	want.KeystoreLocation, want.KeystoreType, want.KeystorePassword, want.KeyPassword = "/k", "PEM", "geheim", "geheim"
+	want.SecurityProtocol, want.SASLMechanism, want.SASLUsername, want.SASLPassword = "SASL_SSL", "SCRAM-SHA-512", "alice", secret.New("geheim")
+	want.TruststoreLocation, want.TruststoreType, want.TruststorePassword = "/t", "PKCS12", secret.New("geheim")
+	want.KeystoreLocation, want.KeystoreType, want.KeystorePassword, want.KeyPassword = "/k", "PEM", secret.New("geheim"), secret.New("geheim")
 	want.EndpointIdentification = "none"
 	got := load(`
 security.protocol: SASL_SSL
@@ -212,8 +213,8 @@ ssl.endpoint.identification.algorithm: none
 
 	want = load("")
 	want.SecurityProtocol, want.SASLMechanism, want.OAuthEndpoint = "SASL_SSL", "OAUTHBEARER", "https://id.example/token"
-	want.OAuthClientID, want.OAuthClientSecret, want.OAuthScope, want.OAuthExtensions = "i", "geheim", "s", []string{"a=1", "b=2"}
-	want.TruststoreCertificates, want.KeystoreChain, want.KeystoreKey = "-----BEGIN T", "-----BEGIN C", "-----BEGIN K"
+	want.OAuthClientID, want.OAuthClientSecret, want.OAuthScope, want.OAuthExtensions = "i", secret.New("geheim"), "s", []string{"a=1", "b=2"}
+	want.TruststoreCertificates, want.KeystoreChain, want.KeystoreKey = "-----BEGIN T", "-----BEGIN C", secret.New("-----BEGIN K")
 	got = load(`
 security.protocol: SASL_SSL
 sasl.mechanism: OAUTHBEARER
@@ -277,7 +278,7 @@ config.providers.env.allowlist.pattern: KUDU_.*
 	want.BootstrapServers, want.GroupID = []string{"k:9092"}, "g"
 	want.Listeners, want.RESTAdvertisedHost, want.RESTAdvertisedPort = []string{"http://127.0.0.1:1", "https://0.0.0.0:2"}, "h", 3
 	want.ListenerCertificate, want.ListenerKey, want.ListenerCA, want.ListenerClientAuth = "c.pem", "k.pem", "ca.pem", "requested"
-	want.RESTUsers, want.RESTInsecureBind = "ann:secret\nbob:c", true
+	want.RESTUsers, want.RESTInsecureBind = secret.New("ann:secret\nbob:c"), true
 	want.ProvidersAllowedPaths, want.ProvidersEnvPattern = []string{"/run/secrets", "/etc/kudu2kafka/kudu.properties"}, "KUDU_.*"
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("worker is %+v, want %+v", got, want)

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/kudu2kafka/kudu2kafka/connector"
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 func noEnv(string) (string, bool) { return "", false }
@@ -68,8 +69,8 @@ topic.creation.default.cleanup.policy: [delete, compact]
 func TestPrintMasksSecrets(t *testing.T) {
 	var out strings.Builder
 	err := Print(&out, []connector.Setting{
-		{Key: connector.Key{Name: "a.password", Type: connector.TypePassword}, Value: connector.Secret("hunter2")},
-		{Key: connector.Key{Name: "b.password", Type: connector.TypePassword}, Value: connector.Secret("")},
+		{Key: connector.Key{Name: "a.password", Type: connector.TypePassword}, Value: secret.New("hunter2")},
+		{Key: connector.Key{Name: "b.password", Type: connector.TypePassword}, Value: secret.New("")},
 	})
 	if err != nil || out.String() != "a.password: '***'\n" {
 		t.Errorf("printed %q (%v)", out.String(), err)

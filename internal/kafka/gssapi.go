@@ -9,11 +9,14 @@ import (
 	"github.com/twmb/franz-go/pkg/sasl"
 
 	"github.com/kudu2kafka/kudu2kafka/kudu/gssapi"
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 // Kerberos says whose tickets GSSAPI uses, see gssapi.Config.
 type Kerberos struct {
-	Principal, Keytab, Password, Cache, Service, Conf string
+	Principal, Keytab    string
+	Password             secret.Text
+	Cache, Service, Conf string
 }
 
 // kerberos is the mechanism GSSAPI.
@@ -81,7 +84,7 @@ func (k *kerberos) explain(broker string, err error) *RefusedError {
 	case k.from.Keytab != "":
 		refused.Key = "sasl.kerberos.keytab"
 		refused.Remedy = "replace the keytab, which is read again by itself, or correct sasl.kerberos.principal"
-	case k.from.Password != "":
+	case !k.from.Password.Empty():
 		refused.Key, refused.Verdict = "sasl.kerberos.password", Lasting
 		refused.Remedy = "correct sasl.kerberos.principal or sasl.kerberos.password and start the worker anew"
 	default:

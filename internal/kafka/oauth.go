@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/sasl"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 // OAuth says where tokens for OAUTHBEARER come from.
@@ -16,7 +18,8 @@ type OAuth struct {
 	Endpoint string
 	// ClientID, ClientSecret and Scope are what the endpoint is asked with, by the
 	// grant of client credentials (RFC 6749 4.4). Scope may be empty.
-	ClientID, ClientSecret, Scope string
+	ClientID, Scope string
+	ClientSecret    secret.Text
 	// Extensions are sent to brokers with the token, see JoinExtensions.
 	Extensions string
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"unicode"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -183,7 +184,7 @@ func (o *opening) notOffered(r *kmsg.SASLHandshakeResponse) *RefusedError {
 	case kerr.UnsupportedSaslMechanism.Code:
 		return &RefusedError{
 			Broker: o.broker, Key: "sasl.mechanism", Verdict: Lasting, Err: err,
-			What:   fmt.Sprintf("it takes %s, and sasl.mechanism is %s", strings.Join(r.SupportedMechanisms, ", "), s.Mechanism),
+			What:   fmt.Sprintf("it takes %s, and sasl.mechanism is %s", oneLine(strings.Join(r.SupportedMechanisms, ", ")), s.Mechanism),
 			Remedy: "write one that it takes, with what belongs to it, or enable " + s.Mechanism + " at the brokers",
 		}
 	case kerr.IllegalSaslState.Code:
@@ -248,14 +249,20 @@ func closedByPeer(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
-// oneLine keeps what a broker says from breaking a log's line, or filling a page.
+// oneLine keeps what others say from breaking a log's line, filling a page, or steering
+// the terminal that shows it.
 func oneLine(text string) string {
 	const most = 300
 	text = strings.Join(strings.Fields(text), " ")
 	if len(text) > most {
 		text = strings.ToValidUTF8(text[:most], "") + "..."
 	}
-	return text
+	return strings.Map(func(r rune) rune {
+		if r == unicode.ReplacementChar || !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 // Close gives the turn up as well: the attempt has ended, whatever it was.

@@ -28,7 +28,7 @@ type mechanism interface {
 // a broker. roots are the authorities that others than brokers are checked against;
 // nil: the system's.
 func newMechanism(s Security, tell func(broker string, r *RefusedError) *RefusedError, roots func() *x509.CertPool, logger hclog.Logger) mechanism {
-	switch auth := (scram.Auth{User: s.Username, Pass: s.Password}); s.Mechanism {
+	switch auth := (scram.Auth{User: s.Username, Pass: s.Password.Reveal()}); s.Mechanism {
 	case ScramSHA256:
 		return withPassword{checked{auth.AsSha256Mechanism(), tell}, s.Username}
 	case ScramSHA512:
@@ -38,7 +38,7 @@ func newMechanism(s Security, tell func(broker string, r *RefusedError) *Refused
 	case OAuthBearer:
 		return &bearer{tokens: newTokens(s.OAuth, roots, logger), extensions: s.OAuth.Extensions}
 	default:
-		return withPassword{plain.Auth{User: s.Username, Pass: s.Password}.AsMechanism(), s.Username}
+		return withPassword{plain.Auth{User: s.Username, Pass: s.Password.Reveal()}.AsMechanism(), s.Username}
 	}
 }
 

@@ -3,6 +3,8 @@ package kafka
 import (
 	"fmt"
 	"io"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 // The values of security.protocol and sasl.mechanism.
@@ -28,7 +30,7 @@ type Security struct {
 
 	Mechanism string // with SASL_PLAINTEXT and SASL_SSL
 	Username  string // of PLAIN and SCRAM
-	Password  string
+	Password  secret.Text
 	OAuth     OAuth    // of OAUTHBEARER
 	Kerberos  Kerberos // of GSSAPI
 }
@@ -38,13 +40,13 @@ type Security struct {
 type TLS struct {
 	// Truststore is the file of the authorities that brokers' certificates are
 	// checked against, and Trusted the same as text (PEM). Neither: the system's.
-	Truststore, TruststoreType, TruststorePassword string
-	Trusted                                        string
+	Truststore, TruststoreType, Trusted string
+	TruststorePassword                  secret.Text
 	// Keystore is the file of this program's own certificate and its key; Chain and
 	// Key are the same as text (PEM). None: it has no certificate.
-	Keystore, KeystoreType, KeystorePassword string
-	Chain, Key                               string
-	KeyPassword                              string // of an encrypted key in PEM
+	Keystore, KeystoreType, Chain string
+	KeystorePassword, Key         secret.Text
+	KeyPassword                   secret.Text // of an encrypted key in PEM
 	// AnyName leaves the names in certificates unchecked.
 	AnyName bool
 }

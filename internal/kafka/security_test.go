@@ -22,6 +22,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 const (
@@ -158,7 +159,7 @@ func TestEachProtocolAndMechanismReachesABroker(t *testing.T) {
 	mutual := i.server.Clone()
 	mutual.ClientAuth = tls.RequireAndVerifyClientCert
 	user := func(protocol, mechanism string) Security {
-		return Security{Protocol: protocol, Mechanism: mechanism, Username: testUser, Password: testPassword, TLS: TLS{Truststore: i.caFile}}
+		return Security{Protocol: protocol, Mechanism: mechanism, Username: testUser, Password: secret.New(testPassword), TLS: TLS{Truststore: i.caFile}}
 	}
 	sasl := func() []kfake.Opt {
 		opts := []kfake.Opt{kfake.EnableSASL()}
@@ -200,7 +201,7 @@ func TestRefusalsNameTheBrokerTheKeyAndTheRemedy(t *testing.T) {
 	next := issue(t, future)
 	other := issue(t, elsewhere)
 	trusting := func(i issued) Security { return Security{Protocol: SSL, TLS: TLS{Truststore: i.caFile}} }
-	user := Security{Protocol: SASLPlaintext, Mechanism: ScramSHA512, Username: testUser, Password: testPassword}
+	user := Security{Protocol: SASLPlaintext, Mechanism: ScramSHA512, Username: testUser, Password: secret.New(testPassword)}
 	bearing := user
 	bearing.Mechanism, bearing.OAuth = OAuthBearer, OAuth{Endpoint: "file://" + tokenFile(t, "a.b.c")}
 	overTLS := func(s Security) Security { s.Protocol, s.TLS.Truststore = SASLSSL, i.caFile; return s }
@@ -307,7 +308,7 @@ func TestRefusedCredentialsAreShownSeldomHoweverManyClientsThereAre(t *testing.T
 	b := newBroker(t, nil, kfake.EnableSASL(), kfake.Superuser(Plain, testUser, testPassword))
 	var refusing atomic.Bool
 	b.refuse(&refusing)
-	o := Options{BootstrapServers: []string{b.addr()}, Security: Security{Protocol: SASLPlaintext, Mechanism: Plain, Username: testUser, Password: testPassword}}
+	o := Options{BootstrapServers: []string{b.addr()}, Security: Security{Protocol: SASLPlaintext, Mechanism: Plain, Username: testUser, Password: secret.New(testPassword)}}
 	const length = 2500 * time.Millisecond
 	began := time.Now()
 	var asking sync.WaitGroup
@@ -379,7 +380,7 @@ func TestAHandshakeEndsWithTheContextOfItsClient(t *testing.T) {
 func TestSessionsThatEndAreRenewedOnTheirConnection(t *testing.T) {
 	b := newBroker(t, nil, kfake.EnableSASL(), kfake.Superuser(ScramSHA256, testUser, testPassword),
 		kfake.BrokerConfigs(map[string]string{"connections.max.reauth.ms": "2000"}))
-	o := Options{BootstrapServers: []string{b.addr()}, Security: Security{Protocol: SASLPlaintext, Mechanism: ScramSHA256, Username: testUser, Password: testPassword}}
+	o := Options{BootstrapServers: []string{b.addr()}, Security: Security{Protocol: SASLPlaintext, Mechanism: ScramSHA256, Username: testUser, Password: secret.New(testPassword)}}
 	client, err := kgo.NewClient(append(o.Within(t.Context()), kgo.RequestRetries(0))...)
 	if err != nil {
 		t.Fatal(err)

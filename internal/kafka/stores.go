@@ -39,16 +39,16 @@ func (t TLS) read() (*material, *RefusedError) {
 			return nil, fault
 		}
 		if isPEM(data) {
-			m.own, fault = ownFromPEM(key, data, data, t.KeyPassword)
+			m.own, fault = ownFromPEM(key, data, data, t.KeyPassword.Reveal())
 		} else {
-			m.own, fault = ownFromPKCS12(key, data, t.KeystorePassword)
+			m.own, fault = ownFromPKCS12(key, data, t.KeystorePassword.Reveal())
 		}
 		if fault != nil {
 			return nil, fault
 		}
 	case t.Chain != "":
 		var fault *RefusedError
-		if m.own, fault = ownFromPEM("ssl.keystore.certificate.chain", []byte(t.Chain), []byte(t.Key), t.KeyPassword); fault != nil {
+		if m.own, fault = ownFromPEM("ssl.keystore.certificate.chain", []byte(t.Chain), []byte(t.Key.Reveal()), t.KeyPassword.Reveal()); fault != nil {
 			return nil, fault
 		}
 	}
@@ -65,11 +65,14 @@ func (t TLS) readTrusted() ([]*x509.Certificate, *RefusedError) {
 		}
 	}
 	if !isPEM(data) && t.Truststore != "" {
-		certs, err := pkcs12.DecodeTrustStore(data, t.TruststorePassword)
+		certs, err := pkcs12.DecodeTrustStore(data, t.TruststorePassword.Reveal())
 		if err != nil {
 			return nil, pkcs12Fault(key, "ssl.truststore.password", err)
 		}
 		return certs, nil
+	}
+	if fault := cutOff(key, data); fault != nil {
+		return nil, fault
 	}
 	var certs []*x509.Certificate
 	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
@@ -89,6 +92,22 @@ func (t TLS) readTrusted() ([]*x509.Certificate, *RefusedError) {
 }
 
 func isPEM(data []byte) bool { return bytes.Contains(data, []byte("-----BEGIN ")) }
+
+// cutOff is the fault of PEM of which a part isn't whole, as in a file that is being
+// written: it would be left out without a word, and with it an issuer or an authority.
+func cutOff(key string, data []byte) *RefusedError {
+	begun, whole := bytes.Count(data, []byte("\n-----BEGIN")), 0
+	if bytes.HasPrefix(data, []byte("-----BEGIN")) {
+		begun++
+	}
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		whole++
+	}
+	if whole < begun {
+		return fileFault(key, fmt.Sprintf("has %d blocks, of which %d are whole", begun, whole), "give certificates as PEM, each from BEGIN CERTIFICATE to END CERTIFICATE")
+	}
+	return nil
+}
 
 // readStore reads a file of keys or certificates. Its contents tell its format, as
 // Java does for JKS and PKCS12; a type that is given must not contradict.
@@ -119,6 +138,9 @@ func readStore(key, path, kind string) ([]byte, *RefusedError) {
 
 // ownFromPEM takes the certificate with its issuers' from chain, and the key.
 func ownFromPEM(key string, chain, private []byte, password string) (*tls.Certificate, *RefusedError) {
+	if fault := cutOff(key, chain); fault != nil {
+		return nil, fault
+	}
 	var opened []byte
 	for block, rest := pem.Decode(private); block != nil; block, rest = pem.Decode(rest) {
 		switch {

@@ -5,6 +5,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 const storePassword = "changeit"
@@ -23,13 +25,13 @@ func testdata(t testing.TB, name string) string {
 func TestKeysAndCertificatesAreReadFromEachKindOfFile(t *testing.T) {
 	cert := testdata(t, "cert.pem")
 	for name, from := range map[string]TLS{
-		"PEM with an encrypted key":   {Keystore: "testdata/keystore.pem", KeyPassword: storePassword, Truststore: "testdata/cert.pem"},
-		"PKCS12 of openssl":           {Keystore: "testdata/keystore.p12", KeystorePassword: storePassword, Truststore: "testdata/cert.pem", TruststoreType: "PEM"},
-		"PKCS12 of Java":              {Keystore: "testdata/java.p12", KeystorePassword: storePassword, Truststore: "testdata/truststore.p12", TruststorePassword: storePassword},
-		"PKCS12 that is called JKS":   {Keystore: "testdata/java.p12", KeystorePassword: storePassword, KeystoreType: "JKS", Truststore: "testdata/truststore.p12", TruststorePassword: storePassword, TruststoreType: "JKS"},
-		"text":                        {Chain: cert, Key: testdata(t, "plain.key"), Trusted: cert},
-		"text with AES-128 and SHA-1": {Chain: cert, Key: testdata(t, "aes128-sha1.key"), KeyPassword: storePassword, Trusted: cert},
-		"text with AES-192, SHA-512":  {Chain: cert, Key: testdata(t, "aes192-sha512.key"), KeyPassword: storePassword, Trusted: cert},
+		"PEM with an encrypted key":   {Keystore: "testdata/keystore.pem", KeyPassword: secret.New(storePassword), Truststore: "testdata/cert.pem"},
+		"PKCS12 of openssl":           {Keystore: "testdata/keystore.p12", KeystorePassword: secret.New(storePassword), Truststore: "testdata/cert.pem", TruststoreType: "PEM"},
+		"PKCS12 of Java":              {Keystore: "testdata/java.p12", KeystorePassword: secret.New(storePassword), Truststore: "testdata/truststore.p12", TruststorePassword: secret.New(storePassword)},
+		"PKCS12 that is called JKS":   {Keystore: "testdata/java.p12", KeystorePassword: secret.New(storePassword), KeystoreType: "JKS", Truststore: "testdata/truststore.p12", TruststorePassword: secret.New(storePassword), TruststoreType: "JKS"},
+		"text":                        {Chain: cert, Key: secret.New(testdata(t, "plain.key")), Trusted: cert},
+		"text with AES-128 and SHA-1": {Chain: cert, Key: secret.New(testdata(t, "aes128-sha1.key")), KeyPassword: secret.New(storePassword), Trusted: cert},
+		"text with AES-192, SHA-512":  {Chain: cert, Key: secret.New(testdata(t, "aes192-sha512.key")), KeyPassword: secret.New(storePassword), Trusted: cert},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, fault := from.read()
@@ -63,14 +65,14 @@ func TestFilesThatDoNotServeAreToldWithTheirKeyAndARemedy(t *testing.T) {
 		"no certificate":     {TLS{Truststore: "testdata/plain.key"}, "ssl.truststore.location", "has no certificate", "BEGIN CERTIFICATE"},
 		"empty":              {TLS{Truststore: empty}, "ssl.truststore.location", "is neither PEM nor a PKCS12 file", "openssl pkcs12"},
 		"folder":             {TLS{Keystore: t.TempDir()}, "ssl.keystore.location", "cannot be read", "check the path"},
-		"trusted, password":  {TLS{Truststore: "testdata/truststore.p12", TruststorePassword: "x"}, "ssl.truststore.location", "doesn't open with the password", "correct ssl.truststore.password"},
-		"own, password":      {TLS{Keystore: "testdata/java.p12", KeystorePassword: "x"}, "ssl.keystore.location", "doesn't open with the password", "correct ssl.keystore.password"},
-		"keystore, not one":  {TLS{Keystore: "testdata/truststore.p12", KeystorePassword: storePassword}, "ssl.keystore.location", "is neither PEM nor a PKCS12 file", "openssl pkcs12"},
+		"trusted, password":  {TLS{Truststore: "testdata/truststore.p12", TruststorePassword: secret.New("x")}, "ssl.truststore.location", "doesn't open with the password", "correct ssl.truststore.password"},
+		"own, password":      {TLS{Keystore: "testdata/java.p12", KeystorePassword: secret.New("x")}, "ssl.keystore.location", "doesn't open with the password", "correct ssl.keystore.password"},
+		"keystore, not one":  {TLS{Keystore: "testdata/truststore.p12", KeystorePassword: secret.New(storePassword)}, "ssl.keystore.location", "is neither PEM nor a PKCS12 file", "openssl pkcs12"},
 		"key, no password":   {TLS{Keystore: "testdata/keystore.pem"}, "ssl.keystore.location", "has an encrypted key, and no password is given", "give ssl.key.password"},
-		"key, password":      {TLS{Keystore: "testdata/keystore.pem", KeyPassword: "x"}, "ssl.keystore.location", "cannot be decrypted (wrong password)", "correct ssl.key.password"},
-		"old encryption":     {TLS{Chain: cert, Key: testdata(t, "old.key"), KeyPassword: storePassword}, "ssl.keystore.certificate.chain", "OpenSSL's old form", "openssl pkcs8 -topk8"},
-		"3DES":               {TLS{Chain: cert, Key: testdata(t, "des3.key"), KeyPassword: storePassword}, "ssl.keystore.certificate.chain", "isn't encrypted by AES", "ssl.key.password"},
-		"scrypt":             {TLS{Chain: cert, Key: testdata(t, "scrypt.key"), KeyPassword: storePassword}, "ssl.keystore.certificate.chain", "isn't encrypted by AES", "ssl.key.password"},
+		"key, password":      {TLS{Keystore: "testdata/keystore.pem", KeyPassword: secret.New("x")}, "ssl.keystore.location", "cannot be decrypted (wrong password)", "correct ssl.key.password"},
+		"old encryption":     {TLS{Chain: cert, Key: secret.New(testdata(t, "old.key")), KeyPassword: secret.New(storePassword)}, "ssl.keystore.certificate.chain", "OpenSSL's old form", "openssl pkcs8 -topk8"},
+		"3DES":               {TLS{Chain: cert, Key: secret.New(testdata(t, "des3.key")), KeyPassword: secret.New(storePassword)}, "ssl.keystore.certificate.chain", "isn't encrypted by AES", "ssl.key.password"},
+		"scrypt":             {TLS{Chain: cert, Key: secret.New(testdata(t, "scrypt.key")), KeyPassword: secret.New(storePassword)}, "ssl.keystore.certificate.chain", "isn't encrypted by AES", "ssl.key.password"},
 		"no key":             {TLS{Keystore: "testdata/cert.pem"}, "ssl.keystore.location", "has no certificate with its key", "PKCS #8"},
 		"certificate broken": {TLS{Trusted: strings.Replace(cert, "MII", "AAA", 1)}, "ssl.truststore.certificates", "certificate 1 cannot be read", "replace it"},
 	} {

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -108,6 +109,49 @@ func TestFilesThatChangeAreReadAgainAndBrokenOnesLeaveThingsAsTheyAre(t *testing
 	}
 	if got := shown(t, f, later()); got != "mended" {
 		t.Errorf("%q is shown without the file", got)
+	}
+}
+
+func TestFilesOfWhichAPartIsCutOffLeaveThingsAsTheyAre(t *testing.T) {
+	i := issue(t, local)
+	other, err := testenv.NewAuthority("other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := i.client(t, "one")
+	pair, err := os.ReadFile(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, logger := newJournal()
+	f := newTLSFiles(TLS{Truststore: i.caFile, Keystore: own}, logger, func() {})
+	now := time.Now()
+	put := func(path string, parts ...[]byte) *material {
+		t.Helper()
+		if err := os.WriteFile(path, bytes.Join(parts, nil), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(lookInterval)
+		m, fault := f.newest(now)
+		if fault != nil {
+			t.Fatal(fault)
+		}
+		return m
+	}
+	before := put(own, pair)
+	half := other.PEM()[:len(other.PEM())/2]
+	if put(i.caFile, i.authority.PEM(), half) != before || log.count("ssl.truststore.location: has 2 blocks, of which 1 are whole") != 1 {
+		t.Errorf("half of an authority was taken:\n%s", log.text.String())
+	}
+	if got := put(i.caFile, i.authority.PEM(), other.PEM()); len(got.trusted) != 2 {
+		t.Errorf("%d authorities were taken", len(got.trusted))
+	}
+	before = put(own, pair)
+	if put(own, pair, half) != before || log.count("ssl.keystore.location: has 3 blocks, of which 2 are whole") != 1 {
+		t.Errorf("half of an issuer was taken:\n%s", log.text.String())
+	}
+	if got := put(own, pair, other.PEM()); len(got.own.Certificate) != 2 {
+		t.Errorf("a chain of %d was taken", len(got.own.Certificate))
 	}
 }
 

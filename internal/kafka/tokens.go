@@ -21,6 +21,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 const (
@@ -28,6 +30,9 @@ const (
 	tokenTimeout = 10 * time.Second
 	// maxToken bounds what a file or an endpoint gives.
 	maxToken = 1 << 20
+	// mostTokenLife is what longer lives are taken for; there are providers that say
+	// that tokens never expire by a number that no clock knows.
+	mostTokenLife = 10 * 365 * 24 * time.Hour
 	// mostTokenPause is the longest pause while the endpoint can't be reached.
 	mostTokenPause = 5 * time.Second
 )
@@ -41,7 +46,7 @@ type tokens struct {
 	turn   chan struct{} // holds one: who has it asks
 
 	mu     sync.Mutex
-	token  string
+	token  secret.Text
 	got    time.Time
 	ends   time.Time
 	failed error // of the last attempt
@@ -68,8 +73,8 @@ func (t *tokens) get(ctx context.Context) (string, error) {
 		token, err := readToken(path)
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		if err == nil && token != t.token {
-			t.token, t.got, t.ends = token, time.Now(), expiryOf(token)
+		if err == nil && token != t.token.Reveal() {
+			t.token, t.got, t.ends = secret.New(token), time.Now(), expiryOf(token)
 		}
 		return token, err
 	}
@@ -98,13 +103,13 @@ func (t *tokens) kept() (string, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := time.Now()
-	usable := t.token != "" && now.Before(t.ends)
+	usable := !t.token.Empty() && now.Before(t.ends)
 	switch {
 	case usable && now.Before(t.got.Add(t.ends.Sub(t.got)*4/5)):
-		return t.token, nil
+		return t.token.Reveal(), nil
 	case t.failed != nil && now.Before(t.until):
 		if usable {
-			return t.token, nil
+			return t.token.Reveal(), nil
 		}
 		return "", t.failed
 	}
@@ -119,7 +124,7 @@ func (t *tokens) settle(token string, life time.Duration, err error) (string, er
 		if t.failed != nil {
 			t.logger.Info("tokens for Kafka are got again", "url", t.where())
 		}
-		t.token, t.got, t.ends = token, now, now.Add(life)
+		t.token, t.got, t.ends = secret.New(token), now, now.Add(life)
 		t.failed, t.pause = nil, 0
 		return token, nil
 	}
@@ -132,8 +137,8 @@ func (t *tokens) settle(token string, life time.Duration, err error) (string, er
 	}
 	t.pause = min(max(2*t.pause, firstPause), most)
 	t.failed, t.until = err, now.Add(t.pause)
-	if t.token != "" && now.Before(t.ends) {
-		return t.token, nil
+	if !t.token.Empty() && now.Before(t.ends) {
+		return t.token.Reveal(), nil
 	}
 	return "", err
 }
@@ -152,7 +157,7 @@ func (t *tokens) ask(ctx context.Context) (string, time.Duration, error) {
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	request.Header.Set("Accept", "application/json")
-	request.SetBasicAuth(t.from.ClientID, t.from.ClientSecret)
+	request.SetBasicAuth(t.from.ClientID, t.from.ClientSecret.Reveal())
 	client := http.Client{
 		// Without connections that are kept, nobody has to close them. What a proxy of the
 		// environment is for goes through it.
@@ -202,9 +207,9 @@ func (t *tokens) read(status int, body []byte) (string, time.Duration, error) {
 	case err != nil || !tokenForm.MatchString(answer.Token):
 		return "", 0, t.fault(Passing, "answers something else than a token", "name the token endpoint of the identity provider, not one of its pages")
 	}
-	life := time.Duration(answer.Life * float64(time.Second))
+	life := time.Duration(min(max(answer.Life, 0), mostTokenLife.Seconds()) * float64(time.Second))
 	if ends := expiryOf(answer.Token); life <= 0 && !ends.IsZero() {
-		life = time.Until(ends)
+		life = min(time.Until(ends), mostTokenLife)
 	}
 	const unknownLife = 5 * time.Minute
 	if life <= 0 {
@@ -234,7 +239,7 @@ func (t *tokens) refused() *RefusedError {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	ends := t.ends
-	t.token = ""
+	t.token = secret.Text{}
 	refused := &RefusedError{
 		Key: "sasl.oauthbearer.token.endpoint.url", Verdict: Passing,
 		What:   "it doesn't take the token of " + t.where(),

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 func systemRoots() *x509.CertPool { return nil }
@@ -44,7 +46,7 @@ func newProvider(t *testing.T) *provider {
 }
 
 func (p *provider) tokens(logger hclog.Logger) *tokens {
-	return newTokens(OAuth{Endpoint: p.URL + "/token", ClientID: "client", ClientSecret: testPassword, Scope: "kafka"}, systemRoots, logger)
+	return newTokens(OAuth{Endpoint: p.URL + "/token", ClientID: "client", ClientSecret: secret.New(testPassword), Scope: "kafka"}, systemRoots, logger)
 }
 
 // age has the token that is kept be some time older.
@@ -196,7 +198,7 @@ func TestBearerHearsTheBrokerOutAboutATokenItRefuses(t *testing.T) {
 func TestBrokersThatDoNotProveThatTheyKnowThePasswordAreRefused(t *testing.T) {
 	for name, answer := range map[string]string{"rounds": "r=x,s=AAAA,i=2000000000", "nonce": "r=x,s=AAAA,i=4096", "nothing": ""} {
 		var told *RefusedError
-		m := newMechanism(Security{Mechanism: ScramSHA256, Username: testUser, Password: testPassword},
+		m := newMechanism(Security{Mechanism: ScramSHA256, Username: testUser, Password: secret.New(testPassword)},
 			func(_ string, r *RefusedError) *RefusedError { told = r; return r }, systemRoots, hclog.NewNullLogger())
 		session, _, err := m.Authenticate(t.Context(), "k:9093")
 		if err != nil {

@@ -103,6 +103,7 @@ type check struct {
 
 // checks are run in this order, those of the worker first.
 var checks = []check{
+	{name: "worker.secrets", worker: checkSecrets},
 	{name: "kafka.brokers", worker: checkBrokers},
 	{name: "kafka.limits", needs: needKafka, worker: checkLimits},
 	{name: "kafka.group-topics", needs: needKafka, worker: checkGroupTopics},
@@ -288,6 +289,15 @@ func faultFindings(name string, faults []connector.Fault) []Finding {
 		})
 	}
 	return out
+}
+
+// checkSecrets looks for those that the configuration lets others read.
+func checkSecrets(_ context.Context, l *look) ([]Finding, error) {
+	var out []Finding
+	for _, f := range l.worker.Exposed() {
+		out = append(out, Finding{Severity: Warning, Key: f.Key, Problem: f.What, Remedy: f.Remedy})
+	}
+	return out, nil
 }
 
 func plural(n int, one, many string) string {

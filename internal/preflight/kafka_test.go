@@ -11,6 +11,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
 )
 
@@ -25,6 +26,15 @@ func TestNothingIsWrongWithASoundConfigurationBeforeAndAfterItsTopicsAreMade(t *
 			t.Errorf("%s: %s (%s)", o.Check, o.State, o.Why)
 		}
 	}
+}
+
+func TestSecretsThatCanBeReadOnTheNetworkAreAWarning(t *testing.T) {
+	w := newWorld(t)
+	w.w.RESTUsers = secret.New("ann:secret")
+	w.w.Listeners = []string{"http://127.0.0.1:8083"}
+	w.check().wantNoWorseThan(t, Note)
+	w.w.Listeners = []string{"http://0.0.0.0:8083"}
+	w.check().want(t, Warning, "worker.secrets", "listeners", "http://0.0.0.0:8083 is sent the passwords of rest.basic.auth.users without encryption")
 }
 
 func TestCheckWritesNothing(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/kudu2kafka/kudu2kafka/connector"
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 func basic(name, password string) string {
@@ -18,7 +19,7 @@ func basic(name, password string) string {
 func TestOnlyUsersWithTheirPasswordAreAdmitted(t *testing.T) {
 	var log bytes.Buffer
 	s := serve(t, newFake(), func(_ *connector.WorkerConfig, o *Options) {
-		o.Users = map[string]connector.Secret{"ann": "secret:1", "bob": "other"}
+		o.Users = map[string]connector.Secret{"ann": secret.New("secret:1"), "bob": secret.New("other")}
 		o.Logger = hclog.New(&hclog.LoggerOptions{Output: &log, Level: hclog.Trace})
 	})
 	for header, want := range map[string]int{

@@ -1,9 +1,12 @@
 package rest
 
 import (
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,6 +80,33 @@ func FuzzRequests(f *testing.F) {
 		}
 		if location := w.Header().Get("Location"); w.Code >= 300 && w.Code < 400 || location != "" {
 			t.Errorf("%s %q redirects to %q", method, target, location)
+		}
+	})
+}
+
+// FuzzCertificateFiles writes the files of https listeners: they are taken as a whole, or
+// not at all.
+func FuzzCertificateFiles(f *testing.F) {
+	a := &authority{}
+	template := &x509.Certificate{Subject: pkix.Name{CommonName: "fuzz"}, IsCA: true, BasicConstraintsValid: true}
+	certificate, key := a.issue(f, template)
+	f.Add(certificate, key, certificate)
+	f.Add(slices.Concat(certificate, certificate[:len(certificate)/2]), key, certificate)
+	f.Add(slices.Concat(certificate, key), slices.Concat(key, certificate), slices.Concat(certificate, certificate))
+	f.Add(certificate, key, []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
+	f.Add(certificate[:10], key[:10], []byte{})
+	c := &certificates{files: [3]pemFile{{"certificate.location", "c"}, {"key.location", "k"}, {"ca.location", "a"}}}
+	f.Fuzz(func(t *testing.T, chain, key, authorities []byte) {
+		config, err := c.parse([3][]byte{chain, key, authorities})
+		if err != nil {
+			return
+		}
+		begun := func(text []byte) int { return strings.Count("\n"+string(text), "\n-----BEGIN CERTIFICATE-----") }
+		if taken := len(config.Certificates[0].Certificate); taken != begun(chain) {
+			t.Errorf("of %d certificates %d were taken", begun(chain), taken)
+		}
+		if taken := len(config.ClientCAs.Subjects()); taken == 0 { //nolint:staticcheck // the pool isn't the system's
+			t.Error("there are no authorities")
 		}
 	})
 }

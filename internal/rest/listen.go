@@ -17,10 +17,11 @@ import (
 // Listeners are the bound addresses of the REST interface. They accept nothing
 // until a Server runs on them.
 type Listeners struct {
-	open       []net.Listener
-	addresses  []string // as URLs
-	advertised string
-	pool       *connections
+	open         []net.Listener
+	addresses    []string // as URLs
+	advertised   string
+	pool         *connections
+	certificates *certificates // nil without an https listener
 }
 
 // Listen binds what the configuration names, which may be nothing at all. Names and
@@ -60,12 +61,13 @@ func (l *Listeners) bind(ctx context.Context, w connector.Listener, byDefault bo
 	if !w.TLS {
 		return nil
 	}
-	certificates, err := newCertificates(config, logger)
-	if err != nil {
-		return err
+	if l.certificates == nil {
+		if l.certificates, err = newCertificates(config, logger); err != nil {
+			return err
+		}
 	}
 	last := len(l.open) - 1
-	l.open[last] = tls.NewListener(l.open[last], certificates.config())
+	l.open[last] = tls.NewListener(l.open[last], l.certificates.config())
 	return nil
 }
 

@@ -99,6 +99,9 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		})
 	}
+	if s.listeners.certificates != nil {
+		serving.Go(func() { s.listeners.certificates.watch(requests, watchInterval) })
+	}
 	if len(s.listeners.open) > 0 {
 		s.options.Logger.Info("REST interface listens", "at", strings.Join(s.listeners.addresses, " "))
 	}
@@ -139,6 +142,10 @@ func (s *Server) ServeHTTP(inner http.ResponseWriter, r *http.Request) {
 		_ = http.NewResponseController(w).SetReadDeadline(began.Add(bodyTimeout))
 	} else {
 		busy(ctx, true)
+	}
+	if r.TLS != nil && !s.listeners.certificates.trusts(r.TLS, began) {
+		s.refuseDistrusted(w, r)
+		return
 	}
 	// A page of another site may send some requests through its visitor's browser,
 	// to a listener that only the visitor reaches.

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/kudu2kafka/kudu2kafka/kudu/internal/kerberos"
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 // What is wrong with an authentication that fails, for errors.Is.
@@ -27,7 +28,7 @@ var (
 type Config struct {
 	Principal string // name or name@REALM; may be empty with a ticket cache
 	Keytab    string // file
-	Password  string
+	Password  secret.Text
 	Cache     string // file that others keep filled
 	Service   string // first part of the names of the servers' principals
 	Conf      string // krb5.conf; default: KRB5_CONFIG, or /etc/krb5.conf

@@ -10,6 +10,7 @@ import (
 
 	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 // strict is a cluster with all that Kudu can demand.
@@ -83,7 +84,7 @@ func TestEachSourceOfTicketsOpensAClusterWithAllDemands(t *testing.T) {
 	}
 	for name, k := range map[string]*kudu.Kerberos{
 		"keytab":   {Principal: user, Keytab: keytab},
-		"password": {Principal: user, Password: password},
+		"password": {Principal: user, Password: secret.New(password)},
 		"cache":    {Cache: cache},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -138,11 +139,11 @@ func TestRefusalsAreNamedAndNotRepeated(t *testing.T) {
 		kind     error
 	}{
 		"no authentication": {kudu.Security{}, "this client is to authenticate by sasl PLAIN, and the server takes sasl GSSAPI only", kudu.ErrNotAuthenticated},
-		"wrong password": {with(func(k *kudu.Kerberos) { k.Keytab, k.Password = "", "x"+password }),
+		"wrong password": {with(func(k *kudu.Kerberos) { k.Keytab, k.Password = "", secret.New("x"+password) }),
 			"wrong password or keytab for alice@KUDU.TEST", kudu.ErrNotAuthenticated},
 		"missing keytab": {with(func(k *kudu.Kerberos) { k.Keytab += "x" }), "reading the keytab: open " + keytab + "x", kudu.ErrNotAuthenticated},
 		"wrong service":  {with(func(k *kudu.Kerberos) { k.Service = "other" }), "Request ticket server other/127.0.0.1@KUDU.TEST not found in keytab", kudu.ErrNotAuthenticated},
-		"user without rights": {with(func(k *kudu.Kerberos) { k.Principal, k.Keytab, k.Password = "mallory", "", "secret" }),
+		"user without rights": {with(func(k *kudu.Kerberos) { k.Principal, k.Keytab, k.Password = "mallory", "", secret.New("secret") }),
 			"Not authorized: unauthorized access to method", nil},
 	} {
 		t.Run(name, func(t *testing.T) {

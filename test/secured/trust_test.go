@@ -19,6 +19,7 @@ import (
 
 	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 // authority is one that the cluster doesn't know, with the files of a server that
@@ -248,7 +249,7 @@ func TestUsersOfATrustedRealmAreLetIn(t *testing.T) {
 		t.Fatal(err)
 	}
 	c, _ := newClient(t, kudu.Config{Masters: cluster.Masters(), Security: kudu.Security{
-		Kerberos: &kudu.Kerberos{Principal: user, Password: password, Conf: office.ClientConf()},
+		Kerberos: &kudu.Kerberos{Principal: user, Password: secret.New(password), Conf: office.ClientConf()},
 	}})
 	table := newTable(t, c, "office", 100)
 	if rows, err := count(t, table); err != nil || rows != 100 || table.Owner() != user {
@@ -256,7 +257,7 @@ func TestUsersOfATrustedRealmAreLetIn(t *testing.T) {
 	}
 	// Errors have the realm.
 	c, _ = newClient(t, kudu.Config{Masters: cluster.Masters(), Security: kudu.Security{
-		Kerberos: &kudu.Kerberos{Principal: "mallory", Password: password, Conf: office.ClientConf()},
+		Kerberos: &kudu.Kerberos{Principal: "mallory", Password: secret.New(password), Conf: office.ClientConf()},
 	}})
 	if _, err := c.OpenTable(within(t, 20*time.Second), "office"); !errors.Is(err, kudu.ErrNotAuthorized) ||
 		!strings.Contains(err.Error(), "mallory@OFFICE.TEST lacks the right: ") {

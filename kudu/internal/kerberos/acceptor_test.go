@@ -25,6 +25,7 @@ import (
 	"github.com/jcmturner/gokrb5/v8/types"
 
 	"github.com/kudu2kafka/kudu2kafka/kudu/internal/pb"
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 const (
@@ -46,7 +47,7 @@ func serviceKeys(t testing.TB, etype int32) *keytab.Keytab {
 // it.
 func holding(t testing.TB, kt *keytab.Keytab, etype int32) *Login {
 	t.Helper()
-	l, err := NewLogin(Config{Principal: "alice", Password: "x"}, nil, hclog.NewNullLogger())
+	l, err := NewLogin(Config{Principal: "alice", Password: secret.New("x")}, nil, hclog.NewNullLogger())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/jcmturner/gokrb5/v8/credentials"
 	"github.com/jcmturner/gokrb5/v8/keytab"
 	"github.com/jcmturner/gokrb5/v8/types"
+
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 // Config says whose credentials to use, and how to come by tickets. At most one
@@ -24,7 +26,7 @@ type Config struct {
 	// ticket cache it may be empty; else the cache must be of this principal.
 	Principal string
 	Keytab    string // file
-	Password  string
+	Password  secret.Text
 	// Cache is a ticket cache that others keep filled. Default: KRB5CCNAME,
 	// or /tmp/krb5cc_<user id>. Files only.
 	Cache string
@@ -37,15 +39,15 @@ type Config struct {
 
 func (c Config) withDefaults() (Config, error) {
 	ways := 0
-	for _, way := range []string{c.Keytab, c.Password, c.Cache} {
-		if way != "" {
+	for _, way := range []bool{c.Keytab != "", !c.Password.Empty(), c.Cache != ""} {
+		if way {
 			ways++
 		}
 	}
 	switch {
 	case ways > 1:
 		return c, fmt.Errorf("%w: more than one of keytab, password and ticket cache is given", ErrCredentials)
-	case c.Principal == "" && (c.Keytab != "" || c.Password != ""):
+	case c.Principal == "" && (c.Keytab != "" || !c.Password.Empty()):
 		return c, fmt.Errorf("%w: a keytab or a password needs a principal", ErrCredentials)
 	case ways == 0:
 		if c.Cache = os.Getenv("KRB5CCNAME"); c.Cache == "" {
@@ -74,7 +76,7 @@ func (c Config) how() string {
 	switch {
 	case c.Keytab != "":
 		return "keytab " + c.Keytab
-	case c.Password != "":
+	case !c.Password.Empty():
 		return "password"
 	}
 	return "ticket cache " + c.Cache

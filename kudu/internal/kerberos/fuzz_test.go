@@ -141,6 +141,73 @@ func FuzzServerWithTheKey(f *testing.F) {
 	})
 }
 
+// FuzzSession has the fuzzer play a server that isn't Kudu's: with its own bytes, or,
+// where it is honest, by the ticket's key. A session ends well only if the server has
+// read the ticket, and takes what follows without a layer.
+func FuzzSession(f *testing.F) {
+	keys := serviceKeys(f, aes256)
+	other := holding(f, keys, aes256)
+	_, token, err := other.Begin(f.Context(), testHost)
+	if err != nil {
+		f.Fatal(err)
+	}
+	a := &acceptor{keys: keys}
+	answer, err := a.accept(token) // to another client
+	if err != nil {
+		f.Fatal(err)
+	}
+	offer, err := a.wrap([]byte{1, 0, 0, 0})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(true, true, []byte{}, []byte{1, 0, 0, 0})
+	f.Add(true, true, []byte{}, []byte{7, 0, 4, 0})
+	f.Add(true, true, []byte{}, []byte{2, 0, 4, 0})
+	f.Add(true, true, []byte{}, []byte{1, 0, 0})
+	f.Add(true, false, []byte{}, offer)
+	f.Add(true, false, []byte{}, []byte{})
+	f.Add(false, false, answer, offer)
+	f.Add(false, false, token, offer)
+	f.Add(false, false, []byte{}, []byte{})
+	f.Add(false, true, []byte{0x60, 0x83, 0xff, 0xff, 0xff}, []byte{1})
+	f.Fuzz(func(t *testing.T, reads, wraps bool, first, second []byte) {
+		session, token, err := holding(t, keys, aes256).Begin(t.Context(), testHost)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := &acceptor{keys: keys}
+		if reads {
+			if first, err = a.accept(token); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out, last, err := session.Next(first)
+		if last || err == nil != reads || len(out) > 0 {
+			t.Fatalf("to % x it says % x, %v, %v", first, out, last, err)
+		}
+		if err != nil {
+			return
+		}
+		offer := second
+		if wraps {
+			if second, err = a.wrap(offer); err != nil {
+				t.Fatal(err)
+			}
+		}
+		out, last, err = session.Next(second)
+		if good := wraps && len(offer) == 4 && offer[0]&layerNone != 0; last != good || (err == nil) != good {
+			t.Fatalf("to the offer % x it says %v, %v", offer, last, err)
+		} else if good {
+			if choice, err := a.unwrap(out); err != nil || !bytes.Equal(choice, []byte{layerNone, 0, 0, 0}) {
+				t.Fatalf("it chooses % x, %v", choice, err)
+			}
+		}
+		if _, last, err = session.Next(second); last || err == nil {
+			t.Fatal("it goes on for a third round")
+		}
+	})
+}
+
 // FuzzFiles reads keytabs and ticket caches that anything may be in.
 func FuzzFiles(f *testing.F) {
 	kt, err := serviceKeys(f, aes256).Marshal()

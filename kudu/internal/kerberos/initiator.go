@@ -52,6 +52,11 @@ type initiator struct {
 	checksumSize int
 }
 
+// Format leaves out the keys.
+func (c *initiator) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "context of %s", c.asked.CName.PrincipalNameString())
+}
+
 // newInitiator makes the first token.
 func newInitiator(t *ticket, id *identity) (*initiator, []byte, error) {
 	asked, err := types.NewAuthenticator(id.realm, id.name)

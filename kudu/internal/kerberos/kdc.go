@@ -37,6 +37,11 @@ type ticket struct {
 	got, ends time.Time
 }
 
+// Format leaves out the key.
+func (t *ticket) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "ticket for %s until %s", t.SName.PrincipalNameString(), t.ends.UTC().Format(time.RFC3339))
+}
+
 func (t *ticket) usable(now time.Time) bool { return t != nil && now.Before(t.ends) }
 
 // renewAt is when to get a successor: well before the end, with time for a KDC

@@ -57,6 +57,9 @@ type pause struct {
 	next  time.Duration
 }
 
+// Format keeps the keys of tickets from being printed.
+func (l *Login) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "login of %s", l.Name()) }
+
 // NewLogin checks the configuration; it reads no files and asks nobody. dial
 // may be nil.
 func NewLogin(cfg Config, dial func(ctx context.Context, network, addr string) (net.Conn, error), logger hclog.Logger) (*Login, error) {
@@ -186,7 +189,7 @@ func (l *Login) login(ctx context.Context) (*identity, error) {
 	}
 	creds := credentials.NewFromPrincipalName(name, realm)
 	if l.cfg.Keytab == "" {
-		creds.WithPassword(l.cfg.Password)
+		creds.WithPassword(l.cfg.Password.Reveal())
 	} else {
 		kt, err := loadKeytab(l.cfg.Keytab, name, realm)
 		if err != nil {

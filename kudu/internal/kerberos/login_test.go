@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 func write(t testing.TB, path string, content []byte) string {
@@ -40,10 +41,10 @@ func TestConfigurationsThatContradictThemselvesAreRefused(t *testing.T) {
 		cfg  Config
 		says string
 	}{
-		{Config{Principal: "alice", Keytab: "k", Password: "p"}, "more than one"},
+		{Config{Principal: "alice", Keytab: "k", Password: secret.New("p")}, "more than one"},
 		{Config{Principal: "alice", Keytab: "k", Cache: "c"}, "more than one"},
 		{Config{Keytab: "k"}, "needs a principal"},
-		{Config{Password: "p"}, "needs a principal"},
+		{Config{Password: secret.New("p")}, "needs a principal"},
 		{Config{Cache: "KEYRING:persistent:0"}, "isn't a file"},
 		{Config{Cache: "DIR:/tmp/x"}, "isn't a file"},
 	} {
@@ -131,10 +132,10 @@ func TestTicketsComeByKeytabPasswordAndCache(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"keytab":         {Principal: "alice", Keytab: r.keytab},
 		"with realm":     {Principal: "alice@" + testenv.Realm, Keytab: r.keytab},
-		"password":       {Principal: "alice", Password: alicePassword},
+		"password":       {Principal: "alice", Password: secret.New(alicePassword)},
 		"cache":          {Cache: r.cache},
 		"named cache":    {Principal: "alice", Cache: "FILE:" + r.cache},
-		"of SHA-2 types": {Principal: "alice", Password: alicePassword},
+		"of SHA-2 types": {Principal: "alice", Password: secret.New(alicePassword)},
 	} {
 		cfg.Conf = r.ClientConf()
 		if name == "of SHA-2 types" {
@@ -203,20 +204,20 @@ func TestEachFaultGivesOneClearErrorAndFewQuestions(t *testing.T) {
 		kind error
 		says string
 	}{
-		"wrong password": {good(func(c *Config) { c.Keytab, c.Password = "", "wrong-"+alicePassword }), "", ErrCredentials,
+		"wrong password": {good(func(c *Config) { c.Keytab, c.Password = "", secret.New("wrong-"+alicePassword) }), "", ErrCredentials,
 			"wrong password or keytab for alice@KUDU.TEST (KDC_ERR_PREAUTH_FAILED)"},
 		"outdated keytab": {good(func(c *Config) { c.Principal, c.Keytab = "bob", outdated }), "", ErrCredentials, "wrong password or keytab for bob@KUDU.TEST"},
 		"missing keytab":  {good(func(c *Config) { c.Keytab = absent }), "", ErrCredentials, "reading the keytab: open " + absent},
 		"keytab of another": {good(func(c *Config) { c.Keytab = other }), "", ErrCredentials,
 			"has no key of alice@KUDU.TEST"},
 		"damaged keytab":    {good(func(c *Config) { c.Keytab = write(t, absent+"2", []byte("\x05\x02\x00\x00\x01")) }), "", ErrCredentials, "reading the keytab"},
-		"unknown principal": {good(func(c *Config) { c.Principal, c.Keytab, c.Password = "nobody", "", "x" }), "", ErrCredentials, "the KDC doesn't know the principal nobody@KUDU.TEST"},
-		"locked principal": {good(func(c *Config) { c.Principal, c.Keytab, c.Password = "carol", "", alicePassword }), "", ErrCredentials,
+		"unknown principal": {good(func(c *Config) { c.Principal, c.Keytab, c.Password = "nobody", "", secret.New("x") }), "", ErrCredentials, "the KDC doesn't know the principal nobody@KUDU.TEST"},
+		"locked principal": {good(func(c *Config) { c.Principal, c.Keytab, c.Password = "carol", "", secret.New(alicePassword) }), "", ErrCredentials,
 			"the KDC has locked or revoked the principal carol@KUDU.TEST (KDC_ERR_CLIENT_REVOKED)"},
-		"wrong realm": {good(func(c *Config) { c.Principal, c.Keytab, c.Password = "alice@OTHER.TEST", "", "x" }), "", ErrCredentials,
+		"wrong realm": {good(func(c *Config) { c.Principal, c.Keytab, c.Password = "alice@OTHER.TEST", "", secret.New("x") }), "", ErrCredentials,
 			"krb5.conf names no KDC of the realm OTHER.TEST"},
 		"a KDC of another realm": {good(func(c *Config) {
-			c.Principal, c.Keytab, c.Password, c.Conf = "alice@OTHER.TEST", "", "x", conf(testenv.Realm, "OTHER.TEST")
+			c.Principal, c.Keytab, c.Password, c.Conf = "alice@OTHER.TEST", "", secret.New("x"), conf(testenv.Realm, "OTHER.TEST")
 		}), "", ErrCredentials, "OTHER.TEST"},
 		"no configuration": {good(func(c *Config) { c.Conf = absent }), "", ErrCredentials, "reading the Kerberos configuration"},
 		"unknown service":  {good(func(c *Config) { c.Service = "hive" }), "", ErrCredentials, "doesn't know the service hive/127.0.0.1"},
@@ -272,7 +273,7 @@ func TestClocksThatDifferAreNamed(t *testing.T) {
 	// Within the bubble it is the year 2000.
 	synctest.Test(t, func(t *testing.T) {
 		for name, cfg := range map[string]Config{
-			"with proof":    {Principal: "alice", Password: alicePassword},
+			"with proof":    {Principal: "alice", Password: secret.New(alicePassword)},
 			"without proof": {Principal: "kudu/127.0.0.1", Keytab: r.Dir() + "/service.keytab"},
 		} {
 			if name == "without proof" {
@@ -414,7 +415,7 @@ func TestKDCThatDoesNotAnswerCostsABoundedWait(t *testing.T) {
 		}
 	}()
 	conf := write(t, filepath.Join(t.TempDir(), "krb5.conf"), []byte("[libdefaults]\n default_realm = X.TEST\n[realms]\n X.TEST = {\n  kdc = "+listener.Addr().String()+"\n }\n"))
-	l := newLogin(t, Config{Principal: "alice", Password: "x", Conf: conf}, nil)
+	l := newLogin(t, Config{Principal: "alice", Password: secret.New("x"), Conf: conf}, nil)
 	for _, most := range []time.Duration{kdcPatience + 2*time.Second, time.Second} {
 		began := time.Now()
 		if _, _, err := l.ticketFor(t.Context(), "h"); !errors.Is(err, ErrUnreachable) || time.Since(began) > most {

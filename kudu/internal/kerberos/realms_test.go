@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
+	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
 // TestServicesOfOtherRealmsAreReachedByTrust has a user whose realm trusts the
@@ -35,7 +36,7 @@ func TestServicesOfOtherRealmsAreReachedByTrust(t *testing.T) {
 	}
 	silent := write(t, filepath.Join(t.TempDir(), "krb5.conf"), []byte(before+after))
 	for name, conf := range map[string]string{"krb5.conf names the realm": near.ClientConf(), "the KDC names it": silent} {
-		l := newLogin(t, Config{Principal: "alice", Password: alicePassword, Conf: conf}, nil)
+		l := newLogin(t, Config{Principal: "alice", Password: secret.New(alicePassword), Conf: conf}, nil)
 		got, id, err := l.ticketFor(ctx, host)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -46,7 +47,7 @@ func TestServicesOfOtherRealmsAreReachedByTrust(t *testing.T) {
 		}
 	}
 	// Trust goes one way.
-	l := newLogin(t, Config{Principal: "eve", Password: alicePassword, Conf: far.ClientConf()}, nil)
+	l := newLogin(t, Config{Principal: "eve", Password: secret.New(alicePassword), Conf: far.ClientConf()}, nil)
 	_, _, err = l.ticketFor(ctx, "near.test")
 	if !errors.Is(err, ErrCredentials) || !strings.Contains(err.Error(),
 		"the KDC of realm FAR.KUDU.TEST knows no way to realm NEAR.KUDU.TEST, which krb5.conf's [domain_realm] names for kudu/near.test") {

@@ -16,6 +16,11 @@ type Session struct {
 	context *initiator
 }
 
+// Format keeps the session's keys from being printed.
+func (s *Session) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "%v in round %d", s.context, s.round)
+}
+
 // Begin gets a ticket for the service on the host and gives the first message.
 func (l *Login) Begin(ctx context.Context, host string) (*Session, []byte, error) {
 	t, id, err := l.ticketFor(ctx, strings.ToLower(host))
