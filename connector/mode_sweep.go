@@ -74,7 +74,8 @@ type sweepTask struct {
 	turn     int // which tablets the next round begins with
 
 	// What the open transaction holds.
-	rows      map[string][]entryRow // published, by tablet
+	rows      map[string][]entryRow // published and not yet in a journal, by tablet
+	fresh     []*sweepEntry         // the journals of the others
 	snapshots map[string]kudu.Timestamp
 	spareRows []entryRow // memory for the next transaction's
 	keys      []byte     // for keysOf
@@ -84,6 +85,7 @@ type sweepTask struct {
 	logged time.Time
 
 	committedAt time.Time
+	chunkRows   int           // journalChunkRows, but for tests
 	trust       time.Duration // replayTrust, but for tests
 	idleCommit  time.Duration // idleCommit, but for tests
 }
@@ -114,7 +116,7 @@ func newSweepTask(t *task, o sweepOptions) (*sweepTask, error) {
 	s := &sweepTask{
 		task: t, plan: o.sweep, reading: o.reading, pace: o.pace, counted: o.counted,
 		live: make(map[offsets.JournalKey]*sweepEntry),
-		rows: make(map[string][]entryRow), snapshots: make(map[string]kudu.Timestamp), logged: time.Now(), trust: replayTrust,
+		rows: make(map[string][]entryRow), snapshots: make(map[string]kudu.Timestamp), logged: time.Now(), chunkRows: journalChunkRows, trust: replayTrust,
 		committedAt: time.Now(), idleCommit: idleCommit,
 	}
 	for tablet, pos := range o.stored {

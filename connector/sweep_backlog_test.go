@@ -260,3 +260,38 @@ func TestRowsThatComeWhileABacklogIsTakenAreTakenInOrder(t *testing.T) {
 	b.drain()
 	b.verify()
 }
+
+// TestBacklogOlderThanKudusHistoryIsReadAnew has Kudu refuse the backlog's snapshot
+// in the middle of it.
+func TestBacklogOlderThanKudusHistoryIsReadAnew(t *testing.T) {
+	b := newSweepBench(t, 1)
+	b.cfg.OrderScope, b.cfg.SweepOrderBy, b.cfg.SweepBatchRows = scopeTable, []string{"due"}, 20
+	b.cfg.SweepInterval = time.Hour // so that all scans are those of passes
+	b.add(400, past())
+	var opened, refused atomic.Int64
+	b.kudu.Control("Scan", func(c *kudufake.Call) kudufake.Decision {
+		// A fixed number of scans reads the queue at first, and two each piece.
+		if !c.Opens() || opened.Add(1) != 15 {
+			return kudufake.Decision{}
+		}
+		refused.Add(1)
+		return kudufake.Decision{
+			AppError: kudufake.TabletInvalidSnapshot, AppStatus: kudufake.StatusInvalidArgument,
+			Text: "snapshot scan end timestamp is earlier than the ancient history mark",
+		}
+	})
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- b.run(ctx, nil) }()
+	testenv.Await(t, 30*time.Second, "all rows are published", func() bool { return len(b.published()) >= 400 })
+	cancel(errRevoked)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	b.cfg.SweepInterval = 0
+	b.drain()
+	b.verify()
+	if got := len(b.published()); got != 400 || refused.Load() != 1 {
+		t.Errorf("%d records, %d scans refused; want 400 and 1", got, refused.Load())
+	}
+}

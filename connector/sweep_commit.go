@@ -43,15 +43,10 @@ func (s *sweepTask) close(ctx context.Context) error {
 		records = append(records, r.tombstone)
 		gone.Gone += int64(r.rows)
 	}
-	var fresh []*sweepEntry
-	for tablet, rows := range s.rows {
-		entries := s.entries(tablet, rows, offsets.Journal{Snapshot: uint64(s.snapshots[tablet]), Columns: s.digest.columns})
-		for _, e := range entries {
-			if err := add(offsets.JournalRecord(s.offsets, s.id, e.key, e.journal)); err != nil {
-				return err
-			}
+	for tablet := range s.rows {
+		if err := s.journal(ctx, tablet); err != nil {
+			return err
 		}
-		fresh = append(fresh, entries...)
 	}
 	for tablet, snapshot := range s.snapshots {
 		pos := offsets.Position{Mode: modeSweep, Phase: phasePass, TableID: s.reading.table.ID(), Snapshot: uint64(snapshot)}
@@ -59,11 +54,11 @@ func (s *sweepTask) close(ctx context.Context) error {
 			return err
 		}
 	}
-	s.logger.Trace("sweep commits", "rows", s.tx.rows, "journals", len(fresh), "finished", len(s.done))
+	s.logger.Trace("sweep commits", "rows", s.tx.rows, "journals", len(s.fresh), "finished", len(s.done))
 	if err := s.end(ctx, records); err != nil {
 		return err
 	}
-	s.logger.Trace("sweep committed", "journals", len(fresh), "finished", len(s.done))
+	s.logger.Trace("sweep committed", "journals", len(s.fresh), "finished", len(s.done))
 	s.committedAt = time.Now()
 	var failed []error
 	for _, e := range s.done {
@@ -76,14 +71,33 @@ func (s *sweepTask) close(ctx context.Context) error {
 	s.done, s.retired = nil, nil
 	s.emptyRows()
 	clear(s.snapshots)
-	for _, e := range fresh {
+	for _, e := range s.fresh {
 		s.hold(e)
 	}
 	s.committedRound()
-	for _, e := range fresh {
+	for _, e := range s.fresh {
 		s.sweeper.finish(e)
 	}
+	s.fresh = nil
 	return errors.Join(failed...)
+}
+
+// journal produces the journals of a tablet's rows.
+func (s *sweepTask) journal(ctx context.Context, tablet string) error {
+	rows := s.rows[tablet]
+	for _, e := range s.entries(tablet, rows, offsets.Journal{Snapshot: uint64(s.snapshots[tablet]), Columns: s.digest.columns}) {
+		r, err := offsets.JournalRecord(s.offsets, s.id, e.key, e.journal)
+		if err != nil {
+			return err
+		}
+		if err := s.producer.produce(ctx, r, s.producer.promise); err != nil {
+			return err
+		}
+		s.fresh = append(s.fresh, e)
+	}
+	clear(rows) // of their keys
+	s.rows[tablet] = rows[:0]
+	return nil
 }
 
 // emptyRows forgets the rows of the transaction, and keeps the memory of one tablet's
@@ -114,7 +128,7 @@ func (s *sweepTask) entries(tablet string, rows []entryRow, like offsets.Journal
 	if !slices.IsSortedFunc(rows, compareEntryRows) {
 		slices.SortFunc(rows, compareEntryRows)
 	}
-	most := journalChunkRows
+	most := s.chunkRows
 	if rate := s.plan.rate; rate > 0 {
 		most = int(min(int64(most), max(rate, journalLeastRows)))
 	}

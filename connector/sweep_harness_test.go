@@ -35,6 +35,7 @@ type sweepBench struct {
 	seen  observed
 	// impatient has every piece read the tablets anew.
 	impatient bool
+	chunk     int // rows of a journal; 0: the task's own
 
 	mu      sync.Mutex
 	lives   []*rowLife
@@ -242,6 +243,9 @@ func (b *sweepBench) run(ctx context.Context, counted func(SweepCounts)) error {
 	}
 	if b.impatient {
 		s.picker.life = func(time.Duration) time.Duration { return 0 }
+	}
+	if b.chunk != 0 {
+		s.chunkRows = b.chunk
 	}
 	if b.idle != 0 {
 		s.idleCommit = b.idle

@@ -254,6 +254,9 @@ func (s *sweepTask) unswept() int {
 	for _, rows := range s.rows {
 		n += len(rows)
 	}
+	for _, e := range s.fresh {
+		n += e.len()
+	}
 	return n
 }
 
@@ -287,8 +290,14 @@ func (s *sweepTask) publishPicked(ctx context.Context, b *batch, mark []kgo.Reco
 		}
 		s.snapshots[tablet] = b.snapshot
 		if journalled {
-			s.rows[tablet] = append(s.rowsOf(tablet), entryRow{key: keys[from:s.ends[row]], digest: s.digest.of(b.rows, row)})
+			rows := append(s.rowsOf(tablet), entryRow{key: keys[from:s.ends[row]], digest: s.digest.of(b.rows, row)})
+			s.rows[tablet] = rows
 			from = s.ends[row]
+			if s.plan.streams && len(rows) >= s.chunkRows {
+				if err := s.journal(ctx, tablet); err != nil {
+					return err
+				}
+			}
 		}
 		if s.tx.rows >= s.limits.rows || s.tx.bytes >= s.limits.bytes {
 			if err := s.close(ctx); err != nil {

@@ -54,6 +54,7 @@ configuration (nothing was written).`,
 // run owns the worker's goroutine: it returns when that has ended, save in the
 // two cases in which the process must end without it.
 func (a *app) run(workerFile string, connectorFiles []string) error {
+	a.collectSooner()
 	files, err := config.LoadFiles(workerFile, connectorFiles, a.env)
 	if err != nil {
 		return &exitError{code: exitUsage, err: err}

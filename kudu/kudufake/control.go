@@ -129,10 +129,11 @@ const (
 
 // Statuses for Decision.AppStatus.
 const (
-	StatusNotFound     = int32(stNotFound)
-	StatusIllegalState = int32(stIllegalState)
-	StatusUnavailable  = int32(stServiceUnavailable)
-	StatusTimedOut     = int32(stTimedOut)
+	StatusNotFound        = int32(stNotFound)
+	StatusInvalidArgument = int32(stInvalidArgument)
+	StatusIllegalState    = int32(stIllegalState)
+	StatusUnavailable     = int32(stServiceUnavailable)
+	StatusTimedOut        = int32(stTimedOut)
 )
 
 // controls are the functions that Control installed.
