@@ -39,9 +39,11 @@ type process struct {
 // newProcess makes a worker and binds its listeners; nothing is connected yet.
 func newProcess(ctx context.Context, p setup) (worker, error) {
 	v := currentVersion()
-	made := &process{setup: p, metrics: metrics.New(metrics.Options{
+	made := &process{setup: p}
+	made.metrics = metrics.New(metrics.Options{
 		Version: v.Version, Commit: v.Commit, GoVersion: v.Go, TabletsMax: p.config.MetricsTabletsMax, Logger: p.logger,
-	})}
+		Certificates: made.certificates,
+	})
 	for i, source := range p.sources {
 		made.files = append(made.files, herder.File{Config: p.connectors[i], Source: source})
 	}
@@ -57,6 +59,17 @@ func newProcess(ctx context.Context, p setup) (worker, error) {
 		made.worker.KeepRunning()
 	}
 	return made, nil
+}
+
+// certificates tells of those that there are.
+func (p *process) certificates() []connector.CertificateFiles {
+	var all []connector.CertificateFiles
+	for _, ask := range []func() (connector.CertificateFiles, bool){p.listeners.Certificate, p.worker.KafkaCertificate} {
+		if c, is := ask(); is {
+			all = append(all, c)
+		}
+	}
+	return all
 }
 
 // Check looks whether the configuration fits Kafka and Kudu.

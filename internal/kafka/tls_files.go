@@ -29,6 +29,7 @@ type tlsFiles struct {
 	mu      sync.Mutex
 	current *material
 	fault   *RefusedError // of the files as they are
+	failed  int64         // how often they couldn't be used
 	stamp   string        // of the files that were read last, or tried
 	looked  time.Time
 }
@@ -99,6 +100,9 @@ func (f *tlsFiles) newest(now time.Time) (*material, *RefusedError) {
 	f.stamp = stamp
 	read, fault := f.from.read()
 	f.fault = fault
+	if fault != nil {
+		f.failed++
+	}
 	switch {
 	case fault != nil && f.current != nil:
 		f.logger.Warn("certificates or keys for Kafka have changed but cannot be used; the ones before stay", "error", fault)
@@ -110,6 +114,39 @@ func (f *tlsFiles) newest(now time.Time) (*material, *RefusedError) {
 		f.changed()
 	}
 	return f.lastRead()
+}
+
+// CertificateState is how the files of keys and certificates stand.
+type CertificateState struct {
+	NotAfter time.Time // of the certificate in use, or of its issuers if that is sooner; zero: there is none
+	Failures int64     // how often what was new couldn't be used
+	Faulty   bool      // what is there now can't be used
+}
+
+// Certificate tells of the files that clients with these options use; false without
+// TLS.
+func (o Options) Certificate() (state CertificateState, encrypted bool) {
+	files := accessOf(o).files
+	if files == nil {
+		return CertificateState{}, false
+	}
+	return files.state(time.Now()), true
+}
+
+func (f *tlsFiles) state(now time.Time) CertificateState {
+	m, _ := f.newest(now)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := CertificateState{Failures: f.failed, Faulty: f.fault != nil}
+	if m == nil || m.own == nil {
+		return s
+	}
+	for _, der := range m.own.Certificate {
+		if cert, err := x509.ParseCertificate(der); err == nil && (s.NotAfter.IsZero() || cert.NotAfter.Before(s.NotAfter)) {
+			s.NotAfter = cert.NotAfter
+		}
+	}
+	return s
 }
 
 func (f *tlsFiles) lastRead() (*material, *RefusedError) {

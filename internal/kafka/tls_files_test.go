@@ -112,6 +112,53 @@ func TestFilesThatChangeAreReadAgainAndBrokenOnesLeaveThingsAsTheyAre(t *testing
 	}
 }
 
+func TestStateOfTheFilesIsToldWithTheFirstEndOfTheChain(t *testing.T) {
+	i := issue(t, local)
+	path := filepath.Join(t.TempDir(), "own.pem")
+	soon, late := time.Now().Add(time.Hour).Truncate(time.Second), time.Now().Add(9*time.Hour).Truncate(time.Second)
+	put := func(ends time.Time, more ...byte) {
+		pair, err := i.authority.Issue(testenv.CertificateSpec{Name: "own", NotAfter: ends})
+		if err != nil {
+			t.Fatal(err)
+		}
+		pair.Certificate = append(pair.Certificate, more...)
+		if err := pair.Write(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := newTLSFiles(TLS{Truststore: i.caFile, Keystore: path}, hclog.NewNullLogger(), func() {})
+	now := time.Now()
+	want := func(what string, ends time.Time, failures int64, faulty bool) {
+		t.Helper()
+		now = now.Add(lookInterval)
+		if got := f.state(now); !got.NotAfter.Equal(ends) || got.Failures != failures || got.Faulty != faulty {
+			t.Errorf("%s: %+v", what, got)
+		}
+	}
+	want("without the file", time.Time{}, 1, true)
+	put(late)
+	want("with a certificate", late, 1, false)
+	issuer, err := i.authority.Issue(testenv.CertificateSpec{Name: "issuer", NotAfter: soon})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(late, issuer.Certificate...)
+	want("with an issuer that ends sooner", soon, 1, false)
+	put(late, issuer.Certificate[:99]...)
+	want("with half of an issuer", soon, 2, true)
+	want("and again", soon, 2, true)
+	put(late)
+	want("mended", late, 2, false)
+
+	plain := newTLSFiles(TLS{Truststore: i.caFile}, hclog.NewNullLogger(), func() {})
+	if got := plain.state(now); got != (CertificateState{}) {
+		t.Errorf("without a certificate: %+v", got)
+	}
+	if _, encrypted := (Options{BootstrapServers: []string{"a:1"}}).Certificate(); encrypted {
+		t.Error("there is TLS without TLS")
+	}
+}
+
 func TestFilesOfWhichAPartIsCutOffLeaveThingsAsTheyAre(t *testing.T) {
 	i := issue(t, local)
 	other, err := testenv.NewAuthority("other")

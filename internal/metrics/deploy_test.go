@@ -54,6 +54,7 @@ func values() map[string][]string {
 		known["outcome"] = text(known["outcome"], string(o))
 	}
 	known["outcome"] = append(known["outcome"], "swept", "gone", "changed", "republished", "failed", "ok", "error", "cancelled")
+	known["kind"] = connector.CertificateKinds()
 	for _, c := range connector.RestartCauses() {
 		known["cause"] = text(known["cause"], string(c))
 	}
@@ -192,6 +193,7 @@ func TestAlertRulesNameWhatThereIs(t *testing.T) {
 	// What a worker can suffer from has an alert.
 	for _, metric := range []string{
 		"build_info", "connector_tasks", "task_lag_seconds", "task_restarts_total", "task_history_headroom_seconds", "sweep_rows_total", "transactions_total",
+		"certificate_not_after_timestamp_seconds", "certificate_files_faulty",
 	} {
 		text, err := os.ReadFile(path)
 		if err != nil {

@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/kudu2kafka/kudu2kafka/connector"
 )
 
 const namespace = "kudu2kafka_"
@@ -46,6 +48,8 @@ type instruments struct {
 	taskLag, taskKeyLag, taskHeadroom, history          *prometheus.Desc
 	tabletBehind, tabletLag, tabletKeyLag, tabletMargin *prometheus.Desc
 
+	certificateEnd, certificateFaulty, certificateFailures *prometheus.Desc
+
 	swept   *prometheus.CounterVec
 	journal *prometheus.GaugeVec
 
@@ -77,6 +81,11 @@ func newInstruments() *instruments {
 	of := func(more ...string) []string { return append([]string{labelConnector}, more...) }
 
 	i.buildInfo = i.gauge("build_info", "1; the labels say which build of kudu2kafka this is.", "version", "commit", "goversion")
+
+	i.certificateEnd = i.ask("certificate_not_after_timestamp_seconds",
+		"When the certificate in use ends, or the first of its issuers' in the file, in seconds since 1970. listener: that of https listeners. kafka: the one that brokers are shown.", "kind")
+	i.certificateFaulty = i.ask("certificate_files_faulty", "1 while what is in the files of the certificate, its key or authorities can't be used, so that what was read before stays in use; else 0.", "kind")
+	i.certificateFailures = i.askCounter("certificate_reload_failures_total", "How often what was new in these files couldn't be used. Half of a file that is being written is counted as well.", "kind")
 
 	i.connectorState = i.ask("connector_state", "1 for the state that the connector is in on this worker.", of("state")...)
 	i.connectorTasks = i.ask("connector_tasks", "Tasks of the connector that are assigned to this worker, by state.", of("state")...)
@@ -156,6 +165,25 @@ func (i *instruments) histogram(name, help string, buckets []float64, labels ...
 	}, labels)
 	i.collectors = append(i.collectors, v)
 	return v
+}
+
+// askCounter defines a counter whose value is asked for when metrics are read.
+func (i *instruments) askCounter(name, help string, labels ...string) *prometheus.Desc {
+	d := prometheus.NewDesc(i.define("counter", name, help, labels), help, labels, nil)
+	i.asked = append(i.asked, d)
+	return d
+}
+
+func (i *instruments) collectCertificate(out chan<- prometheus.Metric, c connector.CertificateFiles) {
+	if !c.NotAfter.IsZero() {
+		out <- prometheus.MustNewConstMetric(i.certificateEnd, prometheus.GaugeValue, float64(c.NotAfter.Unix()), c.Kind)
+	}
+	faulty := 0.0
+	if c.Faulty {
+		faulty = 1
+	}
+	out <- prometheus.MustNewConstMetric(i.certificateFaulty, prometheus.GaugeValue, faulty, c.Kind)
+	out <- prometheus.MustNewConstMetric(i.certificateFailures, prometheus.CounterValue, float64(c.Failures), c.Kind)
 }
 
 // ask defines a gauge whose value is asked for when metrics are read.

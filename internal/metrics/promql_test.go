@@ -119,6 +119,9 @@ func (p *promParser) operand() ([]string, error) {
 		return nil, nil
 	case slices.Contains(promAggregates, token):
 		return p.aggregate(token)
+	case token == "time" && p.peek() == "(":
+		p.next()
+		return nil, p.expect(")")
 	case p.peek() == "(":
 		return p.call(token)
 	case regexp.MustCompile(`^[a-zA-Z_:]`).MatchString(token):

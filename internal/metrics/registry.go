@@ -20,6 +20,9 @@ type Options struct {
 	// TabletsMax is how many tablets of each connector have series of their own:
 	// those furthest behind. 0: none.
 	TabletsMax int
+	// Certificates tells of the files of certificates when metrics are read; nil: there
+	// are none.
+	Certificates func() []connector.CertificateFiles
 	// Logger gets what goes wrong while metrics are read; nil: nobody does.
 	Logger hclog.Logger
 }
@@ -111,8 +114,13 @@ func (m *moment) Describe(out chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect asks all connectors.
+// Collect asks all connectors, and for the certificates.
 func (m *moment) Collect(out chan<- prometheus.Metric) {
+	if m.opts.Certificates != nil {
+		for _, c := range m.opts.Certificates() {
+			m.instruments.collectCertificate(out, c)
+		}
+	}
 	for _, c := range (*Registry)(m).shown() {
 		c.collect(out)
 	}

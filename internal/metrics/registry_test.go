@@ -152,6 +152,28 @@ func TestMetricsAddUpWhatTasksTell(t *testing.T) {
 	}
 }
 
+func TestCertificatesAreShownByKind(t *testing.T) {
+	var files []connector.CertificateFiles
+	r := New(Options{Certificates: func() []connector.CertificateFiles { return files }})
+	if text := read(t, r); strings.Contains(text, "\nkudu2kafka_certificate") {
+		t.Errorf("without certificates there are metrics of them:\n%s", text)
+	}
+	files = []connector.CertificateFiles{
+		{Kind: connector.CertificateOfListener, NotAfter: time.Unix(1_800_000_000, 0), Failures: 3, Faulty: true},
+		{Kind: connector.CertificateOfKafka, Failures: 1},
+	}
+	want(t, r, map[string]float64{
+		`certificate_not_after_timestamp_seconds{kind="listener"}`: 1_800_000_000,
+		`certificate_files_faulty{kind="listener"}`:                1,
+		`certificate_reload_failures_total{kind="listener"}`:       3,
+		`certificate_files_faulty{kind="kafka"}`:                   0,
+		`certificate_reload_failures_total{kind="kafka"}`:          1,
+	})
+	if text := read(t, r); strings.Contains(text, `not_after_timestamp_seconds{kind="kafka"}`) {
+		t.Errorf("the end of no certificate is shown:\n%s", text)
+	}
+}
+
 func TestLagOfATaskIsThatOfItsWorstTablet(t *testing.T) {
 	r := New(Options{TabletsMax: 10})
 	c := r.Connector("orders", running(0, 1))

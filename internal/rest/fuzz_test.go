@@ -97,9 +97,12 @@ func FuzzCertificateFiles(f *testing.F) {
 	f.Add(certificate[:10], key[:10], []byte{})
 	c := &certificates{files: [3]pemFile{{"certificate.location", "c"}, {"key.location", "k"}, {"ca.location", "a"}}}
 	f.Fuzz(func(t *testing.T, chain, key, authorities []byte) {
-		config, err := c.parse([3][]byte{chain, key, authorities})
+		config, ends, err := c.parse([3][]byte{chain, key, authorities})
 		if err != nil {
 			return
+		}
+		if ends.IsZero() {
+			t.Error("nothing is known of the certificate's end")
 		}
 		begun := func(text []byte) int { return strings.Count("\n"+string(text), "\n-----BEGIN CERTIFICATE-----") }
 		if taken := len(config.Certificates[0].Certificate); taken != begun(chain) {

@@ -126,6 +126,46 @@ func TestFilesAreComparedByWhatIsInThem(t *testing.T) {
 	}
 }
 
+func TestStateOfTheListenersFilesIsTold(t *testing.T) {
+	a := newAuthority(t)
+	config := connector.DefaultWorkerConfig()
+	secured(t, a, "none")(&config, nil)
+	config.Listeners = []string{"https://127.0.0.1:0", "http://127.0.0.1:0", "https://127.0.0.1:0"}
+	l, err := Listen(t.Context(), config, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	want := func(what string, failures int64, faulty bool) {
+		t.Helper()
+		l.certificates.mu.Lock()
+		l.certificates.looked = time.Time{}
+		l.certificates.mu.Unlock()
+		got, is := l.Certificate()
+		left := time.Until(got.NotAfter)
+		if !is || got.Kind != "listener" || got.Failures != failures || got.Faulty != faulty || left < 59*time.Minute || left > time.Hour {
+			t.Errorf("%s: %+v, %v", what, got, is)
+		}
+	}
+	want("at the start", 0, false)
+	certificate, key := a.server(t, "second")
+	save(t, config.ListenerKey, key)
+	want("with half of a new pair", 1, true)
+	want("and again", 1, true)
+	save(t, config.ListenerCertificate, certificate)
+	want("with all of it", 1, false)
+
+	config.Listeners = []string{"http://127.0.0.1:0"}
+	plain, err := Listen(t.Context(), config, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	if got, is := plain.Certificate(); is {
+		t.Errorf("without TLS there is %+v", got)
+	}
+}
+
 func TestFileThatIsTooLargeIsRefused(t *testing.T) {
 	a := newAuthority(t)
 	var config connector.WorkerConfig

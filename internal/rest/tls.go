@@ -38,8 +38,11 @@ type certificates struct {
 
 	mu      sync.Mutex
 	current *tls.Config
+	ends    time.Time         // of the certificate in use, or of an issuer behind it
 	stamp   [sha256.Size]byte // of the files that were read last, or tried
 	looked  time.Time
+	faulty  bool  // they can't be used as they are
+	failed  int64 // how often they couldn't
 }
 
 // pemFile is a file that a key of the configuration names.
@@ -61,7 +64,7 @@ func newCertificates(config connector.WorkerConfig, logger hclog.Logger) (*certi
 	contents, stamp, err := c.read()
 	if err == nil {
 		c.stamp = stamp
-		c.current, err = c.parse(contents)
+		c.current, c.ends, err = c.parse(contents)
 	}
 	if err != nil {
 		return nil, err
@@ -107,14 +110,17 @@ func (c *certificates) newest(now time.Time) *tls.Config {
 	}
 	c.stamp = stamp
 	var parsed *tls.Config
+	var ends time.Time
 	if err == nil {
-		parsed, err = c.parse(contents)
+		parsed, ends, err = c.parse(contents)
 	}
+	c.faulty = err != nil
 	if err != nil {
+		c.failed++
 		c.logger.Warn("certificates of the REST interface have changed but cannot be used; the ones before stay", "error", err)
 		return c.current
 	}
-	c.current = parsed
+	c.current, c.ends = parsed, ends
 	c.logger.Info("certificates of the REST interface were read again")
 	return c.current
 }
@@ -171,30 +177,50 @@ func readPEM(file pemFile) ([]byte, error) {
 	return data, nil
 }
 
-// parse makes of the files what a handshake needs.
-func (c *certificates) parse(contents [3][]byte) (*tls.Config, error) {
+// parse makes of the files what a handshake needs, and tells when the certificate ends,
+// or the first of its issuers'.
+func (c *certificates) parse(contents [3][]byte) (config *tls.Config, ends time.Time, err error) {
 	chain, key, authorities := contents[0], contents[1], contents[2]
-	config := &tls.Config{MinVersion: tls.VersionTLS12, ClientAuth: c.clientAuth, SessionTicketsDisabled: true}
+	config = &tls.Config{MinVersion: tls.VersionTLS12, ClientAuth: c.clientAuth, SessionTicketsDisabled: true}
 	pair, err := tls.X509KeyPair(chain, key)
 	if err != nil {
-		return nil, tlsFault("certificate.location", fmt.Sprintf("is no certificate that goes with the key (%v)", err), "name PEM files of one certificate and its key, which must not be encrypted")
+		return nil, ends, tlsFault("certificate.location", fmt.Sprintf("is no certificate that goes with the key (%v)", err), "name PEM files of one certificate and its key, which must not be encrypted")
 	}
 	// The pair is taken by its first certificate; the issuers' behind it may be cut off.
-	if _, err := parseCertificates(c.files[0].key, chain); err != nil {
-		return nil, err
+	shown, err := parseCertificates(c.files[0].key, chain)
+	if err != nil {
+		return nil, ends, err
+	}
+	ends = shown[0].NotAfter
+	for _, cert := range shown {
+		if cert.NotAfter.Before(ends) {
+			ends = cert.NotAfter
+		}
 	}
 	config.Certificates = []tls.Certificate{pair}
 	if c.files[2].path != "" {
 		issuers, err := parseCertificates(c.files[2].key, authorities)
 		if err != nil {
-			return nil, err
+			return nil, ends, err
 		}
 		config.ClientCAs = x509.NewCertPool()
 		for _, issuer := range issuers {
 			config.ClientCAs.AddCert(issuer)
 		}
 	}
-	return config, nil
+	return config, ends, nil
+}
+
+// Certificate tells of the files of the https listeners; false if there are none.
+func (l *Listeners) Certificate() (connector.CertificateFiles, bool) {
+	c := l.certificates
+	if c == nil {
+		return connector.CertificateFiles{}, false
+	}
+	c.newest(time.Now())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return connector.CertificateFiles{Kind: connector.CertificateOfListener, NotAfter: c.ends, Failures: c.failed, Faulty: c.faulty}, true
 }
 
 // refuseDistrusted answers a request by a certificate that isn't taken any more, and

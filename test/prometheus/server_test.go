@@ -77,9 +77,22 @@ func startWorker(t *testing.T) string {
 	}
 	dir := t.TempDir()
 	common := fmt.Sprintf("kudu.masters: %s\nkudu.table: orders\ntasks.max: 2\ntopic.creation.default.replication.factor: 1\n", strings.Join(cluster.Masters(), ","))
+	// A listener with a certificate too, so that its metrics are there.
+	authority, err := testenv.NewAuthority("test authority")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := authority.Issue(testenv.CertificateSpec{Name: "worker", Hosts: []string{"127.0.0.1"}, NotAfter: time.Now().Add(90 * 24 * time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	certificate := filepath.Join(dir, "worker.pem")
+	if err := pair.Write(certificate); err != nil {
+		t.Fatal(err)
+	}
 	args := []string{"run"}
 	for name, text := range map[string]string{
-		"worker.yaml": fmt.Sprintf("bootstrap.servers: %s\ngroup.id: shop\nlisteners: http://127.0.0.1:0\noffsets.storage.replication.factor: 1\nconfig.storage.replication.factor: 1\nstatus.storage.replication.factor: 1\n", strings.Join(kafka.ListenAddrs(), ",")),
+		"worker.yaml": fmt.Sprintf("bootstrap.servers: %[1]s\ngroup.id: shop\nlisteners: [http://127.0.0.1:0, https://127.0.0.1:0]\nlisteners.https.ssl: {certificate.location: %[2]s, key.location: %[2]s}\noffsets.storage.replication.factor: 1\nconfig.storage.replication.factor: 1\nstatus.storage.replication.factor: 1\n", strings.Join(kafka.ListenAddrs(), ","), certificate),
 		"orders.yaml": common + "name: orders\ntopic: orders\nstreaming.key: [at, id]\nwhere: note like '%1_'\n",
 		"queue.yaml":  common + "name: queue\ntopic: queue\nmode: sweep\nsweep.order.by: at\nsweep.action: delete\nwhere: id < 100\n",
 	} {
@@ -90,7 +103,7 @@ func startWorker(t *testing.T) string {
 	for _, name := range []string{"worker.yaml", "orders.yaml", "queue.yaml"} {
 		args = append(args, filepath.Join(dir, name))
 	}
-	return start(t, testenv.Command{Name: "kudu2kafka", Path: testenv.Program(t, false), Args: args}, `REST interface listens: at=(http://\S+)`)
+	return start(t, testenv.Command{Name: "kudu2kafka", Path: testenv.Program(t, false), Args: args}, `REST interface listens: at="(http://\S+) https://`)
 }
 
 // startServer starts a Prometheus with the example's configuration, but for the
@@ -189,6 +202,10 @@ func TestPrometheusScrapesAWorkerAndEvaluatesWhatIsDeployed(t *testing.T) {
 	}
 	if ask(t, server+"/api/v1/targets", &targets); len(targets.ActiveTargets) != 1 || targets.ActiveTargets[0].Health != "up" {
 		t.Errorf("the targets are %+v", targets)
+	}
+
+	if n := query(t, server, `kudu2kafka_certificate_not_after_timestamp_seconds{kind="listener"} - time() > 89 * 86400`); n != 1 {
+		t.Errorf("Prometheus knows the ends of %d certificates", n)
 	}
 
 	type rule struct{ Name, Health, State, LastError string }
