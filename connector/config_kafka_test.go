@@ -159,7 +159,11 @@ func TestEntriesOfLoginModulesAreReadStrictly(t *testing.T) {
 		kerberosModule + ` required useTicketCache=true ticketCache="/tmp/cc";`: "map[ticketCache:/tmp/cc useTicketCache:true]",
 	} {
 		m, err := parseJAAS(text)
-		got := fmt.Sprint(m.options)
+		options := make(map[string]string)
+		for name, value := range m.options {
+			options[name] = value.Reveal()
+		}
+		got := fmt.Sprint(options)
 		if err != nil {
 			got = err.Error()
 		}
