@@ -26,7 +26,7 @@ func TestTaskWithoutARightToItsRowsFailsUntilItIsGranted(t *testing.T) {
 	steer, seen, done := newSteering(), i.observe(0), make(chan struct{})
 	var runs atomic.Int64
 	sup := &supervisor{
-		task: 0, delayMax: i.cfg.RetryDelayMax, board: i.board, logger: i.logger, steer: steer, mended: i.kudu.AskAgain, seen: seen,
+		task: 0, delayMax: i.cfg.RetryDelayMax, board: i.board, logger: i.logger, steer: steer, mended: i.askAgain, seen: seen,
 		confirm: func(context.Context, func(error)) error { return nil },
 		run: func(ctx context.Context, alive func(), w *waits) error {
 			runs.Add(1)

@@ -57,6 +57,7 @@ type groupOptions struct {
 	logger     hclog.Logger
 	runTask    func(ctx context.Context, task int32)
 	rebalanced func(took time.Duration) // nil: nobody wants to know
+	joined     func()                   // the group has given this member its share, which may be none; may be nil
 }
 
 // joinGroup begins to take part. Partitions come and go until leave.
@@ -81,6 +82,9 @@ func joinGroup(o groupOptions) (*group, error) {
 		kgo.WithHooks(g.rounds),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
 			g.rounds.assigned()
+			if o.joined != nil {
+				o.joined()
+			}
 			g.assigned(parts[o.topic])
 		}),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) { g.stop(parts[o.topic], errRevoked) }),

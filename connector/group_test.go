@@ -216,3 +216,57 @@ func TestConnectorWhoseGroupIsDeniedFailsAndAsksNoMore(t *testing.T) {
 	s.await(i)
 	s.awaitStatus(w, "running", inState(Running, Running))
 }
+
+// A member that gets no tasks, since there are too few, has no other way to know that
+// the group takes it again.
+func TestMemberWithoutAShareIsToldThatItHasJoined(t *testing.T) {
+	b := newTxnBench(t, nil, 1)
+	join := func(running chan<- int32) (heard <-chan struct{}, leave func()) {
+		joined := make(chan struct{}, 100)
+		g, err := joinGroup(groupOptions{
+			kafka: b.options().Kafka, id: "g-orders", topic: offsetsTopic, tasks: 1, session: 10 * time.Second, heartbeat: time.Second,
+			rebalance: 10 * time.Second, logger: hclog.NewNullLogger(),
+			runTask: func(ctx context.Context, task int32) {
+				running <- task
+				<-ctx.Done()
+			},
+			joined: func() { joined <- struct{}{} },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return joined, func() { g.leave(false) }
+	}
+	all := make(chan int32, 100)
+	first, leave := join(all)
+	defer leave()
+	<-first
+	// Of a topic with two partitions and one task, the first member has all.
+	<-all
+	<-all
+	spare := make(chan int32, 100)
+	var told int
+	for range 2 {
+		heard, leave := join(spare)
+		<-heard
+		told++
+		defer leave()
+	}
+	if told != 2 || len(spare) > 1 {
+		t.Errorf("%d members were told, and they run %d tasks", told, len(spare))
+	}
+}
+
+func TestTroubleAfterARefusalLeavesTheConnectorRestarting(t *testing.T) {
+	b := newStatusBoard()
+	b.set(Running, nil)
+	b.note(errors.New("the broker is away"))
+	if s := b.snapshot("orders"); s.State != Running || s.Cause != "the broker is away" {
+		t.Errorf("%s: %s", s.State, s.Cause)
+	}
+	b.set(Restarting, &kafka.RefusedError{What: "wrong password"})
+	b.note(errors.New("no answer in time"))
+	if s := b.snapshot("orders"); s.State != Restarting || s.Cause != "no answer in time" {
+		t.Errorf("%s: %s", s.State, s.Cause)
+	}
+}

@@ -100,6 +100,7 @@ func (i *instance) run(ctx context.Context) error {
 	var watching sync.WaitGroup
 	watchCtx, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	denied := make(chan error, 1)
+	i.board.set(Running, nil)
 	watching.Go(func() {
 		var told refusalLog
 		g.watch(watchCtx, func(err error) {
@@ -110,17 +111,16 @@ func (i *instance) run(ctx context.Context) error {
 				}
 				return
 			}
-			state := Running
 			if kafka.Refused(err) != nil {
-				state = Restarting // nothing runs until the group can be reached
+				i.board.set(Restarting, err) // nothing runs until the group can be reached
+			} else {
+				i.board.note(err)
 			}
-			i.board.set(state, err)
 			i.logger.Log(told.level(err, time.Now()), "group membership", "error", err)
 		})
 	})
 	watching.Go(func() { i.catalog.watch(watchCtx, i.cfg.KuduRefresh) })
 	watching.Go(func() { i.watchSize(watchCtx) })
-	i.board.set(Running, nil)
 	i.logger.Info("connector started", "table", i.cfg.KuduTable, "topic", i.cfg.TopicName(), "tasks", i.cfg.TasksMax)
 	select {
 	case <-ctx.Done():
@@ -162,6 +162,7 @@ func (i *instance) join() (*group, error) {
 		kafka: i.kafka, id: i.cfg.GroupID(i.worker.GroupID), topic: i.cfg.OffsetsTopic(i.worker.GroupID),
 		tasks: int32(i.cfg.TasksMax), session: i.worker.SessionTimeout, heartbeat: i.worker.HeartbeatInterval, rebalance: i.worker.RebalanceTimeout,
 		instance: i.worker.GroupInstanceID, logger: i.logger, rebalanced: i.seen.Rebalanced,
+		joined: func() { i.board.set(Running, nil) }, // whatever the group had to report is over
 		runTask: func(ctx context.Context, id int32) {
 			<-ready
 			seen := i.observe(id)
@@ -169,7 +170,7 @@ func (i *instance) join() (*group, error) {
 			i.board.claim(id, g.generation())
 			s := &supervisor{
 				task: id, delayMax: i.cfg.RetryDelayMax, board: i.board, logger: i.logger.With("task", id),
-				confirm: g.confirm, steer: i.steer, mended: i.kudu.AskAgain,
+				confirm: g.confirm, steer: i.steer, mended: i.askAgain,
 				bound: stallBound(i.cfg),
 				seen:  seen,
 				run:   func(ctx context.Context, alive func(), w *waits) error { return i.runTask(ctx, id, alive, w, seen) },
@@ -181,6 +182,12 @@ func (i *instance) join() (*group, error) {
 	g, err = joinGroup(opts)
 	close(ready)
 	return g, err
+}
+
+// askAgain ends the pauses after refusals: an operator has restarted a task.
+func (i *instance) askAgain() {
+	i.kudu.AskAgain()
+	i.kafka.AskAgain()
 }
 
 // observe begins to tell of a task, from its assignment to this worker until
@@ -350,7 +357,7 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func(), w *waits
 		i.board.setTask(id, Completed, nil)
 		logger.Info("task completed: everything before offset.stop is published")
 	}
-	i.board.set(Running, nil) // whatever the group had to report is over
+	i.board.set(Running, nil) // whatever there was to report is over
 	i.board.setTask(id, Running, nil)
 	return t.loop(ctx)
 }

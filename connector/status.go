@@ -149,6 +149,18 @@ func (b *statusBoard) set(state State, cause error) {
 	})
 }
 
+// note tells of trouble that leaves the state what it is: what comes after a refusal
+// doesn't make it any better.
+func (b *statusBoard) note(cause error) {
+	b.update(func() bool {
+		if b.cause == text(cause) {
+			return false
+		}
+		b.cause, b.remedy = text(cause), remedyOf(cause)
+		return true
+	})
+}
+
 func (b *statusBoard) pause(paused bool) {
 	b.update(func() bool {
 		if b.paused == paused {

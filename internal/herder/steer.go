@@ -85,6 +85,7 @@ func (h *Herder) Restart(ctx context.Context, name string, includeTasks, onlyFai
 	if err != nil {
 		return ConnectorStatus{}, err
 	}
+	h.kafka.AskAgain() // or this could be kept from being written by what was just mended
 	if err := h.write(ctx, change{kind: restartKey, name: name, withTasks: includeTasks, onlyFailed: onlyFailed}); err != nil {
 		return ConnectorStatus{}, err
 	}
@@ -115,6 +116,7 @@ func (h *Herder) RestartTask(ctx context.Context, name string, task int) error {
 	case task < 0 || task >= tasks:
 		return notFound("Unknown task: %s-%d", name, task)
 	}
+	h.kafka.AskAgain()
 	return h.write(ctx, change{kind: restartTaskKey, name: name, task: task})
 }
 

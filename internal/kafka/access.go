@@ -111,6 +111,7 @@ func (a *access) dial(ctx, life context.Context, network, addr string) (net.Conn
 			return nil, fault
 		}
 	}
+	a.followFiles()
 	leave := func() {}
 	if a.mechanism == nil {
 		if refused := a.gate.closed(addr); refused != nil {
@@ -143,6 +144,9 @@ func (a *access) dial(ctx, life context.Context, network, addr string) (net.Conn
 func (a *access) connect(ctx, life context.Context, network, addr string, config *tls.Config) (net.Conn, error) {
 	raw, err := (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, addr)
 	if err != nil {
+		if ctx.Err() == nil {
+			a.gate.lost(addr)
+		}
 		return nil, err
 	}
 	// Closed with life in the middle of a handshake too.

@@ -25,6 +25,7 @@ type gate struct {
 
 	mu     sync.Mutex
 	proven bool              // the credentials were accepted, and not refused since
+	away   map[string]bool   // brokers that could not be reached, and may know other credentials when they are back
 	passed time.Time         // when one last went on without its turn
 	known  bool              // some broker was reached, so that the security protocol is right
 	pauses map[string]*pause // by broker, or ofCredentials
@@ -36,7 +37,9 @@ type pause struct {
 	next  time.Duration
 }
 
-func newGate() *gate { return &gate{turn: make(chan struct{}, 1), pauses: make(map[string]*pause)} }
+func newGate() *gate {
+	return &gate{turn: make(chan struct{}, 1), away: make(map[string]bool), pauses: make(map[string]*pause)}
+}
 
 // closed gives the error of the last attempt while its pause lasts, else nil.
 func (g *gate) closed(broker string) *RefusedError {
@@ -51,18 +54,15 @@ func (g *gate) closed(broker string) *RefusedError {
 	return nil
 }
 
-// enter waits until the credentials are known to be good, or it is the caller's
-// turn to show them, which ends with leave. When the one whose turn it is gets no
+// enter waits until the credentials are known to be good at the broker, or it is the
+// caller's turn to show them, which ends with leave. When the one whose turn it is gets no
 // answer, another one goes on every turnWait.
 func (g *gate) enter(ctx context.Context, broker string) (leave func(), err error) {
 	refused := g.closed(broker)
 	if refused != nil {
 		return nil, refused.dialed()
 	}
-	g.mu.Lock()
-	proven := g.proven
-	g.mu.Unlock()
-	if proven {
+	if g.good(broker) {
 		return func() {}, nil
 	}
 	patience := time.NewTimer(turnWait)
@@ -85,11 +85,30 @@ func (g *gate) enter(ctx context.Context, broker string) (leave func(), err erro
 		}
 	}
 	leave = sync.OnceFunc(func() { <-g.turn })
+	if g.good(broker) { // by now: the next one need not wait for this one
+		leave()
+	}
 	if refused = g.closed(broker); refused != nil {
 		leave()
 		return nil, refused.dialed()
 	}
 	return leave, nil
+}
+
+// good tells whether the broker is known to take the credentials.
+func (g *gate) good(broker string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.proven && !g.away[broker]
+}
+
+// lost notes that a broker can't be reached. When it is back, all that wait for it
+// would else show it their credentials at once, and be refused together if those were
+// changed meanwhile.
+func (g *gate) lost(broker string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.away[broker] = true
 }
 
 // pass lets one go on without its turn every turnWait; to others it tells how long
@@ -136,6 +155,7 @@ func (g *gate) accept(broker string) (before bool) {
 	before = g.pauses[broker] != nil || g.pauses[ofCredentials] != nil
 	delete(g.pauses, broker)
 	delete(g.pauses, ofCredentials)
+	delete(g.away, broker)
 	g.proven, g.known = true, true
 	return before
 }
@@ -145,6 +165,13 @@ func (g *gate) reached() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.known
+}
+
+// paused tells whether something was refused, and not accepted since.
+func (g *gate) paused() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.pauses) > 0
 }
 
 // reset lets everybody try again: credentials or files are others than before.

@@ -76,3 +76,54 @@ func TestQueryOfATokenEndpointIsNotTold(t *testing.T) {
 		}
 	}
 }
+
+// A broker that was away may know another password when it is back, and then all wait
+// for it.
+func TestBrokerThatWasAwayIsShownCredentialsByOneAtATime(t *testing.T) {
+	for name, taken := range map[string]bool{"taken": true, "refused": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := newGate()
+				g.accept("b:1")
+				g.accept("b:2")
+				g.lost("b:1")
+				var shown atomic.Int64
+				var all sync.WaitGroup
+				for range 20 {
+					all.Go(func() {
+						leave, err := g.enter(t.Context(), "b:1")
+						if err != nil {
+							return
+						}
+						defer leave()
+						first := shown.Add(1) == 1
+						time.Sleep(300 * time.Millisecond) // the broker's answer takes it
+						if taken {
+							g.accept("b:1")
+						} else {
+							g.refuse(ofCredentials, refusal())
+						}
+						if !first && !taken {
+							t.Error("credentials are shown again after they were refused")
+						}
+					})
+				}
+				time.Sleep(time.Millisecond)
+				if n := shown.Load(); n != 1 {
+					t.Errorf("%d connections show their credentials at once", n)
+				}
+				// The other broker is none of that.
+				if leave, err := g.enter(t.Context(), "b:2"); err != nil {
+					t.Error(err)
+				} else {
+					leave()
+				}
+				time.Sleep(300 * time.Millisecond)
+				if n := shown.Load(); taken && n != 20 {
+					t.Errorf("%d of 20 connections were opened once the credentials were known to be good", n)
+				}
+				all.Wait()
+			})
+		})
+	}
+}

@@ -94,6 +94,12 @@ func (k *kerberos) explain(broker string, err error) *RefusedError {
 	return refused
 }
 
+func (k *kerberos) askAgain() {
+	if k.client != nil {
+		k.client.AskAgain()
+	}
+}
+
 func (k *kerberos) refused(broker string) *RefusedError {
 	k.client.Forget(broker) // its key may be another one by now
 	return &RefusedError{

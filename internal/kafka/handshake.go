@@ -71,12 +71,13 @@ func explainCertificate(refused *RefusedError, err error) bool {
 	}
 	now := time.Now().UTC().Format(time.RFC3339)
 	refused.Key = "bootstrap.servers"
-	refused.Remedy = "renew the broker's certificate, or correct this machine's clock"
+	// Of the two texts it is the first that tells whether a refusal is news.
+	refused.Remedy = "renew the broker's certificate, or correct this machine's clock, which says " + now
 	switch cert := invalid.Cert; {
 	case invalid.Reason == x509.Expired && cert != nil && time.Now().Before(cert.NotBefore):
-		refused.What = fmt.Sprintf("its certificate (%s) is good from %s on only, and this machine's clock says %s", oneLine(cert.Subject.String()), cert.NotBefore.UTC().Format(time.RFC3339), now)
+		refused.What = fmt.Sprintf("its certificate (%s) is good from %s on only", oneLine(cert.Subject.String()), cert.NotBefore.UTC().Format(time.RFC3339))
 	case invalid.Reason == x509.Expired && cert != nil:
-		refused.What = fmt.Sprintf("its certificate (%s) has expired at %s, and this machine's clock says %s", oneLine(cert.Subject.String()), cert.NotAfter.UTC().Format(time.RFC3339), now)
+		refused.What = fmt.Sprintf("its certificate (%s) has expired at %s", oneLine(cert.Subject.String()), cert.NotAfter.UTC().Format(time.RFC3339))
 	default:
 		refused.What = "its certificate isn't valid: " + oneLine(invalid.Error())
 		refused.Remedy = "have another certificate issued for the broker"

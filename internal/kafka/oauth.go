@@ -62,6 +62,8 @@ func (b *bearer) ready(ctx context.Context, _ string) error {
 	return err
 }
 
+func (b *bearer) askAgain() { b.tokens.askAgain() }
+
 func (b *bearer) refused(string) *RefusedError { return b.tokens.refused() }
 
 // bearerSession is one exchange. A broker that doesn't take the token says so in

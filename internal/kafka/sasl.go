@@ -22,6 +22,8 @@ type mechanism interface {
 	// refused says what it means that the broker doesn't take what was shown. The next
 	// time it is something else if there is any.
 	refused(broker string) *RefusedError
+	// askAgain ends pauses after who gives credentials has refused, or was away.
+	askAgain()
 }
 
 // newMechanism gives the mechanism that s names. tell notes what this side refuses of
@@ -49,6 +51,8 @@ type withPassword struct {
 }
 
 func (withPassword) ready(context.Context, string) error { return nil }
+
+func (withPassword) askAgain() {} // nobody else is asked
 
 func (m withPassword) refused(string) *RefusedError {
 	return &RefusedError{

@@ -47,6 +47,7 @@ type tokens struct {
 
 	mu     sync.Mutex
 	token  secret.Text
+	seen   secret.Text // the last one in the file
 	got    time.Time
 	ends   time.Time
 	failed error // of the last attempt
@@ -97,6 +98,23 @@ func (t *tokens) get(ctx context.Context) (string, error) {
 	return t.settle(token, life, err)
 }
 
+// fileChanged tells whether the file has another token than at the last look.
+func (t *tokens) fileChanged() bool {
+	path := t.file()
+	if path == "" {
+		return false
+	}
+	token, err := readToken(path)
+	if err != nil {
+		return false // it may be about to be written; a connection will tell
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	changed := secret.New(token) != t.seen
+	t.seen = secret.New(token)
+	return changed
+}
+
 // kept gives the token that is there and no reason to look for another, or the
 // error of the last attempt while its pause lasts.
 func (t *tokens) kept() (string, error) {
@@ -114,6 +132,13 @@ func (t *tokens) kept() (string, error) {
 		return "", t.failed
 	}
 	return "", nil
+}
+
+// askAgain ends the pause after a failure.
+func (t *tokens) askAgain() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.until, t.pause = time.Time{}, 0
 }
 
 func (t *tokens) settle(token string, life time.Duration, err error) (string, error) {

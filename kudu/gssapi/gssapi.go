@@ -71,6 +71,10 @@ func (c *Client) Forget(addr string) {
 	}
 }
 
+// AskAgain has the KDC asked when a ticket is needed next, though it has refused one a
+// short while ago.
+func (c *Client) AskAgain() { c.login.AskAgain() }
+
 // Run renews tickets before they expire, until ctx ends. Without it they are got
 // anew when they have expired.
 func (c *Client) Run(ctx context.Context) { c.login.Run(ctx) }

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,7 +24,7 @@ var listening = regexp.MustCompile(`http://127\.0\.0\.1:\d+`)
 // ask sends a request to the worker's REST interface.
 func (w *worker) ask(t *testing.T, method, path string) (code int, body []byte) {
 	t.Helper()
-	line, err := w.process.WaitLine(within(t, 20*time.Second), func(line string) bool {
+	line, err := w.process.WaitLine(within(t, patience), func(line string) bool {
 		return strings.Contains(line, "REST interface listens")
 	})
 	if err != nil {
@@ -118,6 +119,16 @@ func newBehind(t *testing.T, life time.Duration) *behind {
 	return b
 }
 
+// servers are the addresses by which the worker knows Kudu's servers. Which of them
+// is the first to refuse it depends on what a task was about to do.
+func (b *behind) servers() []string {
+	all := []string{b.master.addr}
+	for _, g := range b.tservers() {
+		all = append(all, g.addr)
+	}
+	return all
+}
+
 // admit says which users the servers let in from their next start on.
 func (b *behind) admit(t *testing.T, users string) {
 	t.Helper()
@@ -179,40 +190,44 @@ func TestFaultsOfARunningTaskAreNamedWithoutAStormAndMended(t *testing.T) {
 		spoil, mend func()
 		state       string // that it comes to
 		says        []string
+		whom        []string // it was asked; one of these is named
 	}{
 		{
 			"changed password",
 			func() { try(b.kdc.ChangePassword(t.Context(), user, "another-"+password)) },
 			func() { try(b.kdc.ChangePassword(t.Context(), user, password)) },
-			"FAILED", []string{"not authenticated", "wrong password or keytab for alice@KUDU.TEST (KDC_ERR_PREAUTH_FAILED)", b.master.addr},
+			"FAILED", []string{"not authenticated", "wrong password or keytab for alice@KUDU.TEST (KDC_ERR_PREAUTH_FAILED)"}, b.servers(),
 		},
 		{
 			"locked user",
 			func() { try(b.kdc.Lock(t.Context(), user)) }, func() { try(b.kdc.Unlock(t.Context(), user)) },
-			"FAILED", []string{"not authenticated", "the KDC has locked or revoked the principal alice@KUDU.TEST", b.master.addr},
+			"FAILED", []string{"not authenticated", "the KDC has locked or revoked the principal alice@KUDU.TEST"}, b.servers(),
 		},
 		{
 			"KDC without an answer",
 			func() { b.way.hold(atAccept) }, func() { b.way.hold(nowhere) },
-			"RESTARTING", []string{"no Kerberos KDC answers for realm KUDU.TEST", "asking " + b.way.addr},
+			"RESTARTING", []string{"no Kerberos KDC answers for realm KUDU.TEST"}, []string{"asking " + b.way.addr},
 		},
 		{
 			"revoked user",
 			func() { b.admit(t, "nobody"); restartServers() }, func() { b.admit(t, user); restartServers() },
-			"FAILED", []string{"not authorized: alice@KUDU.TEST lacks the right: Not authorized: unauthorized access to method", b.master.addr},
+			"FAILED", []string{"not authorized: alice@KUDU.TEST lacks the right: Not authorized: unauthorized access to method"}, b.servers(),
 		},
 	} {
 		write()
-		r.await(t, written, 30*time.Second)
+		r.await(t, written, patience)
 		began := time.Now()
 		tc.spoil()
 		b.cut()
 		write()
-		trace := w.becomes(t, life+30*time.Second, tc.state, tc.says[0])
+		trace := w.becomes(t, patience, tc.state, tc.says[0])
 		for _, text := range tc.says {
 			if !strings.Contains(trace, text) {
 				t.Errorf("%s: %q isn't in the task's trace: %s", tc.name, text, trace)
 			}
+		}
+		if !slices.ContainsFunc(tc.whom, func(who string) bool { return strings.Contains(trace, who) }) {
+			t.Errorf("%s: none of %q is in the task's trace: %s", tc.name, tc.whom, trace)
 		}
 		came := time.Since(began)
 		// It stays so, quietly.
@@ -220,23 +235,22 @@ func TestFaultsOfARunningTaskAreNamedWithoutAStormAndMended(t *testing.T) {
 		took := time.Since(began)
 		atKDC, atMaster := b.way.since(began), b.master.since(began)
 		// A few come soon after one another, at the beginning.
-		if float64(atKDC) > 8+took.Seconds() || float64(atMaster) > 10+2*took.Seconds() {
+		if float64(atKDC) > 12+took.Seconds() || float64(atMaster) > 10+2*took.Seconds() {
 			t.Errorf("%s: %d connections to the KDC and %d to the master in %s", tc.name, atKDC, atMaster, took)
 		}
 		t.Logf("%s: %s after %s; %d connections to the KDC and %d to the master in %s: %s", tc.name, tc.state, came, atKDC, atMaster, took, trace)
-		if now, trace := w.task(t); now != tc.state {
-			t.Errorf("%s: the task is %s: %s", tc.name, now, trace)
-		}
+		// What is RESTARTING may just be trying again.
+		w.becomes(t, patience, tc.state, tc.says[0])
 		tc.mend()
 		if tc.state == "FAILED" {
-			testenv.Await(t, 10*time.Second, "the task is restarted", func() bool {
+			testenv.Await(t, patience, "the task is restarted", func() bool {
 				code, _ := w.ask(t, http.MethodPost, "/connectors/orders/tasks/0/restart")
 				return code/100 == 2
 			})
 		}
 		mended := time.Now()
 		write()
-		r.await(t, written, time.Minute)
+		r.await(t, written, patience)
 		t.Logf("%s: rows again %s after it was mended", tc.name, time.Since(mended))
 	}
 }
@@ -246,7 +260,11 @@ func TestFaultsOfARunningTaskAreNamedWithoutAStormAndMended(t *testing.T) {
 // end.
 func TestServersThatStallCostAWorkerABoundedWait(t *testing.T) {
 	t.Parallel()
-	const life = 5 * time.Second
+	const (
+		life = 5 * time.Second
+		// An operation has 5 s, a KDC 3 s; the machine has other things to do.
+		stallBound = 30 * time.Second
+	)
 	b := newBehind(t, life)
 	kafka := testenv.SharedKafka(t)
 	table := newTable(t, b.writer, "stalls", 0)
@@ -261,7 +279,7 @@ func TestServersThatStallCostAWorkerABoundedWait(t *testing.T) {
 	for at, name := range points {
 		write()
 		w.start(t)
-		r.await(t, written, 30*time.Second)
+		r.await(t, written, patience)
 		b.hold(at)
 		if at == atAccept {
 			b.way.hold(at) // of all, nobody says anything
@@ -269,8 +287,8 @@ func TestServersThatStallCostAWorkerABoundedWait(t *testing.T) {
 		b.cut()
 		write()
 		began := time.Now()
-		// An operation has 5 s. The servers have no other names than these.
-		w.becomes(t, 20*time.Second, "RESTARTING", "127.0.0.1:")
+		// The servers have no other names than these.
+		w.becomes(t, stallBound, "RESTARTING", "127.0.0.1:")
 		failed := time.Since(began)
 		began = time.Now()
 		if err := w.process.Signal(syscall.SIGTERM); err != nil {
@@ -286,7 +304,7 @@ func TestServersThatStallCostAWorkerABoundedWait(t *testing.T) {
 		b.hold(nowhere)
 	}
 	w.start(t)
-	r.await(t, written, 30*time.Second)
+	r.await(t, written, patience)
 
 	// Real servers that stand still, with the worker's connections open.
 	for _, s := range b.cluster.Servers() {
@@ -294,7 +312,7 @@ func TestServersThatStallCostAWorkerABoundedWait(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	w.becomes(t, 20*time.Second, "RESTARTING", "127.0.0.1:")
+	w.becomes(t, stallBound, "RESTARTING", "127.0.0.1:")
 	began := time.Now()
 	code, err := w.process.Terminate(t.Context())
 	if took := time.Since(began); err != nil || code != 0 || took > 10*time.Second {
@@ -340,7 +358,7 @@ func TestWorkerThatStartsBeforeServersThatStallEndsInTime(t *testing.T) {
 		w.start(t)
 	}
 	for name, w := range workers {
-		code, err := w.process.Wait(within(t, 40*time.Second))
+		code, err := w.process.Wait(within(t, patience))
 		text := w.read(t)
 		if err != nil || code != 2 {
 			t.Errorf("%s: exit code %d, %v", name, code, err)
@@ -352,14 +370,14 @@ func TestWorkerThatStartsBeforeServersThatStallEndsInTime(t *testing.T) {
 		}
 	}
 	// The check has 15 s, after startup.wait.ms of 1 s.
-	if took := time.Since(began); took > 25*time.Second {
+	if took := time.Since(began); took > 30*time.Second {
 		t.Errorf("the last worker ended after %s", took)
 	} else {
 		t.Logf("the last worker ended after %s", took)
 	}
 	insert(t, table, 0, 10)
 	silent.hold(nowhere)
-	newReader(t, kafka, table.Name()).await(t, 10, 30*time.Second)
+	newReader(t, kafka, table.Name()).await(t, 10, patience)
 }
 
 func replaceIn(path, old, by string) error {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -47,10 +48,30 @@ func TestJSONWebTokensAreTakenFromTheirFileWhileTheProgramRuns(t *testing.T) {
 		var err error
 		token, err = issuer.Token(user, time.Now(), life)
 		if err := errors.Join(err, os.WriteFile(file+".next", []byte(token), 0o600), os.Rename(file+".next", file)); err != nil {
-			t.Fatal(err)
+			t.Error(err)
 		}
 	}
+	// renewing does so until the function that it returns is called, however long
+	// everything else takes.
+	renewing := func() (stop func()) {
+		ended, end := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(ended)
+			for {
+				select {
+				case <-end:
+					return
+				case <-time.After(time.Second):
+					renew()
+				}
+			}
+		}()
+		stop = sync.OnceFunc(func() { close(end); <-ended })
+		t.Cleanup(stop)
+		return stop
+	}
 	renew()
+	stop := renewing()
 	kafka := testenv.SharedKafka(t)
 	w := newWorker(t, kafka, []string{master.addr}, table.Name(), "kudu.authentication: jwt\nkudu.jwt.file: "+file+"\nkudu.tls.ca.file: "+ca+"\n")
 	w.start(t)
@@ -62,19 +83,19 @@ func TestJSONWebTokensAreTakenFromTheirFileWhileTheProgramRuns(t *testing.T) {
 	}
 	written := 0
 	for began := time.Now(); time.Since(began) < 2*life; <-time.After(time.Second) {
-		renew()
 		cut()
 		insert(t, table, written, 5)
 		written += 5
 	}
-	r.await(t, written, 30*time.Second)
+	r.await(t, written, patience)
+	stop()
 
 	<-time.After(life + time.Second)
 	began := time.Now()
 	cut()
 	insert(t, table, written, 5)
 	written += 5
-	trace := w.becomes(t, 30*time.Second, "FAILED", "not authenticated")
+	trace := w.becomes(t, patience, "FAILED", "not authenticated")
 	if !strings.Contains(trace, "JWT verification failed: token expired") || !strings.Contains(trace, " at 127.0.0.1:") {
 		t.Errorf("the task's trace is %s", trace)
 	}
@@ -83,14 +104,13 @@ func TestJSONWebTokensAreTakenFromTheirFileWhileTheProgramRuns(t *testing.T) {
 		t.Errorf("%d connections to the master in %s", n, took)
 	}
 	renew()
-	testenv.Await(t, 10*time.Second, "the task is restarted", func() bool {
+	stop = renewing()
+	testenv.Await(t, patience, "the task is restarted", func() bool {
 		code, _ := w.ask(t, http.MethodPost, "/connectors/orders/tasks/0/restart")
 		return code/100 == 2
 	})
-	for began := time.Now(); time.Since(began) < life; <-time.After(time.Second) {
-		renew()
-	}
-	r.await(t, written, 30*time.Second)
+	r.await(t, written, patience)
+	stop()
 	if text := w.read(t); strings.Contains(text, token) || strings.Contains(text, strings.Split(token, ".")[1]) {
 		t.Error("a token is in the program's log")
 	}

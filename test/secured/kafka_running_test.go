@@ -73,7 +73,7 @@ func TestRowsArePublishedOnceWhileKafkaCredentialsChange(t *testing.T) {
 		t.Helper()
 		insert(t, table, written, 20)
 		written += 20
-		awaitAll(t, readers, written, 40*time.Second)
+		awaitAll(t, readers, written, patience)
 	}
 	flow()
 
@@ -91,6 +91,7 @@ func TestRowsArePublishedOnceWhileKafkaCredentialsChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	flow()
+	testenv.Await(t, patience, "tokens of 6 s are renewed", func() bool { return provider.asked.Load() > 1 })
 
 	// What is written next to the files can't be used; the broker's certificate has
 	// expired, and the user has another password.
@@ -100,10 +101,6 @@ func TestRowsArePublishedOnceWhileKafkaCredentialsChange(t *testing.T) {
 	from := map[string]int64{}
 	for name, w := range workers {
 		from[name] = w.process.LogSize()
-	}
-	asked := provider.asked.Load()
-	if asked < 2 {
-		t.Errorf("the token endpoint was asked %d times for tokens of 6 s", asked)
 	}
 	if err := kafka.Restart(t.Context()); err != nil {
 		t.Fatal(err)
@@ -116,7 +113,7 @@ func TestRowsArePublishedOnceWhileKafkaCredentialsChange(t *testing.T) {
 		"token":       "its certificate (CN=broker) has expired at",
 		"password":    `it doesn't take the user "worker" with the password given, by SCRAM-SHA-512`,
 	} {
-		workers[name].awaitTrace(t, what, 20*time.Second)
+		workers[name].awaitTrace(t, what, patience)
 	}
 	// For as long as a client that asks at each turn would have asked some thirty times.
 	<-time.After(10 * time.Second)
@@ -132,8 +129,15 @@ func TestRowsArePublishedOnceWhileKafkaCredentialsChange(t *testing.T) {
 	text := workers["password"].read(t)[from["password"]:]
 	shown, told := strings.Count(text, "beginning sasl authentication"), strings.Count(text, "[WARN]")
 	t.Logf("within %v credentials were shown %d times, and there were %d warnings", took, shown, told)
-	if shown < 2 || shown > 7 { // at 0, 0.5, 1.5, 3.5, 7.5 and 15.5 s
-		t.Errorf("credentials were shown %d times within %v", shown, took)
+	// At 0, 0.5, 1.5, 3.5, 7.5 and 15.5 s after the first answer; and should one of the
+	// answers take 5 s, another connection goes on without it.
+	most := 1
+	for at := 500 * time.Millisecond; at < took; at = 2*at + 500*time.Millisecond {
+		most++
+	}
+	most += int(took / (5 * time.Second))
+	if shown < 2 || shown > most {
+		t.Errorf("credentials were shown %d times within %v, and not 2 to %d times", shown, took, most)
 	}
 
 	// All is well again, and goes on by itself.
@@ -144,7 +148,7 @@ func TestRowsArePublishedOnceWhileKafkaCredentialsChange(t *testing.T) {
 	}
 	insert(t, table, written, 20)
 	written += 20
-	awaitAll(t, readers, written, 75*time.Second)
+	awaitAll(t, readers, written, patience)
 	if text := workers["certificate"].read(t); !strings.Contains(text, "cannot be used; the ones before stay") {
 		t.Error("the log doesn't tell of the file that can't be used")
 	}
@@ -197,7 +201,7 @@ func (s connectorStatus) String() string {
 // at is the address of the program's REST interface.
 func (w *worker) at(t *testing.T) string {
 	t.Helper()
-	line, err := w.process.WaitLine(within(t, 20*time.Second), func(line string) bool { return strings.Contains(line, "REST interface listens: at=") })
+	line, err := w.process.WaitLine(within(t, patience), func(line string) bool { return strings.Contains(line, "REST interface listens: at=") })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,7 @@ func TestEachWayIntoKafkaPublishesEachRowOnce(t *testing.T) {
 		workers[name].start(t)
 		readers[name] = newReader(t, kafka, name)
 	}
-	awaitAll(t, readers, rows, 40*time.Second)
+	awaitAll(t, readers, rows, patience)
 	for _, w := range workers {
 		if err := w.process.Kill(); err != nil {
 			t.Fatal(err)
@@ -71,7 +71,7 @@ func TestEachWayIntoKafkaPublishesEachRowOnce(t *testing.T) {
 	for _, w := range workers {
 		w.start(t)
 	}
-	awaitAll(t, readers, rows+10, 40*time.Second)
+	awaitAll(t, readers, rows+10, patience)
 	for _, w := range workers {
 		w.stop(t)
 	}

@@ -29,6 +29,10 @@ const (
 	password = "Geheim-4711"
 )
 
+// patience is how long what must come may take on a machine that has much else to do.
+// Nothing waits for its end unless it fails.
+const patience = 2 * time.Minute
+
 // journal is a client's log. No secret may be in it.
 type journal struct {
 	mu   sync.Mutex

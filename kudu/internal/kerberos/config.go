@@ -172,10 +172,25 @@ func loadKeytab(path string, name types.PrincipalName, realm string) (*keytab.Ke
 	if err != nil {
 		return nil, fmt.Errorf("%w: reading the keytab: %w", ErrCredentials, err)
 	}
+	// New keys are added behind older ones. gokrb5 takes those that were written last, as
+	// far as seconds tell; like MIT Kerberos, this takes those of the highest version.
+	newest := uint32(0)
+	found := false
+	ours := func(of string, components []string) bool {
+		return of == realm && slices.Equal(components, name.NameString)
+	}
 	for _, entry := range kt.Entries {
-		if entry.Principal.Realm == realm && slices.Equal(entry.Principal.Components, name.NameString) {
-			return kt, nil
+		if ours(entry.Principal.Realm, entry.Principal.Components) {
+			newest, found = max(newest, entry.KVNO), true
 		}
+	}
+	for n := len(kt.Entries) - 1; n >= 0; n-- {
+		if entry := kt.Entries[n]; entry.KVNO < newest && ours(entry.Principal.Realm, entry.Principal.Components) {
+			kt.Entries = slices.Delete(kt.Entries, n, n+1)
+		}
+	}
+	if found {
+		return kt, nil
 	}
 	return nil, fmt.Errorf("%w: the keytab %s has no key of %s@%s", ErrCredentials, path, name.PrincipalNameString(), realm)
 }

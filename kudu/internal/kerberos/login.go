@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -55,6 +57,9 @@ type pause struct {
 	err   error
 	until time.Time
 	next  time.Duration
+	// files are those of the credentials at the time of the attempt: with others the
+	// outcome may be another.
+	files []os.FileInfo
 }
 
 // Format keeps the keys of tickets from being printed.
@@ -125,8 +130,9 @@ func (l *Login) obtain(ctx context.Context, host string) (*ticket, *identity, er
 	if err != nil {
 		return nil, nil, err
 	}
+	files := l.files()
 	t, err := (&kdcs{id.conf, l.dial}).service(ctx, id, l.cfg.Service, host)
-	l.settle(host, err)
+	l.settle(host, files, err)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -155,8 +161,9 @@ func (l *Login) loggedIn(ctx context.Context) (*identity, error) {
 	err := l.paused("")
 	if err == nil {
 		var id *identity
+		files := l.files()
 		id, err = l.login(ctx)
-		l.settle("", err)
+		l.settle("", files, err)
 		if err == nil {
 			l.mu.Lock()
 			defer l.mu.Unlock()
@@ -247,10 +254,32 @@ func (l *Login) fromCache(conf *krb5.Config) (*identity, error) {
 func (l *Login) paused(what string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if p := l.pauses[what]; p != nil && time.Now().Before(p.until) {
+	if p := l.pauses[what]; p != nil && time.Now().Before(p.until) && slices.EqualFunc(p.files, l.files(), sameFile) {
 		return p.err
 	}
 	return nil
+}
+
+// files looks at those that credentials come from, without reading them.
+func (l *Login) files() []os.FileInfo {
+	paths := append(filepath.SplitList(l.cfg.Conf), l.cfg.Keytab, l.cfg.Cache)
+	all := make([]os.FileInfo, len(paths))
+	for n, path := range paths {
+		if path == "" {
+			continue
+		}
+		if info, err := os.Stat(path); err == nil {
+			all[n] = info
+		}
+	}
+	return all
+}
+
+func sameFile(a, b os.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
 // troubled is how long after an attempt that reached no KDC, and the pause that
@@ -277,9 +306,9 @@ func (l *Login) AskAgain() {
 	clear(l.pauses)
 }
 
-// settle takes note of how an attempt ended. That a caller gave up says
+// settle takes note of how an attempt by such files ended. That a caller gave up says
 // nothing.
-func (l *Login) settle(what string, err error) {
+func (l *Login) settle(what string, files []os.FileInfo, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
@@ -295,7 +324,10 @@ func (l *Login) settle(what string, err error) {
 		if errors.Is(err, ErrUnreachable) {
 			most = mostPauseUnreachable
 		}
-		p.err, p.until = err, time.Now().Add(p.next)
+		if !slices.EqualFunc(p.files, files, sameFile) {
+			p.next = firstPause // these were not refused before
+		}
+		p.err, p.until, p.files = err, time.Now().Add(p.next), files
 		p.next = min(2*p.next, most)
 	}
 }

@@ -434,3 +434,58 @@ func TestKDCThatDoesNotAnswerCostsABoundedWait(t *testing.T) {
 		t.Errorf("%v after %s", err, time.Since(began))
 	}
 }
+
+// TestFilesThatChangeEndThePause has a KDC refuse a keytab that is replaced then.
+func TestFilesThatChangeEndThePause(t *testing.T) {
+	r := newRealm(t, 0)
+	if err := r.ChangePassword(t.Context(), "alice", "another"); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "alice.keytab")
+	put := func(from string) {
+		t.Helper()
+		text, err := os.ReadFile(from)
+		if err == nil {
+			err = os.WriteFile(path+".new", text, 0o600)
+		}
+		if err == nil {
+			err = os.Rename(path+".new", path)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(r.keytab) // of before
+	l := newLogin(t, Config{Principal: "alice", Keytab: path, Conf: r.ClientConf()}, r.dial)
+	refused := func() {
+		t.Helper()
+		if _, _, err := l.ticketFor(t.Context(), "127.0.0.1"); !errors.Is(err, ErrCredentials) || !strings.Contains(err.Error(), "wrong password or keytab") {
+			t.Errorf("got %v", err)
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.pauses[""].until = time.Now().Add(time.Hour)
+	}
+	refused()
+	asked := r.asked.Load()
+	refused()
+	if n := r.asked.Load(); n != asked {
+		t.Errorf("the KDC was asked during the pause, %d times", n-asked)
+	}
+	put(r.keytab)
+	refused()
+	if n := r.asked.Load(); n == asked {
+		t.Error("another file was not tried")
+	}
+	if next := l.pauses[""].next; next != 2*firstPause {
+		t.Errorf("after the first refusal of another file the next pause is %v", next)
+	}
+	fresh, err := r.Keytab(t.Context(), "alice")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(fresh)
+	if _, _, err := l.ticketFor(t.Context(), "127.0.0.1"); err != nil {
+		t.Error(err)
+	}
+}
