@@ -8,6 +8,8 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 PKGS      ?= ./...
 TESTFLAGS ?=
 FUZZTIME  ?= 30s
+# Go would spend up to a minute on making a single interesting input smaller.
+FUZZMINIMIZETIME ?= 10x
 IMAGE     ?= kudu2kafka
 PLATFORMS ?= linux/amd64,linux/arm64,darwin/amd64,darwin/arm64
 BENCHFLAGS ?=
@@ -136,7 +138,7 @@ fuzz: ## run each fuzz target for FUZZTIME
 	@grep -rlE '^func Fuzz' --include='*_test.go' . | sort | while read -r file; do \
 		for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$$file"); do \
 			echo "== $$target in $$(dirname $$file)"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)" || exit 1; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime $(FUZZMINIMIZETIME) "$$(dirname $$file)" || exit 1; \
 		done || exit 1; \
 	done
 

@@ -78,6 +78,9 @@ func FuzzOpening(f *testing.F) {
 	authenticate.ErrorCode, authenticate.ErrorMessage = kerr.SaslAuthenticationFailed.Code, new("no\r\n\x1b]0;owned\a\xff"+strings.Repeat("y ", 500))
 	f.Add([]byte{2<<2 | 2}, answerOf(authenticate), byte(0), byte(255))
 	f.Add([]byte{2<<2 | 2}, answerOf(authenticate), byte(4), byte(255))
+	// More tags than there are bytes, in the header and behind the fields.
+	f.Add([]byte{2<<2 | 2}, []byte{0, 0, 0, 11, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0}, byte(0), byte(255))
+	f.Add([]byte{2<<2 | 2}, []byte{0, 0, 0, 22, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f}, byte(0), byte(255))
 	f.Add([]byte{0}, []byte{0x15, 3, 3, 0, 2, 2, 70}, byte(0), byte(255))
 	f.Add([]byte{1<<2 | 1}, []byte{0xff, 0xff, 0xff, 0xff, 0}, byte(0), byte(255))
 	f.Add([]byte{1<<2 | 1}, []byte{0, 0x10, 0, 0, 0}, byte(0), byte(255))

@@ -12,7 +12,6 @@ import (
 	"unicode"
 
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Keys of the requests that open a connection.
@@ -83,7 +82,7 @@ func (o *opening) Read(b []byte) (int, error) {
 		return o.Conn.Read(b)
 	}
 	if asked == keyHandshake || asked == keyAuthenticate {
-		return o.readGreeting(b)
+		return o.readAnswer(b)
 	}
 	n, err := o.Conn.Read(b)
 	o.mu.Lock()
@@ -106,8 +105,8 @@ func (o *opening) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// readGreeting takes a whole answer of the authentication.
-func (o *opening) readGreeting(b []byte) (int, error) {
+// readAnswer takes a whole answer of the authentication.
+func (o *opening) readAnswer(b []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.answer) == 0 {
@@ -123,8 +122,8 @@ func (o *opening) readGreeting(b []byte) (int, error) {
 		if _, err := io.ReadFull(o.Conn, body); err != nil {
 			return 0, err
 		}
-		if refused := o.judge(body); refused != nil {
-			return 0, refused
+		if err := o.judge(body); err != nil {
+			return 0, err
 		}
 		o.answer = append(size[:], body...)
 	}
@@ -133,58 +132,36 @@ func (o *opening) readGreeting(b []byte) (int, error) {
 	return n, nil
 }
 
-// judge looks whether an answer of the authentication is a refusal.
-func (o *opening) judge(body []byte) *RefusedError {
-	var request kmsg.Request
-	switch o.asked {
-	case keyHandshake:
-		request = kmsg.NewPtrSASLHandshakeRequest()
-	default:
-		request = kmsg.NewPtrSASLAuthenticateRequest()
+// judge looks whether an answer of the authentication is a refusal, or none that could
+// be read.
+func (o *opening) judge(body []byte) error {
+	answer, err := readGreeting(o.asked, o.version, body)
+	if err != nil {
+		return fmt.Errorf("connecting to Kafka broker %s: %w", o.broker, err)
 	}
-	request.SetVersion(o.version)
-	head := 4 // the request's number
-	if request.IsFlexible() {
-		head++ // of a flexible header there is a count of tags, which is 0
-	}
-	if len(body) < head {
-		return nil // the client makes an error of it
-	}
-	response := request.ResponseKind()
-	if response.ReadFrom(body[head:]) != nil {
+	switch {
+	case answer.code == 0:
 		return nil
+	case o.asked == keyHandshake:
+		return o.access.refuse(o.broker, o.notOffered(answer))
 	}
-	switch r := response.(type) {
-	case *kmsg.SASLHandshakeResponse:
-		if r.ErrorCode != 0 {
-			return o.access.refuse(o.broker, o.notOffered(r))
-		}
-	case *kmsg.SASLAuthenticateResponse:
-		if r.ErrorCode != 0 {
-			said := ""
-			if r.ErrorMessage != nil {
-				said = *r.ErrorMessage
-			}
-			refused := o.notTaken(r.ErrorCode, said)
-			if o.access.security.Mechanism == "GSSAPI" {
-				// The key distribution center has accepted us: it is about this broker's
-				// own key, and others may have a better one.
-				return o.access.refuse(o.broker, refused)
-			}
-			return o.access.refuseCredentials(o.broker, refused)
-		}
+	refused := o.notTaken(answer)
+	if o.access.security.Mechanism == GSSAPI {
+		// The key distribution center has accepted us: it is about this broker's
+		// own key, and others may have a better one.
+		return o.access.refuse(o.broker, refused)
 	}
-	return nil
+	return o.access.refuseCredentials(o.broker, refused)
 }
 
-func (o *opening) notOffered(r *kmsg.SASLHandshakeResponse) *RefusedError {
+func (o *opening) notOffered(answer greeting) *RefusedError {
 	s := o.access.security
-	err := kerr.ErrorForCode(r.ErrorCode)
-	switch r.ErrorCode {
+	err := kerr.ErrorForCode(answer.code)
+	switch answer.code {
 	case kerr.UnsupportedSaslMechanism.Code:
 		return &RefusedError{
 			Broker: o.broker, Key: "sasl.mechanism", Verdict: Lasting, Err: err,
-			What:   fmt.Sprintf("it takes %s, and sasl.mechanism is %s", oneLine(strings.Join(r.SupportedMechanisms, ", ")), s.Mechanism),
+			What:   fmt.Sprintf("it takes %s, and sasl.mechanism is %s", oneLine(strings.Join(answer.mechanisms, ", ")), s.Mechanism),
 			Remedy: "write one that it takes, with what belongs to it, or enable " + s.Mechanism + " at the brokers",
 		}
 	case kerr.IllegalSaslState.Code:
@@ -199,11 +176,11 @@ func (o *opening) notOffered(r *kmsg.SASLHandshakeResponse) *RefusedError {
 
 // notTaken is a refusal of the credentials. The broker's words are meant for
 // clients (KIP-152).
-func (o *opening) notTaken(code int16, said string) *RefusedError {
+func (o *opening) notTaken(answer greeting) *RefusedError {
 	refused := o.access.mechanism.refused(o.broker)
-	refused.Broker, refused.Err = o.broker, kerr.ErrorForCode(code)
-	if said != "" {
-		refused.What += " (" + oneLine(said) + ")"
+	refused.Broker, refused.Err = o.broker, kerr.ErrorForCode(answer.code)
+	if answer.said != "" {
+		refused.What += " (" + oneLine(answer.said) + ")"
 	}
 	return refused
 }
