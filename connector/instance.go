@@ -111,7 +111,8 @@ func (i *instance) run(ctx context.Context) error {
 				}
 				return
 			}
-			if kafka.Refused(err) != nil {
+			var session *kgo.ErrGroupSession
+			if errors.As(err, &session) || kafka.Refused(err) != nil {
 				i.board.set(Restarting, err) // nothing runs until the group can be reached
 			} else {
 				i.board.note(err)

@@ -33,6 +33,9 @@ type KafkaSecurity struct {
 	Audit bool
 	// KDC, if set, adds the mechanism GSSAPI. The service is kafka/127.0.0.1.
 	KDC *KDC
+	// Proxy, if set, is given the address of each secured listener, and returns the one
+	// that the broker advertises in its place, and that Secured has.
+	Proxy func(addr string) (string, error)
 }
 
 // Secured are a secured broker's listeners, and what its clients need.
@@ -55,6 +58,10 @@ type Secured struct {
 	Tokens *TokenIssuer
 }
 
+func (s *Secured) listeners() string {
+	return ",SASL_SSL://" + s.SASLSSL + ",SSL://" + s.SSL + ",SASL_PLAINTEXT://" + s.SASLPlaintext
+}
+
 // secure prepares a broker of k's addresses, and gives the properties, the flags of
 // the JVM and those of formatting its storage that it takes.
 func (k *Kafka) secure(ctx context.Context, addr, controller string, s *KafkaSecurity) (properties map[string]string, jvm, format []string, err error) {
@@ -62,6 +69,14 @@ func (k *Kafka) secure(ctx context.Context, addr, controller string, s *KafkaSec
 	for _, to := range []*string{&secured.SASLSSL, &secured.SSL, &secured.SASLPlaintext} {
 		if *to, err = k.ports.takeAddr(); err != nil {
 			return nil, nil, nil, err
+		}
+	}
+	bound := secured.listeners()
+	if s.Proxy != nil {
+		for _, to := range []*string{&secured.SASLSSL, &secured.SSL, &secured.SASLPlaintext} {
+			if *to, err = s.Proxy(*to); err != nil {
+				return nil, nil, nil, err
+			}
 		}
 	}
 	if secured.Authority, err = NewAuthority("kafka"); err != nil {
@@ -106,10 +121,8 @@ func (k *Kafka) secure(ctx context.Context, addr, controller string, s *KafkaSec
 		ssl, open   = "listener.name.sasl_ssl.", "listener.name.sasl_plaintext."
 	)
 	properties = map[string]string{
-		"listeners": "PLAINTEXT://" + addr + ",CONTROLLER://" + controller +
-			",SASL_SSL://" + secured.SASLSSL + ",SSL://" + secured.SSL + ",SASL_PLAINTEXT://" + secured.SASLPlaintext,
-		"advertised.listeners": "PLAINTEXT://" + addr +
-			",SASL_SSL://" + secured.SASLSSL + ",SSL://" + secured.SSL + ",SASL_PLAINTEXT://" + secured.SASLPlaintext,
+		"listeners":                      "PLAINTEXT://" + addr + ",CONTROLLER://" + controller + bound,
+		"advertised.listeners":           "PLAINTEXT://" + addr + secured.listeners(),
 		"listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
 		"inter.broker.listener.name":     "PLAINTEXT",
 

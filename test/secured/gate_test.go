@@ -24,6 +24,7 @@ const (
 	atNegotiate       // the server's first message is held back
 	atTLS             // the one after it, the server's part of the handshake
 	atSASL            // what follows the handshake
+	inUse             // what isn't held up by any of those
 )
 
 var points = map[point]string{atAccept: "connection", atNegotiate: "NEGOTIATE", atTLS: "TLS handshake", atSASL: "SASL"}
@@ -32,6 +33,9 @@ var points = map[point]string{atAccept: "connection", atNegotiate: "NEGOTIATE", 
 // up connections, those that are there as well.
 type gate struct {
 	addr, server string
+	// before is the point that comes before a message of the server, of which this is
+	// the first byte, and so many were there on the connection.
+	before func(first byte, messages int) point
 
 	mu       sync.Mutex
 	changed  sync.Cond
@@ -76,7 +80,7 @@ func openGate(server string) (*gate, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	g := &gate{addr: listener.Addr().String(), server: server}
+	g := &gate{addr: listener.Addr().String(), server: server, before: beforeKudu}
 	g.changed.L = &g.mu
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -133,20 +137,43 @@ func (g *gate) down(p *passage) {
 		if err != nil {
 			return
 		}
-		before, length := atSASL, 5+int64(wire.BigEndian.Uint16(head[3:]))
+		length := 5 + int64(wire.BigEndian.Uint16(head[3:]))
 		if head[0] == 0 {
-			before, length = atTLS, 4+int64(wire.BigEndian.Uint32(head))
-			if messages == 0 {
-				before = atNegotiate
-			}
+			length = 4 + int64(wire.BigEndian.Uint32(head))
 		}
-		if !g.pass(p, before) {
+		if !g.pass(p, g.before(head[0], messages)) {
 			return
 		}
 		if _, err := io.CopyN(p.near, from, length); err != nil {
 			return
 		}
 	}
+}
+
+func beforeKudu(first byte, messages int) point {
+	switch {
+	case first != 0:
+		return atSASL
+	case messages == 0:
+		return atNegotiate
+	}
+	return atTLS
+}
+
+// beforeKafka knows the handshake of TLS by its first record; what is within TLS it
+// can't tell apart. Without TLS the answer to ApiVersions is first, those of the
+// authentication follow.
+func beforeKafka(first byte, messages int) point {
+	const greetings = 4 // ApiVersions, SaslHandshake and two of SCRAM
+	switch {
+	case first != 0 && messages == 0:
+		return atTLS
+	case first != 0 || messages >= greetings:
+		return inUse
+	case messages == 0:
+		return atNegotiate
+	}
+	return atSASL
 }
 
 // pass waits until the gate is open at this point; false: the connection is over.

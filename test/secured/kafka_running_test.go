@@ -19,6 +19,7 @@ import (
 // certificate, one with a password, and one with tokens, on a broker that is
 // restarted with other certificates, other authorities and another password.
 func TestRowsArePublishedOnceWhileKafkaCredentialsChange(t *testing.T) {
+	t.Parallel()
 	kafka := testenv.NewKafka(t, testenv.KafkaConfig{
 		Security: &testenv.KafkaSecurity{Users: map[string]string{kafkaUser: password}},
 		// Sessions end, and so tokens must be renewed.
@@ -160,12 +161,18 @@ func TestRowsArePublishedOnceWhileKafkaCredentialsChange(t *testing.T) {
 // setPassword gives the user another password, for SCRAM.
 func setPassword(t *testing.T, kafka *testenv.Kafka, to string) {
 	t.Helper()
+	setPasswordOf(t, kafka, kafkaUser, to)
+}
+
+// setPasswordOf makes a user, or gives one another password.
+func setPasswordOf(t *testing.T, kafka *testenv.Kafka, user, to string) {
+	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(kafka.BootstrapServers()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	altered, err := kadm.NewClient(client).AlterUserSCRAMs(t.Context(), nil, []kadm.UpsertSCRAM{{User: kafkaUser, Mechanism: kadm.ScramSha512, Iterations: 4096, Password: to}})
+	altered, err := kadm.NewClient(client).AlterUserSCRAMs(t.Context(), nil, []kadm.UpsertSCRAM{{User: user, Mechanism: kadm.ScramSha512, Iterations: 4096, Password: to}})
 	if err != nil || altered.Error() != nil {
 		t.Fatalf("%v, %v", err, altered.Error())
 	}
