@@ -104,8 +104,9 @@ func stallingBroker(t *testing.T, kafka *testenv.Kafka, ways []*gate) {
 		written += 5
 		began := time.Now()
 		for name, w := range workers {
-			// 10 s for a connection, as long again for what it is asked, and a busy machine.
-			status := w.says(t, 40*time.Second, gated[name].addr)
+			// The session of 6 s, a last answer to it and a connection, 10 s each, on a busy
+			// machine.
+			status := w.says(t, time.Minute, gated[name].addr)
 			if status.Connector.State != "RESTARTING" {
 				t.Errorf("%s, held up before %s: %v", name, points[round.at[name]], status)
 			}
