@@ -8,6 +8,8 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo de
 PKGS      ?= ./...
 TESTFLAGS ?=
 FUZZTIME  ?= 30s
+# Go would spend up to a minute on making a single interesting input smaller.
+FUZZMINIMIZETIME ?= 10x
 IMAGE     ?= kudu2kafka
 PLATFORMS ?= linux/amd64,linux/arm64,darwin/amd64,darwin/arm64
 BENCHFLAGS ?=
@@ -126,12 +128,17 @@ chaos: ## random schedules of faults on real servers (K2K_CHAOS_SCHEDULES, K2K_C
 	K2K_REQUIRE_SERVERS=1 K2K_CHAOS_SCHEDULES=$(K2K_CHAOS_SCHEDULES) K2K_CHAOS_SECONDS=$(K2K_CHAOS_SECONDS) \
 		$(GO) test -count=1 -v -run '^TestEachRowIsPublishedOnceWhateverFails$$' -timeout $(CHAOSTIME) $(TESTFLAGS) ./test/e2e
 
+.PHONY: strict
+strict: ## the crash test in the strictest setting of Kudu and Kafka, whole; make test has a short form
+	K2K_REQUIRE_SERVERS=1 K2K_STRICT_WHOLE=1 \
+		$(GO) test -count=1 -v -run '^TestEachRowIsPublishedOnceInTheStrictestSetting$$' -timeout 20m $(TESTFLAGS) ./test/e2e
+
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME
 	@grep -rlE '^func Fuzz' --include='*_test.go' . | sort | while read -r file; do \
 		for target in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9_]*)\(.*/\1/p' "$$file"); do \
 			echo "== $$target in $$(dirname $$file)"; \
-			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$$(dirname $$file)" || exit 1; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime $(FUZZMINIMIZETIME) "$$(dirname $$file)" || exit 1; \
 		done || exit 1; \
 	done
 
