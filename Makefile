@@ -128,6 +128,11 @@ chaos: ## random schedules of faults on real servers (K2K_CHAOS_SCHEDULES, K2K_C
 	K2K_REQUIRE_SERVERS=1 K2K_CHAOS_SCHEDULES=$(K2K_CHAOS_SCHEDULES) K2K_CHAOS_SECONDS=$(K2K_CHAOS_SECONDS) \
 		$(GO) test -count=1 -v -run '^TestEachRowIsPublishedOnceWhateverFails$$' -timeout $(CHAOSTIME) $(TESTFLAGS) ./test/e2e
 
+.PHONY: strict
+strict: ## the crash test in the strictest setting of Kudu and Kafka, whole; make test has a short form
+	K2K_REQUIRE_SERVERS=1 K2K_STRICT_WHOLE=1 \
+		$(GO) test -count=1 -v -run '^TestEachRowIsPublishedOnceInTheStrictestSetting$$' -timeout 20m $(TESTFLAGS) ./test/e2e
+
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME
 	@grep -rlE '^func Fuzz' --include='*_test.go' . | sort | while read -r file; do \

@@ -122,7 +122,7 @@ func (r *crashRun) kill(a aim) int {
 		from, nth = r.workers[n].LogSize(), 1+r.dice.IntN(5)
 	}
 	w := r.workers[n]
-	w.awaitPhase(from, nth, 30*time.Second, a.phase)
+	w.awaitPhase(from, nth, 2*time.Minute, a.phase)
 	// No signal tells of the moments within a phase: they are what is looked for.
 	time.Sleep(upTo(r.dice, a.spread)) // any moment is as good
 	if err := w.Kill(); err != nil {

@@ -118,6 +118,49 @@ func (g *guarded) grant(all ...kafka.Right) {
 	}
 }
 
+// grantPrefixed grants what docs/security.md says to be enough for a group, whose topics
+// of rows have the same prefix here.
+func (g *guarded) grantPrefixed(prefix string) []kafka.Right {
+	g.t.Helper()
+	all := []kafka.Right{
+		{Operation: "READ", Resource: kafka.ResourceTopic, Name: prefix},
+		{Operation: "WRITE", Resource: kafka.ResourceTopic, Name: prefix},
+		{Operation: "CREATE", Resource: kafka.ResourceTopic, Name: prefix},
+		{Operation: "READ", Resource: kafka.ResourceGroup, Name: prefix},
+		{Operation: "WRITE", Resource: kafka.ResourceTransactionalID, Name: prefix},
+	}
+	for _, r := range all {
+		made, err := g.adm.CreateACLs(g.t.Context(), g.acl(r).ResourcePatternType(kadm.ACLPatternPrefixed))
+		if err != nil || made[0].Err != nil {
+			g.t.Fatalf("granting %s: %v, %+v", r, err, made)
+		}
+	}
+	return all
+}
+
+// sufficed makes sure that since an offset in the broker's log each of the rights for a
+// prefix was used, and nothing beyond them but what comes with them.
+func (g *guarded) sufficed(from int64, granted []kafka.Right) {
+	g.t.Helper()
+	used := make(map[kafka.Right]bool)
+	for _, d := range g.decisions(from) {
+		covered := d.right.Operation == "DESCRIBE" || !d.allowed
+		for _, r := range granted {
+			if d.allowed && d.right.Operation == r.Operation && d.right.Resource == r.Resource && strings.HasPrefix(d.right.Name, r.Name) {
+				used[r], covered = true, true
+			}
+		}
+		if !covered {
+			g.t.Errorf("%s was allowed %s, which isn't granted", d.request, d.right)
+		}
+	}
+	for _, r := range granted {
+		if !used[r] {
+			g.t.Errorf("nothing has used %s", r)
+		}
+	}
+}
+
 func (g *guarded) revoke(r kafka.Right) {
 	g.t.Helper()
 	gone, err := g.adm.DeleteACLs(g.t.Context(), g.acl(r))

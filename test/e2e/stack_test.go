@@ -149,13 +149,14 @@ func (s *stack) files(t *testing.T, dir string, jobs []*job) []string {
 	return files
 }
 
-// checkLog fails the test if the process told of a bug that no exit code shows.
+// checkLog fails the test if the process told of a bug that no exit code shows, or a
+// secret.
 func (w *worker) checkLog() {
 	text, err := os.ReadFile(w.log)
 	if err != nil {
 		w.t.Errorf("reading the log of a worker: %v", err)
 	}
-	for _, bug := range []string{"WARNING: DATA RACE", "\npanic: ", "\nfatal error: "} {
+	for _, bug := range []string{"WARNING: DATA RACE", "\npanic: ", "\nfatal error: ", limitedPassword} {
 		if at := strings.Index(string(text), bug); at >= 0 {
 			w.t.Errorf("in the log of a worker:\n%.4000s", text[at:])
 		}
