@@ -31,11 +31,12 @@ func (r *JournalRows) Bytes() int { return len(r.packed) }
 // Add appends a row. Its encoded primary key is greater than those before; one that
 // isn't is a bug, and panics.
 func (r *JournalRows) Add(key string, digest Digest) {
-	shared := 0
-	for shared < len(key) && shared < len(r.last) && key[shared] == r.last[shared] {
+	shared, most := 0, min(len(key), len(r.last))
+	for shared < most && key[shared] == r.last[shared] {
 		shared++
 	}
-	if r.n > 0 && string(r.last) >= key {
+	// Greater: it goes on where the last one ends, or differs upwards.
+	if r.n > 0 && (shared == len(key) || shared < most && key[shared] < r.last[shared]) {
 		panic(fmt.Sprintf("a journal's row %x comes behind %x", key, r.last))
 	}
 	r.packed = binary.AppendUvarint(r.packed, uint64(shared))
