@@ -1,10 +1,7 @@
 package connector
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
-	"log/slog"
 	"reflect"
 	"strings"
 	"testing"
@@ -12,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
@@ -53,23 +51,8 @@ func TestSecretsArePrintedByNoConfigurationNorWhatIsMadeOfIt(t *testing.T) {
 		w, &w, c, &c, within, &within, w.Settings(), c.Settings(), module, tokens, Value{Items: []string{hidden}}, []Value{{Items: []string{hidden}, Shown: "${env:A}"}},
 		w.BasicAuthUsers(), w.kafkaSecurity(), c.kuduSecurity(), KafkaOptions(w, hclog.NewNullLogger()), KuduConfig(c, hclog.NewNullLogger()),
 	}
-	hides := func(how, text string, v any) {
-		for _, form := range []string{hidden, fmt.Sprintf("%x", hidden), fmt.Sprintf("%X", hidden), strings.Trim(fmt.Sprint([]byte(hidden)), "[]")} {
-			if strings.Contains(text, form) {
-				t.Errorf("%s of a %T: %s", how, v, text)
-			}
-		}
-	}
 	for _, v := range holders {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
-			hides(verb, fmt.Sprintf(verb, v), v)
-		}
-		var out bytes.Buffer
-		slog.New(slog.NewTextHandler(&out, nil)).Info("said", "it", v)
-		slog.New(slog.NewJSONHandler(&out, nil)).Info("said", "it", v)
-		hclog.New(&hclog.LoggerOptions{Output: &out}).Info("said", "it", v)
-		hclog.New(&hclog.LoggerOptions{Output: &out, JSONFormat: true}).Info("said", "it", v)
-		hides("a log", out.String(), v)
+		testenv.HiddenInPrint(t, hidden, v)
 	}
 	for _, v := range []any{w, c, w.Settings(), c.Settings()} {
 		asJSON, err := json.Marshal(v)
@@ -80,8 +63,8 @@ func TestSecretsArePrintedByNoConfigurationNorWhatIsMadeOfIt(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		hides("JSON", string(asJSON), v)
-		hides("YAML", string(asYAML), v)
+		testenv.Hidden(t, hidden, "JSON", string(asJSON), v)
+		testenv.Hidden(t, hidden, "YAML", string(asYAML), v)
 		if !strings.Contains(string(asJSON), `"***"`) || !strings.Contains(string(asYAML), "'***'") {
 			t.Errorf("it isn't told that there are secrets: %s\n%s", asJSON, asYAML)
 		}

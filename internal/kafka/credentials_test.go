@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
@@ -116,7 +117,7 @@ func TestWhatAnOperatorHasMendedIsTriedAtOnce(t *testing.T) {
 	// So is a token endpoint that has refused.
 	p := newProvider(t)
 	p.status.Store(401)
-	_, logger := newJournal()
+	_, logger := testenv.NewJournal()
 	tokens := p.tokens(logger)
 	for range 2 {
 		if _, err := tokens.get(t.Context()); Refused(err) == nil {

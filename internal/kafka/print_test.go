@@ -1,10 +1,7 @@
 package kafka
 
 import (
-	"bytes"
 	"encoding/json"
-	"fmt"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 	"github.com/kudu2kafka/kudu2kafka/kudu/gssapi"
 	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
@@ -41,34 +39,19 @@ func TestSecretsArePrintedByNothingThatHoldsOne(t *testing.T) {
 		}
 		holders = append(holders, a, a.mechanism, a.files, &opening{access: a})
 	}
-	hides := func(how, text string, v any) {
-		for _, form := range []string{hidden, fmt.Sprintf("%x", hidden), fmt.Sprintf("%X", hidden), strings.Trim(fmt.Sprint([]byte(hidden)), "[]")} {
-			if strings.Contains(text, form) {
-				t.Errorf("%s of a %T: %s", how, v, text)
-			}
-		}
-	}
 	for _, v := range holders {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d"} {
-			hides(verb, fmt.Sprintf(verb, v), v)
-		}
-		var out bytes.Buffer
-		slog.New(slog.NewTextHandler(&out, nil)).Info("said", "it", v)
-		slog.New(slog.NewJSONHandler(&out, nil)).Info("said", "it", v)
-		hclog.New(&hclog.LoggerOptions{Output: &out}).Info("said", "it", v)
-		hclog.New(&hclog.LoggerOptions{Output: &out, JSONFormat: true}).Info("said", "it", v)
-		hides("a log", out.String(), v)
+		testenv.HiddenInPrint(t, hidden, v)
 	}
 	for _, v := range []any{s, s.TLS, s.OAuth, s.Kerberos} {
 		text, err := json.Marshal(v)
 		if err != nil {
 			t.Error(err)
 		}
-		hides("JSON", string(text), v)
+		testenv.Hidden(t, hidden, "JSON", string(text), v)
 		if text, err = yaml.Marshal(v); err != nil {
 			t.Error(err)
 		}
-		hides("YAML", string(text), v)
+		testenv.Hidden(t, hidden, "YAML", string(text), v)
 		if !strings.Contains(string(text), "'***'") {
 			t.Errorf("it isn't told that there is a secret: %s", text)
 		}

@@ -7,7 +7,6 @@ import (
 	"crypto/x509"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,29 +15,6 @@ import (
 
 	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 )
-
-// journal is a log that can be read.
-type journal struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (j *journal) Write(b []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(b)
-}
-
-func (j *journal) count(what string) int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return strings.Count(j.text.String(), what)
-}
-
-func newJournal() (*journal, hclog.Logger) {
-	j := &journal{}
-	return j, hclog.New(&hclog.LoggerOptions{Output: j, Level: hclog.Info})
-}
 
 // shown is the name in the certificate that a connection would show.
 func shown(t *testing.T, f *tlsFiles, now time.Time) string {
@@ -69,7 +45,7 @@ func TestFilesThatChangeAreReadAgainAndBrokenOnesLeaveThingsAsTheyAre(t *testing
 			t.Fatal(err)
 		}
 	}
-	log, logger := newJournal()
+	log, logger := testenv.NewJournal()
 	changes := 0
 	f := newTLSFiles(TLS{Truststore: i.caFile, Keystore: path}, logger, func() { changes++ })
 
@@ -86,7 +62,7 @@ func TestFilesThatChangeAreReadAgainAndBrokenOnesLeaveThingsAsTheyAre(t *testing
 	if got := shown(t, f, now.Add(lookInterval/2)); got != "one" {
 		t.Errorf("%q is shown: the file was looked at too soon", got)
 	}
-	if got := shown(t, f, later()); got != "second" || changes != 2 || log.count("were read again") != 1 {
+	if got := shown(t, f, later()); got != "second" || changes != 2 || log.Count("were read again") != 1 {
 		t.Errorf("%q is shown after %d changes", got, changes)
 	}
 	if err := os.WriteFile(path, []byte("-----BEGIN CERTIFICATE-----\nbroken"), 0o600); err != nil {
@@ -97,8 +73,8 @@ func TestFilesThatChangeAreReadAgainAndBrokenOnesLeaveThingsAsTheyAre(t *testing
 			t.Errorf("%q is shown after %d changes", got, changes)
 		}
 	}
-	if n := log.count("cannot be used; the ones before stay"); n != 1 || log.count("ssl.keystore.location") != 1 {
-		t.Errorf("it was told %d times:\n%s", n, log.text.String())
+	if n := log.Count("cannot be used; the ones before stay"); n != 1 || log.Count("ssl.keystore.location") != 1 {
+		t.Errorf("it was told %d times:\n%s", n, log)
 	}
 	put("mended")
 	if got := shown(t, f, later()); got != "mended" || changes != 3 {
@@ -170,7 +146,7 @@ func TestFilesOfWhichAPartIsCutOffLeaveThingsAsTheyAre(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, logger := newJournal()
+	log, logger := testenv.NewJournal()
 	f := newTLSFiles(TLS{Truststore: i.caFile, Keystore: own}, logger, func() {})
 	now := time.Now()
 	put := func(path string, parts ...[]byte) *material {
@@ -187,15 +163,15 @@ func TestFilesOfWhichAPartIsCutOffLeaveThingsAsTheyAre(t *testing.T) {
 	}
 	before := put(own, pair)
 	half := other.PEM()[:len(other.PEM())/2]
-	if put(i.caFile, i.authority.PEM(), half) != before || log.count("ssl.truststore.location: has 2 blocks, of which 1 are whole") != 1 {
-		t.Errorf("half of an authority was taken:\n%s", log.text.String())
+	if put(i.caFile, i.authority.PEM(), half) != before || log.Count("ssl.truststore.location: has 2 blocks, of which 1 are whole") != 1 {
+		t.Errorf("half of an authority was taken:\n%s", log)
 	}
 	if got := put(i.caFile, i.authority.PEM(), other.PEM()); len(got.trusted) != 2 {
 		t.Errorf("%d authorities were taken", len(got.trusted))
 	}
 	before = put(own, pair)
-	if put(own, pair, half) != before || log.count("ssl.keystore.location: has 3 blocks, of which 2 are whole") != 1 {
-		t.Errorf("half of an issuer was taken:\n%s", log.text.String())
+	if put(own, pair, half) != before || log.Count("ssl.keystore.location: has 3 blocks, of which 2 are whole") != 1 {
+		t.Errorf("half of an issuer was taken:\n%s", log)
 	}
 	if got := put(own, pair, other.PEM()); len(got.own.Certificate) != 2 {
 		t.Errorf("a chain of %d was taken", len(got.own.Certificate))
@@ -268,7 +244,7 @@ func TestClientShowsItsNewestCertificateToEachConnection(t *testing.T) {
 
 func TestBrokenFilesAreToldOfWithoutAConnection(t *testing.T) {
 	i := issue(t, local)
-	log, logger := newJournal()
+	log, logger := testenv.NewJournal()
 	a := newAccess(Security{Protocol: SSL, TLS: TLS{Truststore: i.caFile}}, logger)
 	if _, fault := a.files.newest(time.Now().Add(-time.Minute)); fault != nil {
 		t.Fatal(fault)
@@ -279,7 +255,7 @@ func TestBrokenFilesAreToldOfWithoutAConnection(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var watching sync.WaitGroup
 	watching.Go(func() { a.watch(ctx, 10*time.Millisecond) })
-	testenv.Await(t, 5*time.Second, "the file to be told of", func() bool { return log.count("cannot be used; the ones before stay") == 1 })
+	testenv.Await(t, 5*time.Second, "the file to be told of", func() bool { return log.Count("cannot be used; the ones before stay") == 1 })
 	cancel()
 	watching.Wait()
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 	"github.com/kudu2kafka/kudu2kafka/kudu/secret"
 )
 
@@ -58,7 +59,7 @@ func (t *tokens) age(d time.Duration) {
 
 func TestTokensAreKeptAndRenewedBeforeTheyExpire(t *testing.T) {
 	p := newProvider(t)
-	log, logger := newJournal()
+	log, logger := testenv.NewJournal()
 	tokens := p.tokens(logger)
 	get := func(want string, asked int64) {
 		t.Helper()
@@ -80,7 +81,7 @@ func TestTokensAreKeptAndRenewedBeforeTheyExpire(t *testing.T) {
 	for range 10 {
 		get("token-2", 3)
 	}
-	if n := log.count("getting a token for Kafka fails"); n != 1 {
+	if n := log.Count("getting a token for Kafka fails"); n != 1 {
 		t.Errorf("told %d times", n)
 	}
 	tokens.age(20 * time.Second)
@@ -91,7 +92,7 @@ func TestTokensAreKeptAndRenewedBeforeTheyExpire(t *testing.T) {
 	p.answer.Store(`{"access_token":"token-3"}`)
 	tokens.age(5 * time.Second)
 	get("token-3", p.asked.Load()+1)
-	if log.count("tokens for Kafka are got again") != 1 {
+	if log.Count("tokens for Kafka are got again") != 1 {
 		t.Error("not told that it works again")
 	}
 

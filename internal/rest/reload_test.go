@@ -18,29 +18,6 @@ import (
 	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 )
 
-// journal is a log that can be read.
-type journal struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (j *journal) Write(b []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(b)
-}
-
-func (j *journal) count(what string) int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return strings.Count(j.text.String(), what)
-}
-
-func newJournal() (*journal, hclog.Logger) {
-	j := &journal{}
-	return j, hclog.New(&hclog.LoggerOptions{Output: j, Level: hclog.Info})
-}
-
 const (
 	readAgain  = "certificates of the REST interface were read again"
 	keptBefore = "cannot be used; the ones before stay"
@@ -60,7 +37,7 @@ func TestFilesAreComparedByWhatIsInThem(t *testing.T) {
 	a := newAuthority(t)
 	var config connector.WorkerConfig
 	secured(t, a, "none")(&config, nil)
-	log, logger := newJournal()
+	log, logger := testenv.NewJournal()
 	c, err := newCertificates(config, logger)
 	if err != nil {
 		t.Fatal(err)
@@ -74,8 +51,8 @@ func TestFilesAreComparedByWhatIsInThem(t *testing.T) {
 		if got := nameOf(t, c.newest(now)); got != want {
 			t.Errorf("%s: the certificate is %s, want %s", what, got, want)
 		}
-		if log.count(readAgain) != taken || log.count(keptBefore) != refused {
-			t.Errorf("%s: %d were taken and %d refused, want %d and %d:\n%s", what, log.count(readAgain), log.count(keptBefore), taken, refused, log.text.String())
+		if log.Count(readAgain) != taken || log.Count(keptBefore) != refused {
+			t.Errorf("%s: %d were taken and %d refused, want %d and %d:\n%s", what, log.Count(readAgain), log.Count(keptBefore), taken, refused, log)
 		}
 	}
 	stat := func() os.FileInfo {
@@ -121,7 +98,7 @@ func TestFilesAreComparedByWhatIsInThem(t *testing.T) {
 
 	inUse := c.newest(now)
 	save(t, config.ListenerCertificate, []byte("no PEM"))
-	if got := c.newest(now.Add(reloadInterval / 2)); got != inUse || log.count(keptBefore) != 5 {
+	if got := c.newest(now.Add(reloadInterval / 2)); got != inUse || log.Count(keptBefore) != 5 {
 		t.Error("the files are looked at more often than the interval says")
 	}
 }
@@ -191,7 +168,7 @@ func (s *site) greet(config *tls.Config) (string, error) {
 func TestHandshakesShowTheCertificateThatIsInTheFilesByNow(t *testing.T) {
 	a := newAuthority(t)
 	arrange := secured(t, a, "none")
-	log, logger := newJournal()
+	log, logger := testenv.NewJournal()
 	var config connector.WorkerConfig
 	s := serve(t, newFake(), func(c *connector.WorkerConfig, o *Options) {
 		o.Logger = logger
@@ -210,7 +187,7 @@ func TestHandshakesShowTheCertificateThatIsInTheFilesByNow(t *testing.T) {
 		if err != nil || got != "first" {
 			t.Fatalf("with half of a file a handshake shows %q: %v", got, err)
 		}
-		return log.count(keptBefore) == 1
+		return log.Count(keptBefore) == 1
 	})
 	save(t, config.ListenerCertificate, certificate)
 	save(t, config.ListenerKey, key)
@@ -311,7 +288,7 @@ func TestFilesThatCannotBeUsedAreToldOfWithoutAConnection(t *testing.T) {
 	a := newAuthority(t)
 	var config connector.WorkerConfig
 	secured(t, a, "none")(&config, nil)
-	log, logger := newJournal()
+	log, logger := testenv.NewJournal()
 	c, err := newCertificates(config, logger)
 	if err != nil {
 		t.Fatal(err)
@@ -320,7 +297,7 @@ func TestFilesThatCannotBeUsedAreToldOfWithoutAConnection(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var watching sync.WaitGroup
 	watching.Go(func() { c.watch(ctx, 10*time.Millisecond) })
-	testenv.Await(t, 10*time.Second, "the file to be told of", func() bool { return log.count(keptBefore) == 1 })
+	testenv.Await(t, 10*time.Second, "the file to be told of", func() bool { return log.Count(keptBefore) == 1 })
 	cancel()
 	watching.Wait()
 }
