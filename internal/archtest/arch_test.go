@@ -93,7 +93,7 @@ var allowed = map[string][]string{
 	// For tests, demo and benchmarks, none of it in the product.
 	"internal/archtest": {},
 	// Tests that reach a Kudu with Kerberos are built with the overlay.
-	"internal/testenv": {"test/kudutool", "internal/overlay", franzgo, "golang.org/x/sync"},
+	"internal/testenv": {"test/kudutool", "internal/overlay", franzgo, hclog, "golang.org/x/sync"},
 	"test/kudutool":    {},
 	"test/secured":     {},
 
