@@ -85,7 +85,8 @@ func (k *KDC) server(name, addr, conf string) *Server {
 
 // StartIntolerant starts a second KDC of the realm. It bears no difference between
 // its clock and a client's, not even none, and so refuses whoever must prove the time
-// (KRB_AP_ERR_SKEW). Close ends it.
+// (KRB_AP_ERR_SKEW), or shows a ticket of this second (KRB_AP_ERR_TKT_NYV). Close ends
+// it.
 func (k *KDC) StartIntolerant(ctx context.Context) (*Server, error) {
 	if k.intolerant != nil {
 		return nil, errors.New("starting a KDC that bears no clock: there is one")
