@@ -74,8 +74,8 @@ type sweepTask struct {
 	turn     int // which tablets the next round begins with
 
 	// What the open transaction holds.
-	rows      map[string][]entryRow // published and not yet in a journal, by tablet
-	fresh     []*sweepEntry         // the journals of the others
+	rows      map[string]*openRows // published and not yet in a journal, by tablet
+	fresh     []*sweepEntry        // the journals of the others
 	snapshots map[string]kudu.Timestamp
 	spareRows []entryRow // memory for the next transaction's
 	keys      []byte     // for keysOf
@@ -116,7 +116,7 @@ func newSweepTask(t *task, o sweepOptions) (*sweepTask, error) {
 	s := &sweepTask{
 		task: t, plan: o.sweep, reading: o.reading, pace: o.pace, counted: o.counted,
 		live: make(map[offsets.JournalKey]*sweepEntry),
-		rows: make(map[string][]entryRow), snapshots: make(map[string]kudu.Timestamp), logged: time.Now(), chunkRows: journalChunkRows, trust: replayTrust,
+		rows: make(map[string]*openRows), snapshots: make(map[string]kudu.Timestamp), logged: time.Now(), chunkRows: journalChunkRows, trust: replayTrust,
 		committedAt: time.Now(), idleCommit: idleCommit,
 	}
 	for tablet, pos := range o.stored {

@@ -43,8 +43,8 @@ func (s *sweepTask) close(ctx context.Context) error {
 		records = append(records, r.tombstone)
 		gone.Gone += int64(r.rows)
 	}
-	for tablet := range s.rows {
-		if err := s.journal(ctx, tablet); err != nil {
+	for _, open := range s.rows {
+		if err := s.journal(ctx, open); err != nil {
 			return err
 		}
 	}
@@ -82,10 +82,15 @@ func (s *sweepTask) close(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
+// openRows are a tablet's rows in the open transaction that have no journal yet.
+type openRows struct {
+	tablet string
+	rows   []entryRow
+}
+
 // journal produces the journals of a tablet's rows.
-func (s *sweepTask) journal(ctx context.Context, tablet string) error {
-	rows := s.rows[tablet]
-	for _, e := range s.entries(tablet, rows, offsets.Journal{Snapshot: uint64(s.snapshots[tablet]), Columns: s.digest.columns}) {
+func (s *sweepTask) journal(ctx context.Context, open *openRows) error {
+	for _, e := range s.entries(open.tablet, open.rows, offsets.Journal{Snapshot: uint64(s.snapshots[open.tablet]), Columns: s.digest.columns}) {
 		r, err := offsets.JournalRecord(s.offsets, s.id, e.key, e.journal)
 		if err != nil {
 			return err
@@ -95,31 +100,30 @@ func (s *sweepTask) journal(ctx context.Context, tablet string) error {
 		}
 		s.fresh = append(s.fresh, e)
 	}
-	clear(rows) // of their keys
-	s.rows[tablet] = rows[:0]
+	clear(open.rows) // of their keys
+	open.rows = open.rows[:0]
 	return nil
 }
 
 // emptyRows forgets the rows of the transaction, and keeps the memory of one tablet's
 // for the next one.
 func (s *sweepTask) emptyRows() {
-	for _, rows := range s.rows {
-		if cap(rows) > cap(s.spareRows) {
-			s.spareRows = rows
+	for _, open := range s.rows {
+		if cap(open.rows) > cap(s.spareRows) {
+			s.spareRows = open.rows
 		}
 	}
 	clear(s.rows)
-	clear(s.spareRows) // of their keys
-	s.spareRows = s.spareRows[:0]
 }
 
 // rowsOf are the transaction's rows of a tablet so far.
-func (s *sweepTask) rowsOf(tablet string) []entryRow {
-	rows, are := s.rows[tablet]
-	if !are {
-		rows, s.spareRows = s.spareRows, nil
+func (s *sweepTask) rowsOf(tablet string) *openRows {
+	open := s.rows[tablet]
+	if open == nil {
+		open = &openRows{tablet: tablet, rows: s.spareRows}
+		s.rows[tablet], s.spareRows = open, nil
 	}
-	return rows
+	return open
 }
 
 // entries splits a tablet's rows into journals, which are like the one that is

@@ -251,8 +251,8 @@ func (s *sweepTask) full() bool {
 // unswept is the number of rows of the open transaction.
 func (s *sweepTask) unswept() int {
 	n := 0
-	for _, rows := range s.rows {
-		n += len(rows)
+	for _, open := range s.rows {
+		n += len(open.rows)
 	}
 	for _, e := range s.fresh {
 		n += e.len()
@@ -271,6 +271,7 @@ func (s *sweepTask) publishPicked(ctx context.Context, b *batch, mark []kgo.Reco
 		keys = s.keysOf(b)
 	}
 	from := 0
+	var open *openRows // of the tablet of the row before
 	for row := range b.published() {
 		if row%stopCheck == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -278,7 +279,6 @@ func (s *sweepTask) publishPicked(ctx context.Context, b *batch, mark []kgo.Reco
 		if err := s.ensureOpen(ctx); err != nil {
 			return err
 		}
-		tablet := b.tablet(row).id
 		size, err := s.produce(ctx, b, row, now, headers.of(b, row))
 		if err != nil {
 			return err
@@ -288,13 +288,15 @@ func (s *sweepTask) publishPicked(ctx context.Context, b *batch, mark []kgo.Reco
 		if mark != nil {
 			continue // close is at work
 		}
-		s.snapshots[tablet] = b.snapshot
+		if tablet := b.tablet(row).id; open == nil || open.tablet != tablet {
+			open = s.rowsOf(tablet)
+			s.snapshots[tablet] = b.snapshot
+		}
 		if journalled {
-			rows := append(s.rowsOf(tablet), entryRow{key: keys[from:s.ends[row]], digest: s.digest.of(b.rows, row)})
-			s.rows[tablet] = rows
+			open.rows = append(open.rows, entryRow{key: keys[from:s.ends[row]], digest: s.digest.of(b.rows, row)})
 			from = s.ends[row]
-			if s.plan.streams && len(rows) >= s.chunkRows {
-				if err := s.journal(ctx, tablet); err != nil {
+			if s.plan.streams && len(open.rows) >= s.chunkRows {
+				if err := s.journal(ctx, open); err != nil {
 					return err
 				}
 			}
@@ -303,6 +305,7 @@ func (s *sweepTask) publishPicked(ctx context.Context, b *batch, mark []kgo.Reco
 			if err := s.close(ctx); err != nil {
 				return err
 			}
+			open = nil
 		}
 	}
 	return nil
