@@ -26,6 +26,8 @@ type KDC struct {
 	programs *kerberosPrograms
 	data     *dataDir
 	ports    ports
+
+	intolerant *Server // nil before StartIntolerant
 }
 
 // StartKDC makes the realm Realm and starts its KDC. Close must be called.
@@ -62,18 +64,48 @@ func (k *KDC) start(ctx context.Context) error {
 	if _, err := k.run(ctx, "", "kdb5_util", "create", "-s", "-r", k.realm, "-P", "master"); err != nil {
 		return err
 	}
-	k.Server = &Server{
-		addr:  addr,
-		ready: func(ctx context.Context) error { return dial(ctx, addr) },
-		command: Command{
-			Name: "krb5kdc", Path: k.programs.path("krb5kdc"), Args: []string{"-n", "-r", k.realm, "-P", k.file("pid")},
-			Env: k.env(), Log: k.file("krb5kdc.log"),
-		},
-	}
+	k.Server = k.server("krb5kdc", addr, k.file("kdc.conf"))
 	if err := k.Server.start(); err != nil {
 		return err
 	}
 	return k.waitReady(ctx)
+}
+
+// server is a KDC on the realm's database, with the settings of that file.
+func (k *KDC) server(name, addr, conf string) *Server {
+	return &Server{
+		addr:  addr,
+		ready: func(ctx context.Context) error { return dial(ctx, addr) },
+		command: Command{
+			Name: name, Path: k.programs.path("krb5kdc"), Args: []string{"-n", "-r", k.realm, "-P", k.file(name + ".pid")},
+			Env: append(k.env(), "KRB5_KDC_PROFILE="+conf), Log: k.file(name + ".log"),
+		},
+	}
+}
+
+// StartIntolerant starts a second KDC of the realm. It bears no difference between
+// its clock and a client's, not even none, and so refuses whoever must prove the time
+// (KRB_AP_ERR_SKEW), or shows a ticket of this second (KRB_AP_ERR_TKT_NYV). Close ends
+// it.
+func (k *KDC) StartIntolerant(ctx context.Context) (*Server, error) {
+	if k.intolerant != nil {
+		return nil, errors.New("starting a KDC that bears no clock: there is one")
+	}
+	addr, err := k.ports.takeAddr()
+	if err != nil {
+		return nil, err
+	}
+	// What kdc.conf says goes before krb5.conf, and is for KDCs only.
+	conf := k.file("intolerant.conf")
+	if err := os.WriteFile(conf, []byte(k.serverConf(addr)+"[libdefaults]\n  clockskew = -1\n"), 0o600); err != nil {
+		return nil, err
+	}
+	s := k.server("krb5kdc-intolerant", addr, conf)
+	if err := s.start(); err != nil {
+		return nil, err
+	}
+	k.intolerant = s
+	return s, s.waitReady(ctx)
 }
 
 func (k *KDC) file(name string) string { return filepath.Join(k.data.path, name) }
@@ -275,5 +307,9 @@ func (k *KDC) Dir() string { return k.data.path }
 
 // Close kills the KDC and removes its data. It may be called more than once.
 func (k *KDC) Close() error {
-	return errors.Join(killAll([]*Server{k.Server}), k.data.remove(), k.ports.close())
+	servers := []*Server{k.Server}
+	if k.intolerant != nil {
+		servers = append(servers, k.intolerant)
+	}
+	return errors.Join(killAll(servers), k.data.remove(), k.ports.close())
 }

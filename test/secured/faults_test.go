@@ -58,6 +58,15 @@ func (w *worker) task(t *testing.T) (state, trace string) {
 	return status.Tasks[0].State, status.Tasks[0].Trace
 }
 
+// restartTask has the worker's one task run again.
+func (w *worker) restartTask(t *testing.T) {
+	t.Helper()
+	testenv.Await(t, patience, "the task is restarted", func() bool {
+		code, _ := w.ask(t, http.MethodPost, "/connectors/orders/tasks/0/restart")
+		return code/100 == 2
+	})
+}
+
 // becomes waits for a state of the task with a reason, and gives the reason whole.
 func (w *worker) becomes(t *testing.T, within time.Duration, state, says string) (trace string) {
 	t.Helper()
@@ -243,10 +252,7 @@ func TestFaultsOfARunningTaskAreNamedWithoutAStormAndMended(t *testing.T) {
 		w.becomes(t, patience, tc.state, tc.says[0])
 		tc.mend()
 		if tc.state == "FAILED" {
-			testenv.Await(t, patience, "the task is restarted", func() bool {
-				code, _ := w.ask(t, http.MethodPost, "/connectors/orders/tasks/0/restart")
-				return code/100 == 2
-			})
+			w.restartTask(t)
 		}
 		mended := time.Now()
 		write()

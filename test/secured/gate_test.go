@@ -91,8 +91,9 @@ func openGate(server string) (*gate, func(), error) {
 			}
 			g.mu.Lock()
 			g.accepted = append(g.accepted, time.Now())
+			server := g.server
 			g.mu.Unlock()
-			far, err := net.Dial("tcp", g.server)
+			far, err := net.Dial("tcp", server)
 			if err != nil {
 				near.Close()
 				continue
@@ -212,6 +213,13 @@ func (g *gate) cut() {
 	for _, p := range passages {
 		g.end(p)
 	}
+}
+
+// lead has connections that are made from then on lead to another server.
+func (g *gate) lead(server string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.server = server
 }
 
 // since counts the connections that were made from then on.

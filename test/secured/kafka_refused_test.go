@@ -74,6 +74,8 @@ func refusals(t *testing.T, kdc *testenv.KDC, kafka *testenv.Kafka, table *kudu.
 		"expired certificate": {to(s.SSL, "SSL") + trust + "ssl.keystore.location: " +
 			issue(s.Authority, "expired.pem", testenv.CertificateSpec{Name: kafkaUser, NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Hour)}) + "\n",
 			"ssl.keystore.location", "it doesn't take this program's certificate", "replace it"},
+		"no truststore":      {to(s.SASLSSL, "SASL_SSL") + scram + user + "ssl.truststore.location: " + dir + "/none.pem\n", "ssl.truststore.location", "cannot be read (no such file", "check the path"},
+		"no keystore":        {to(s.SSL, "SSL") + trust + "ssl.keystore.location: " + dir + "/none.pem\n", "ssl.keystore.location", "cannot be read (no such file", "check the path"},
 		"expired token":      {saslSSL + token("expired", s.Tokens, time.Now().Add(-2*time.Hour)), "sasl.oauthbearer.token.endpoint.url", "which has expired at", "have the file renewed"},
 		"forged token":       {saslSSL + token("forged", impostor, time.Now()), "sasl.oauthbearer.token.endpoint.url", "it doesn't take the token of file://", "have the file renewed"},
 		"no token":           {saslSSL + "sasl.mechanism: OAUTHBEARER\nsasl.oauthbearer.token.endpoint.url: file://" + dir + "/none\n", "sasl.oauthbearer.token.endpoint.url", "cannot be read (no such file", "check the path"},
@@ -97,7 +99,7 @@ func refusals(t *testing.T, kdc *testenv.KDC, kafka *testenv.Kafka, table *kudu.
 				}
 			}
 			// A file of this machine is no broker's matter.
-			named := strings.Contains(text, "127.0.0.1:") || strings.Contains(text, "localhost:") || name == "no token"
+			named := strings.Contains(text, "127.0.0.1:") || strings.Contains(text, "localhost:") || strings.Contains(tc.what, "no such file")
 			if told != 1 || !named {
 				t.Errorf("told %d times:\n%s", told, text)
 			}

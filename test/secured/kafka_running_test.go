@@ -20,14 +20,9 @@ import (
 // restarted with other certificates, other authorities and another password.
 func TestRowsArePublishedOnceWhileKafkaCredentialsChange(t *testing.T) {
 	t.Parallel()
-	kafka := testenv.NewKafka(t, testenv.KafkaConfig{
-		Security: &testenv.KafkaSecurity{Users: map[string]string{kafkaUser: password}},
-		// Sessions end, and so tokens must be renewed.
-		Properties: map[string]string{"listener.name.sasl_ssl.connections.max.reauth.ms": "4000"},
-	})
-	s := kafka.Secured()
 	dir := t.TempDir()
-	own, trusted := filepath.Join(dir, "own.pem"), filepath.Join(dir, "ca.pem")
+	own, door := filepath.Join(dir, "own.pem"), filepath.Join(dir, "door.pem")
+	trusted, vanishing := filepath.Join(dir, "ca.pem"), filepath.Join(dir, "vanishing.pem")
 	put := func(path string, content ...[]byte) {
 		t.Helper()
 		temporary := path + ".new"
@@ -50,15 +45,38 @@ func TestRowsArePublishedOnceWhileKafkaCredentialsChange(t *testing.T) {
 		}
 		put(path, pair.Key, pair.Certificate)
 	}
+	authority := func(name string) *testenv.Authority {
+		t.Helper()
+		a, err := testenv.NewAuthority(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	server := testenv.CertificateSpec{Name: "broker", Hosts: []string{"127.0.0.1"}}
+	first := authority("first")
+	issue(first, door, server)
+	const listener = "listener.name.sasl_ssl."
+	kafka := testenv.NewKafka(t, testenv.KafkaConfig{
+		Security: &testenv.KafkaSecurity{Users: map[string]string{kafkaUser: password}},
+		Properties: map[string]string{
+			// Sessions end, and so tokens must be renewed.
+			listener + "connections.max.reauth.ms": "4000",
+			// This listener has a certificate of its own.
+			listener + "ssl.keystore.type": "PEM", listener + "ssl.keystore.location": door,
+		},
+	})
+	s := kafka.Secured()
 	issue(s.Authority, own, testenv.CertificateSpec{Name: kafkaUser})
 	put(trusted, s.Authority.PEM())
+	put(vanishing, first.PEM())
 	provider := newProvider(t, s.Tokens, 6*time.Second)
-	trust := "ssl.truststore.location: " + trusted + "\n"
+	trust := "ssl.truststore.location: "
 	ways := map[string]string{
-		"certificate": "bootstrap.servers: " + s.SSL + "\nsecurity.protocol: SSL\n" + trust + "ssl.keystore.location: " + own + "\n",
+		"certificate": "bootstrap.servers: " + s.SSL + "\nsecurity.protocol: SSL\n" + trust + trusted + "\nssl.keystore.location: " + own + "\n",
 		"password": "bootstrap.servers: " + s.SASLPlaintext + "\nsecurity.protocol: SASL_PLAINTEXT\nsasl.mechanism: SCRAM-SHA-512\nsasl.username: " + kafkaUser +
 			"\nsasl.password: ${env:PASSWORD}\n",
-		"token": "bootstrap.servers: " + s.SASLSSL + "\nsecurity.protocol: SASL_SSL\n" + trust + "sasl.mechanism: OAUTHBEARER\n" + provider.keys(),
+		"token": "bootstrap.servers: " + s.SASLSSL + "\nsecurity.protocol: SASL_SSL\n" + trust + vanishing + "\nsasl.mechanism: OAUTHBEARER\n" + provider.keys(),
 	}
 	table := kuduTable(t, "changing", 100)
 	written := 100
@@ -79,25 +97,28 @@ func TestRowsArePublishedOnceWhileKafkaCredentialsChange(t *testing.T) {
 	flow()
 
 	// Everything is renewed, by another authority that alone counts from then on.
-	next, err := testenv.NewAuthority("next")
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := testenv.CertificateSpec{Name: "broker", Hosts: []string{"127.0.0.1"}}
+	next := authority("next")
 	put(trusted, s.Authority.PEM(), next.PEM())
+	put(vanishing, first.PEM(), next.PEM())
 	issue(next, own, testenv.CertificateSpec{Name: kafkaUser})
 	put(s.CAFile, next.PEM())
 	issue(next, s.KeyFile, server)
+	issue(next, door, server)
 	if err := kafka.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	flow()
 	testenv.Await(t, patience, "tokens of 6 s are renewed", func() bool { return provider.asked.Load() > 1 })
 
-	// What is written next to the files can't be used; the broker's certificate has
-	// expired, and the user has another password.
+	// What is written next to the files can't be used, or they are gone; one of the
+	// broker's certificates has expired, one is of an authority that nobody knows, and the
+	// user has another password.
 	put(own, []byte("-----BEGIN CERTIFICATE-----\nhalf"))
 	issue(next, s.KeyFile, testenv.CertificateSpec{Name: "broker", Hosts: server.Hosts, NotBefore: time.Now().Add(-2 * time.Hour), NotAfter: time.Now().Add(-time.Minute)})
+	issue(authority("strange"), door, server)
+	if err := os.Remove(vanishing); err != nil {
+		t.Fatal(err)
+	}
 	setPassword(t, kafka, "another")
 	from := map[string]int64{}
 	for name, w := range workers {
@@ -109,11 +130,12 @@ func TestRowsArePublishedOnceWhileKafkaCredentialsChange(t *testing.T) {
 	began := time.Now()
 	insert(t, table, written, 20)
 	written += 20
-	for name, what := range map[string]string{
+	faults := map[string]string{
 		"certificate": "its certificate (CN=broker) has expired at",
-		"token":       "its certificate (CN=broker) has expired at",
+		"token":       "its certificate is issued by an authority that isn't trusted here (CN=strange)",
 		"password":    `it doesn't take the user "worker" with the password given, by SCRAM-SHA-512`,
-	} {
+	}
+	for name, what := range faults {
 		workers[name].awaitTrace(t, what, patience)
 	}
 	// For as long as a client that asks at each turn would have asked some thirty times.
@@ -141,8 +163,25 @@ func TestRowsArePublishedOnceWhileKafkaCredentialsChange(t *testing.T) {
 		t.Errorf("credentials were shown %d times within %v, and not 2 to %d times", shown, took, most)
 	}
 
+	// Certificates that are refused are looked at again for each part of the program that
+	// would connect, one to three a second in all.
+	for _, name := range []string{"certificate", "token"} {
+		refused := 0
+		for line := range strings.Lines(workers[name].read(t)[from[name]:]) {
+			if strings.Contains(line, "unable to open connection to broker") && strings.Contains(line, faults[name]) {
+				refused++
+			}
+		}
+		took := time.Since(began)
+		t.Logf("%s: the broker was refused %d times within %v", name, refused, took)
+		if refused == 0 || float64(refused) > 10+4*took.Seconds() {
+			t.Errorf("%s: the broker was refused %d times within %v", name, refused, took)
+		}
+	}
+
 	// All is well again, and goes on by itself.
 	issue(next, s.KeyFile, server)
+	issue(next, door, server)
 	setPassword(t, kafka, password)
 	if err := kafka.Restart(t.Context()); err != nil {
 		t.Fatal(err)
@@ -150,8 +189,17 @@ func TestRowsArePublishedOnceWhileKafkaCredentialsChange(t *testing.T) {
 	insert(t, table, written, 20)
 	written += 20
 	awaitAll(t, readers, written, patience)
-	if text := workers["certificate"].read(t); !strings.Contains(text, "cannot be used; the ones before stay") {
-		t.Error("the log doesn't tell of the file that can't be used")
+	for name, file := range map[string]string{
+		"certificate": "ssl.keystore.location: ",
+		"token":       "ssl.truststore.location: the file " + vanishing + " cannot be read (no such file",
+	} {
+		told := false
+		for line := range strings.Lines(workers[name].read(t)) {
+			told = told || strings.Contains(line, "cannot be used; the ones before stay") && strings.Contains(line, file)
+		}
+		if !told {
+			t.Errorf("%s: the log doesn't tell that %q", name, file)
+		}
 	}
 	for _, w := range workers {
 		w.stop(t)

@@ -60,6 +60,7 @@ func holding(t testing.TB, kt *keytab.Keytab, etype int32) *Login {
 	}
 	t1 := &ticket{Ticket: raw, key: key, got: now, ends: now.Add(time.Hour)}
 	l.identity = &identity{name: client, realm: testRealm, tgt: t1}
+	t1.of = l.identity
 	l.services[testHost] = t1
 	return l
 }

@@ -35,6 +35,7 @@ type ticket struct {
 	messages.Ticket
 	key       types.EncryptionKey
 	got, ends time.Time
+	of        *identity // who has it; of tickets for services
 }
 
 // Format leaves out the key.

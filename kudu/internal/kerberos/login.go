@@ -116,7 +116,8 @@ func (l *Login) kept(host string) (*ticket, *identity) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if t := l.services[host]; t.usable(time.Now()) {
-		return t, l.identity
+		// The login may have forgotten who it was, while this still serves.
+		return t, t.of
 	}
 	return nil, nil
 }
@@ -137,6 +138,7 @@ func (l *Login) obtain(ctx context.Context, host string) (*ticket, *identity, er
 	defer l.mu.Unlock()
 	switch {
 	case err == nil:
+		t.of = id
 		l.services[host] = t
 		select {
 		case l.woken <- struct{}{}:

@@ -1,6 +1,7 @@
 package kerberos
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -290,6 +291,34 @@ func TestClocksThatDifferAreNamed(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestTicketServesToItsEndWhenItsRenewalIsRefused(t *testing.T) {
+	r := newRealm(t, 0)
+	strange, err := r.StartIntolerant(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := ""
+	dial := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, cmp.Or(to, addr))
+	}
+	l := newLogin(t, Config{Principal: "alice", Keytab: r.keytab, Conf: r.ClientConf()}, dial)
+	first, who, err := l.ticketFor(t.Context(), "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	to = strange.Addr()
+	if _, _, err := l.obtain(t.Context(), "127.0.0.1"); !errors.Is(err, ErrCredentials) {
+		t.Fatalf("the renewal gives %v", err)
+	}
+	got, id, err := l.ticketFor(t.Context(), "127.0.0.1")
+	if err != nil || got != first || id != who {
+		t.Fatalf("%v of %v, %v, want %v of %v", got, id, err, first, who)
+	}
+	if _, _, err := newInitiator(got, id); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestTicketsAreRenewedBeforeTheyExpireAndOutliveAKDCThatIsAway(t *testing.T) {
