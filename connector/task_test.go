@@ -432,9 +432,11 @@ func TestSlabsAreNotUsedAgainWhileARecordIsInFlight(t *testing.T) {
 	b := newTaskBench(t, limits{rows: 3 * slabRecords})
 	// A broker that answers late keeps records in flight while the next slabs
 	// are filled; the race detector sees a slab that is used too early.
+	pace := time.NewTicker(2 * time.Millisecond) // the broker's
+	defer pace.Stop()
 	b.cluster.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
 		b.cluster.KeepControl()
-		b.cluster.SleepControl(func() { time.Sleep(2 * time.Millisecond) }) // the broker's pace
+		b.cluster.SleepControl(func() { <-pace.C })
 		return nil, nil, false
 	})
 	b.start()

@@ -59,6 +59,10 @@ func (a *app) run(workerFile string, connectorFiles []string) error {
 	if err != nil {
 		return &exitError{code: exitUsage, err: err}
 	}
+	// Before the first line of the log: whoever has seen that line can stop the
+	// worker in order.
+	signals, ignore := a.notify()
+	defer ignore()
 	cfg, connectors := files.Worker, files.Connectors
 	out, bar := a.progressBar(cfg)
 	if bar != nil {
@@ -74,8 +78,6 @@ func (a *app) run(workerFile string, connectorFiles []string) error {
 		logger.Warn("secrets can be read on the network", "key", f.Key, "what", f.What, "remedy", f.Remedy)
 	}
 
-	signals, ignore := a.notify()
-	defer ignore()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	done := make(chan error, 1)

@@ -92,6 +92,12 @@ func (h *harness) want(t *testing.T, code, want int, said ...string) {
 func TestRunStopsInOrderOnTheFirstSignal(t *testing.T) {
 	for _, s := range []os.Signal{syscall.SIGTERM, syscall.SIGINT} {
 		h := newHarness(t, fakeWorker{}, "")
+		h.notify = func() (<-chan os.Signal, func()) {
+			if h.log.Len() > 0 {
+				t.Errorf("the worker writes before it listens to signals: %s", h.log.String())
+			}
+			return h.signals, func() {}
+		}
 		h.signals <- s
 		h.want(t, h.runFiles(), exitOK, "starting", "stopping: signal="+s.String(), "stopped")
 		if len(h.conns) != 1 || h.conns[0].Name != "orders" || h.cfg.BootstrapServers[0] != "k:9092" {

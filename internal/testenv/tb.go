@@ -16,6 +16,7 @@ type TB interface {
 	Errorf(format string, args ...any)
 	Logf(format string, args ...any)
 	Failed() bool
+	Name() string
 	Cleanup(func())
 	Context() context.Context
 }
@@ -126,11 +127,9 @@ func NewKuduTool(t TB, k *Kudu) *KuduTool {
 }
 
 func showLogs(t TB, servers ...*Server) {
-	if !t.Failed() {
-		return
-	}
+	t.Helper()
 	for _, s := range servers {
-		t.Logf("end of the log of %s:\n%s", s.Name(), Tail(s.Log(), tailLines))
+		ShowLog(t, s.Name(), s.Log(), tailLines)
 	}
 }
 
@@ -222,12 +221,20 @@ func SharedKuduTool(t TB) *KuduTool {
 // closed after the last one, and before goroutines are checked:
 //
 //	func TestMain(m *testing.M) { goleak.VerifyTestMain(testenv.ClosingShared(m)) }
-func ClosingShared(m Runner) Runner { return closingShared{m} }
+//
+// Then come the ends of the logs that ShowLog was given by tests that failed.
+func ClosingShared(m Runner) Runner {
+	failed.mu.Lock()
+	defer failed.mu.Unlock()
+	failed.later = true
+	return closingShared{m}
+}
 
 type closingShared struct{ tests Runner }
 
 func (c closingShared) Run() int {
 	code := c.tests.Run()
+	printFailed(os.Stdout)
 	if err := CloseShared(); err != nil {
 		fmt.Fprintf(os.Stderr, "closing the shared servers: %v\n", err)
 		code = max(code, 1)

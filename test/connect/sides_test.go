@@ -85,9 +85,7 @@ func startOurs(t *testing.T, kafka *testenv.Kafka) *side {
 		if code, err := p.Terminate(ctx); err != nil || code != 0 {
 			t.Errorf("after SIGTERM the worker exited with code %d: %v", code, err)
 		}
-		if t.Failed() {
-			t.Logf("end of the worker's log:\n%s", testenv.Tail(log, 60))
-		}
+		testenv.ShowLog(t, "the worker", log, 60)
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()

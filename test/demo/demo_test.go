@@ -85,9 +85,7 @@ func startDemo(t *testing.T, binary string, env ...string) *showing {
 		if err := s.Kill(); err != nil {
 			t.Error(err)
 		}
-		if t.Failed() {
-			t.Logf("output of the demo:\n%s", testenv.Tail(s.log, 60))
-		}
+		testenv.ShowLog(t, "the demo", s.log, 60)
 		_ = os.RemoveAll(tmp)
 	})
 	return s

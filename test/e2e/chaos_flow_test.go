@@ -112,7 +112,7 @@ func (s *stack) follow(t *testing.T, topic string) *follower {
 	client, err := kgo.NewClient(
 		kgo.SeedBrokers(s.kafka.BootstrapServers()), kgo.ConsumeTopics(topic),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.UnknownTopicRetries(-1), kgo.MetadataMinAge(100*time.Millisecond),
+		kgo.UnknownTopicRetries(-1), kgo.MetadataMinAge(100*time.Millisecond), kgo.FetchMaxWait(100*time.Millisecond),
 	)
 	if err != nil {
 		t.Fatal(err)

@@ -118,9 +118,7 @@ func (g *guide) leaves(name, command string) *worker {
 		if w.Running() {
 			_ = w.Kill()
 		}
-		if g.t.Failed() {
-			g.t.Logf("end of the output of %s:\n%s", name, testenv.Tail(log, 40))
-		}
+		testenv.ShowLog(g.t, name, log, 40)
 	})
 	return w
 }

@@ -169,10 +169,12 @@ func measureBusy(t *testing.T, streaming, late string) {
 	server := s.kudu.TabletServers()[0]
 	kuduTime, workerTime := cpuTime(t, server.Pid()), cpuTime(t, w.Pid())
 	began := time.Now()
+	pace := time.NewTicker(100 * time.Millisecond)
+	defer pace.Stop()
 	for i := range int64(seconds * 10) {
 		from := 2000 + before + i*rate/10
 		insert(from, from+rate/10)
-		time.Sleep(time.Until(began.Add(time.Duration(i+1) * 100 * time.Millisecond)))
+		<-pace.C
 	}
 	took := time.Since(began)
 	t.Logf("%d rows a second into 1,000,000 for %v: tablet server %v, worker %v of processor time", rate, took.Round(time.Second),

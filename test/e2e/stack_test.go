@@ -113,13 +113,11 @@ func (s *stack) startAll(t *testing.T, jobs []*job, name string) *worker {
 			_ = w.Kill()
 		}
 		w.checkLog()
-		if t.Failed() || os.Getenv("K2K_LOGS") != "" {
-			lines := 60
-			if w.ExitCode() == -1 {
-				lines = 8 // it was killed, as one of many
-			}
-			t.Logf("end of the log of %s:\n%s", name, testenv.Tail(log, lines))
+		lines := 60
+		if w.ExitCode() == -1 {
+			lines = 8 // it was killed, as one of many
 		}
+		testenv.ShowLog(t, name, log, lines)
 	})
 	return w
 }
@@ -193,9 +191,11 @@ func (w *worker) findLine(from int64, within time.Duration, match func(line stri
 }
 
 // stop ends the worker with SIGTERM, as an operator would: exit code 0, within
-// 10 s.
+// 10 s. A process that was started just now may not listen yet, and dies of the
+// signal.
 func (w *worker) stop() {
 	w.t.Helper()
+	w.awaitLine("starting", 10*time.Second)
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.t.Context()), 12*time.Second)
 	defer cancel()

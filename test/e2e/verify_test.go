@@ -99,6 +99,7 @@ func (s *stack) awaitRecords(t *testing.T, topic string, n int, within time.Dura
 		kgo.SeedBrokers(s.kafka.BootstrapServers()), kgo.ConsumeTopics(topic),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.UnknownTopicRetries(-1), kgo.MetadataMinAge(100*time.Millisecond), // the topic may be about to come
+		kgo.FetchMaxWait(100*time.Millisecond), // the broker doesn't always answer a fetch when a transaction ends
 	)
 	if err != nil {
 		t.Fatal(err)

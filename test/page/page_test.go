@@ -74,9 +74,7 @@ func startWorker(t *testing.T) *worker {
 		if w.Running() {
 			_ = w.Kill()
 		}
-		if t.Failed() {
-			t.Logf("end of the worker's log:\n%s", testenv.Tail(logFile, 30))
-		}
+		testenv.ShowLog(t, "the worker", logFile, 30)
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()

@@ -34,9 +34,7 @@ func start(t *testing.T, c testenv.Command, ready string) string {
 		if p.Running() {
 			_ = p.Kill()
 		}
-		if t.Failed() {
-			t.Logf("end of the log of %s:\n%s", c.Name, testenv.Tail(c.Log, 30))
-		}
+		testenv.ShowLog(t, c.Name, c.Log, 30)
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()

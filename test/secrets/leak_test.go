@@ -233,9 +233,7 @@ func (s *site) runWorker(g *given) (stored string) {
 		if process.Running() {
 			_ = process.Kill()
 		}
-		if s.t.Failed() {
-			s.t.Logf("end of the worker's log:\n%s", testenv.Tail(logFile, 20))
-		}
+		testenv.ShowLog(s.t, "the worker", logFile, 20)
 	})
 	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()

@@ -74,9 +74,7 @@ errors.retry.delay.max.ms: 1000
 			}
 			keepsSecrets(t, "the program's log", w.read(t))
 		}
-		if t.Failed() {
-			t.Logf("the program's log:\n%s", testenv.Tail(w.log, 60))
-		}
+		testenv.ShowLog(t, "the program", w.log, 60)
 	})
 	return w
 }
@@ -90,7 +88,8 @@ type reader struct {
 func newReader(t *testing.T, kafka *testenv.Kafka, topic string) *reader {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(kafka.BootstrapServers()), kgo.ConsumeTopics(topic),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.UnknownTopicRetries(-1))
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.UnknownTopicRetries(-1),
+		kgo.FetchMaxWait(100*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}

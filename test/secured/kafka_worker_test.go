@@ -72,9 +72,7 @@ func newKafkaWorker(t *testing.T, group string, table *kudu.Table, security stri
 			}
 			keepsSecrets(t, "the program's log", w.read(t))
 		}
-		if t.Failed() {
-			t.Logf("the program's log:\n%s", testenv.Tail(w.log, 60))
-		}
+		testenv.ShowLog(t, "the program", w.log, 60)
 	})
 	return w
 }
@@ -112,9 +110,12 @@ func awaitAll(t *testing.T, readers map[string]*reader, ids int, patience time.D
 	}
 }
 
-// stop ends the program in order.
+// stop ends the program in order, once it listens to signals.
 func (w *worker) stop(t *testing.T) {
 	t.Helper()
+	if _, err := w.process.WaitLine(within(t, 15*time.Second), func(line string) bool { return strings.Contains(line, "starting") }); err != nil {
+		t.Error(err)
+	}
 	if code, err := w.process.Terminate(within(t, 15*time.Second)); err != nil || code != 0 {
 		t.Errorf("the program ended with %d, %v", code, err)
 	}

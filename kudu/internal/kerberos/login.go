@@ -255,11 +255,17 @@ func (l *Login) fromCache(conf *krb5.Config) (*identity, error) {
 // paused gives the error of the last attempt while its pause lasts.
 func (l *Login) paused(what string) error {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if p := l.pauses[what]; p != nil && time.Now().Before(p.until) && slices.EqualFunc(p.files, l.files(), sameFile) {
-		return p.err
+	p := l.pauses[what]
+	if p == nil || !time.Now().Before(p.until) {
+		l.mu.Unlock()
+		return nil
 	}
-	return nil
+	err, files := p.err, p.files
+	l.mu.Unlock()
+	if !slices.EqualFunc(files, l.files(), sameFile) {
+		return nil
+	}
+	return err
 }
 
 // files looks at those that credentials come from, without reading them.
