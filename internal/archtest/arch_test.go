@@ -48,8 +48,9 @@ var allowed = map[string][]string{
 	// internal/kafka: the rights that Kafka denies are named alike everywhere.
 	"offsets": {"internal/kafka", franzgo},
 	// Keystores as Java has them are PKCS12; Kerberos is Kudu's.
-	"internal/kafka":   {"kudu/gssapi", "kudu/secret", franzgo, hclog, "software.sslmate.com/src/go-pkcs12"},
+	"internal/kafka":   {"kudu/gssapi", "kudu/secret", "internal/pemfile", franzgo, hclog, "software.sslmate.com/src/go-pkcs12"},
 	"internal/extsort": {},
+	"internal/pemfile": {},
 	// What where says, as predicates that Kudu evaluates.
 	"internal/predicate": {"kudu", "github.com/alecthomas/participle/v2"},
 
@@ -71,7 +72,7 @@ var allowed = map[string][]string{
 	"internal/logs": {hclog},
 
 	// What the herder answers, over HTTP.
-	"internal/rest": {"connector", "internal/herder", hclog},
+	"internal/rest": {"connector", "internal/herder", "internal/pemfile", hclog},
 
 	// What the herder knows, for people: a page, and text.
 	"internal/status": {"internal/herder"},

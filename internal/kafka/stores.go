@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	pkcs12 "software.sslmate.com/src/go-pkcs12"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/pemfile"
 )
 
 // maxStore bounds the files of keys and certificates.
@@ -71,43 +73,14 @@ func (t TLS) readTrusted() ([]*x509.Certificate, *RefusedError) {
 		}
 		return certs, nil
 	}
-	if fault := cutOff(key, data); fault != nil {
-		return nil, fault
-	}
-	var certs []*x509.Certificate
-	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fileFault(key, fmt.Sprintf("certificate %d cannot be read (%v)", len(certs)+1, err), "replace it")
-		}
-		certs = append(certs, cert)
-	}
-	if len(certs) == 0 {
-		return nil, fileFault(key, "has no certificate", "give certificates as PEM, each from BEGIN CERTIFICATE to END CERTIFICATE")
+	certs, fault := pemfile.Certificates(data)
+	if fault != nil {
+		return nil, fileFault(key, fault.What, fault.Remedy)
 	}
 	return certs, nil
 }
 
 func isPEM(data []byte) bool { return bytes.Contains(data, []byte("-----BEGIN ")) }
-
-// cutOff is the fault of PEM of which a part isn't whole, as in a file that is being
-// written: it would be left out without a word, and with it an issuer or an authority.
-func cutOff(key string, data []byte) *RefusedError {
-	begun, whole := bytes.Count(data, []byte("\n-----BEGIN")), 0
-	if bytes.HasPrefix(data, []byte("-----BEGIN")) {
-		begun++
-	}
-	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		whole++
-	}
-	if whole < begun {
-		return fileFault(key, fmt.Sprintf("has %d blocks, of which %d are whole", begun, whole), "give certificates as PEM, each from BEGIN CERTIFICATE to END CERTIFICATE")
-	}
-	return nil
-}
 
 // readStore reads a file of keys or certificates. Its contents tell its format, as
 // Java does for JKS and PKCS12; a type that is given must not contradict.
@@ -138,8 +111,8 @@ func readStore(key, path, kind string) ([]byte, *RefusedError) {
 
 // ownFromPEM takes the certificate with its issuers' from chain, and the key.
 func ownFromPEM(key string, chain, private []byte, password string) (*tls.Certificate, *RefusedError) {
-	if fault := cutOff(key, chain); fault != nil {
-		return nil, fault
+	if fault := pemfile.CutOff(chain); fault != nil {
+		return nil, fileFault(key, fault.What, fault.Remedy)
 	}
 	var opened []byte
 	for block, rest := pem.Decode(private); block != nil; block, rest = pem.Decode(rest) {

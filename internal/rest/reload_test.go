@@ -33,8 +33,10 @@ func nameOf(t *testing.T, config *tls.Config) string {
 	return leaf.Subject.CommonName
 }
 
-func TestFilesAreComparedByWhatIsInThem(t *testing.T) {
-	a := newAuthority(t)
+// watched reads the files of a listener that asks for no client's certificate, and
+// logs what becomes of them.
+func watched(t *testing.T, a *authority) (*certificates, connector.WorkerConfig, *testenv.Journal) {
+	t.Helper()
 	var config connector.WorkerConfig
 	secured(t, a, "none")(&config, nil)
 	log, logger := testenv.NewJournal()
@@ -42,6 +44,12 @@ func TestFilesAreComparedByWhatIsInThem(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return c, config, log
+}
+
+func TestFilesAreComparedByWhatIsInThem(t *testing.T) {
+	a := newAuthority(t)
+	c, config, log := watched(t, a)
 	now := time.Now()
 	// look tells the certificate in use after a look, and how often files have been
 	// taken and refused so far.
@@ -286,13 +294,7 @@ func TestClientCertificateThatExpiresEndsItsConnection(t *testing.T) {
 
 func TestFilesThatCannotBeUsedAreToldOfWithoutAConnection(t *testing.T) {
 	a := newAuthority(t)
-	var config connector.WorkerConfig
-	secured(t, a, "none")(&config, nil)
-	log, logger := testenv.NewJournal()
-	c, err := newCertificates(config, logger)
-	if err != nil {
-		t.Fatal(err)
-	}
+	c, config, log := watched(t, a)
 	save(t, config.ListenerCertificate, []byte("no PEM"))
 	ctx, cancel := context.WithCancel(t.Context())
 	var watching sync.WaitGroup

@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/kudu2kafka/kudu2kafka/connector"
+	"github.com/kudu2kafka/kudu2kafka/internal/pemfile"
 )
 
 const (
@@ -187,9 +188,9 @@ func (c *certificates) parse(contents [3][]byte) (config *tls.Config, ends time.
 		return nil, ends, tlsFault("certificate.location", fmt.Sprintf("is no certificate that goes with the key (%v)", err), "name PEM files of one certificate and its key, which must not be encrypted")
 	}
 	// The pair is taken by its first certificate; the issuers' behind it may be cut off.
-	shown, err := parseCertificates(c.files[0].key, chain)
-	if err != nil {
-		return nil, ends, err
+	shown, fault := pemfile.Certificates(chain)
+	if fault != nil {
+		return nil, ends, tlsFault(c.files[0].key, fault.What, fault.Remedy)
 	}
 	ends = shown[0].NotAfter
 	for _, cert := range shown {
@@ -199,9 +200,9 @@ func (c *certificates) parse(contents [3][]byte) (config *tls.Config, ends time.
 	}
 	config.Certificates = []tls.Certificate{pair}
 	if c.files[2].path != "" {
-		issuers, err := parseCertificates(c.files[2].key, authorities)
-		if err != nil {
-			return nil, ends, err
+		issuers, fault := pemfile.Certificates(authorities)
+		if fault != nil {
+			return nil, ends, tlsFault(c.files[2].key, fault.What, fault.Remedy)
 		}
 		config.ClientCAs = x509.NewCertPool()
 		for _, issuer := range issuers {

@@ -14,22 +14,29 @@ var failed struct {
 	logs  []string
 }
 
-// ShowLog shows the end of a log if the test has failed by now, so it is for a
+// ShowLog shows the end of a log file if the test has failed by now, so it is for a
 // cleanup. In a binary with ClosingShared that is done behind the last test.
 func ShowLog(t TB, what, path string, lines int) {
+	t.Helper()
+	if t.Failed() {
+		ShowText(t, "end of the log of "+what, Tail(path, lines))
+	}
+}
+
+// ShowText is ShowLog for a text.
+func ShowText(t TB, what, text string) {
 	t.Helper()
 	if !t.Failed() {
 		return
 	}
-	end := fmt.Sprintf("end of the log of %s:\n%s", what, Tail(path, lines))
 	failed.mu.Lock()
 	defer failed.mu.Unlock()
 	if !failed.later {
-		t.Logf("%s", end)
+		t.Logf("%s:\n%s", what, text)
 		return
 	}
-	t.Logf("the end of the log of %s is shown behind all tests", what)
-	failed.logs = append(failed.logs, "in "+t.Name()+": "+end)
+	t.Logf("%s: shown behind all tests", what)
+	failed.logs = append(failed.logs, fmt.Sprintf("in %s: %s:\n%s", t.Name(), what, text))
 }
 
 // printFailed writes the logs that were held back.

@@ -1,14 +1,12 @@
 package secured
 
 import (
-	"bytes"
 	"context"
 	"flag"
 	"os"
 	"runtime"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -41,24 +39,6 @@ const (
 // Nothing waits for its end unless it fails.
 const patience = 2 * time.Minute
 
-// journal is a client's log. No secret may be in it.
-type journal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (j *journal) Write(b []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.Write(b)
-}
-
-func (j *journal) String() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.text.String()
-}
-
 // keepsSecrets fails the test if the text has a secret.
 func keepsSecrets(t *testing.T, where, text string) {
 	t.Helper()
@@ -67,10 +47,10 @@ func keepsSecrets(t *testing.T, where, text string) {
 	}
 }
 
-// newClient makes a client that is closed with the test.
-func newClient(t *testing.T, cfg kudu.Config) (*kudu.Client, *journal) {
+// newClient makes a client that is closed with the test. No secret may be in its log.
+func newClient(t *testing.T, cfg kudu.Config) (*kudu.Client, *testenv.Journal) {
 	t.Helper()
-	log := &journal{}
+	log := &testenv.Journal{}
 	cfg.Logger = hclog.New(&hclog.LoggerOptions{Level: hclog.Trace, Output: log})
 	c, err := kudu.New(cfg)
 	if err != nil {
@@ -79,9 +59,7 @@ func newClient(t *testing.T, cfg kudu.Config) (*kudu.Client, *journal) {
 	t.Cleanup(func() {
 		c.Close()
 		keepsSecrets(t, "the log", log.String())
-		if t.Failed() {
-			t.Logf("the client's log:\n%s", log)
-		}
+		testenv.ShowText(t, "the client's log", log.String())
 	})
 	return c, log
 }
