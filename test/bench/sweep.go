@@ -23,7 +23,7 @@ const (
 	sweepLatencyBar = 300 * time.Millisecond
 
 	sweepDueRate = 500 // rows per second
-	queueRounds  = 3
+	queueRounds  = 5
 	// sweepJavaBatch is as many rows as the sweeper's writes to four tablets have.
 	sweepJavaBatch = 8000
 )
