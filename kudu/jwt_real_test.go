@@ -65,7 +65,8 @@ func TestJSONWebTokensAreRenewedWhileRowsFlow(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const life = 4 * time.Second
+	// Longer than a round takes on a slow machine, and shorter than all of them.
+	const life = 8 * time.Second
 	renew("alice", life)
 	c, err := kudu.New(kudu.Config{Masters: cluster.Masters(), Security: kudu.Security{
 		JWT: kudu.TokenFile(file), CAFile: clusterAuthority(t, cluster),
@@ -74,17 +75,29 @@ func TestJSONWebTokensAreRenewedWhileRowsFlow(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() }) // after the table's end
+	renew("alice", life)
 	table := createTable(t, c, simpleTable("jwt"))
 	if table.Owner() != "alice" {
 		t.Errorf("the table's owner is %q", table.Owner())
 	}
-	for round := range 4 {
+	for round := range 5 {
 		renew("alice", life)
 		write(t, table, kudu.OpInsert, []any{round, "a"})
 		if rows := readAll(t, table, kudu.ScanOptions{}); len(rows) != round+1 {
 			t.Errorf("%d rows, want %d", len(rows), round+1)
 		}
 		<-time.After(2500 * time.Millisecond)
+	}
+	// untilReconnected opens the table when the servers have closed the connections,
+	// which they do after a second or, on a slow machine, later.
+	untilReconnected := func(user string, life time.Duration, as func(error) bool) (err error) {
+		for deadline := time.Now().Add(time.Minute); ; {
+			renew(user, life)
+			<-time.After(2500 * time.Millisecond)
+			if _, err = c.OpenTable(t.Context(), table.Name()); as(err) || time.Now().After(deadline) {
+				return err
+			}
+		}
 	}
 	for name, tc := range map[string]struct {
 		user string
@@ -94,13 +107,13 @@ func TestJSONWebTokensAreRenewedWhileRowsFlow(t *testing.T) {
 		"an expired token":        {"alice", -time.Minute, "token expired"},
 		"a token of another user": {"mallory", life, "Not authorized"},
 	} {
-		renew(tc.user, tc.life)
-		<-time.After(2500 * time.Millisecond) // the servers close the connections
-		_, err := c.OpenTable(t.Context(), table.Name())
-		if err == nil || !strings.Contains(err.Error(), tc.says) || kudu.Retriable(err) {
+		says := func(err error) bool { return err != nil && strings.Contains(err.Error(), tc.says) }
+		if err := untilReconnected(tc.user, tc.life, says); !says(err) || kudu.Retriable(err) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	renew("alice", time.Hour) // for the table's end
-	<-time.After(2500 * time.Millisecond)
+	// For the table's end.
+	if err := untilReconnected("alice", time.Hour, func(err error) bool { return err == nil }); err != nil {
+		t.Error(err)
+	}
 }

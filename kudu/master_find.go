@@ -93,11 +93,13 @@ const (
 	findMostWait  = time.Second
 )
 
-// found is a master's answer to who leads.
+// found is a master's answer to who leads. The master is asked again once that is
+// said on again, which has room for it.
 type found struct {
-	addr string
-	resp *pb.ConnectToMasterResponsePB
-	err  error
+	addr  string
+	resp  *pb.ConnectToMasterResponsePB
+	err   error
+	again chan<- struct{}
 }
 
 // find asks all masters at once who leads, until one says that it does, or all
@@ -125,6 +127,9 @@ func (m *masters) find(ctx context.Context) (leader, location string, err error)
 				return a.addr, a.resp.GetClientLocation(), nil
 			}
 			latest[a.addr] = a
+			if len(latest) < len(m.addrs) {
+				a.again <- struct{}{}
+			}
 		case <-ctx.Done():
 		}
 	}
@@ -175,8 +180,9 @@ func distinct(failures []error) error {
 	return errors.Join(left...)
 }
 
-// ask tells what a master answers, again and again until ctx ends.
+// ask tells what a master answers, and again when that is wanted, until ctx ends.
 func (m *masters) ask(ctx context.Context, op, addr string, answers chan<- found) {
+	again := make(chan struct{}, 1)
 	for wait := findFirstWait; ctx.Err() == nil; wait = min(2*wait, findMostWait) {
 		resp := &pb.ConnectToMasterResponsePB{}
 		payload, err := m.c.call(ctx, addr, op, &krpc.Request{
@@ -187,7 +193,12 @@ func (m *masters) ask(ctx context.Context, op, addr string, answers chan<- found
 			err = m.c.told(masterError(op, addr, resp.Error))
 		}
 		select {
-		case answers <- found{addr, resp, err}:
+		case answers <- found{addr, resp, err, again}:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-again:
 		case <-ctx.Done():
 			return
 		}

@@ -66,7 +66,7 @@ func serveProgram(t *testing.T) *served {
 	})
 	s := &served{t: t, pid: cmd.Process.Pid}
 	at := regexp.MustCompile(`REST interface listens: at=http://(\S+)`)
-	testenv.Await(t, 20*time.Second, "the listener", func() bool {
+	testenv.Await(t, time.Minute, "the listener", func() bool {
 		text, _ := os.ReadFile(log)
 		found := at.FindSubmatch(text)
 		if found == nil {
@@ -97,17 +97,26 @@ func (s *served) memory() (most, now int64) {
 	return value("VmHWM"), value("VmRSS")
 }
 
-// ask sends one request on a connection of its own.
+// ask sends one request on a connection of its own. A body that the other end
+// doesn't read to its end can't be sent; its answer counts all the same, which
+// net/http's client gives up for the error of sending if that comes first.
 func (s *served) ask(method, path string, body io.Reader) (int, string) {
-	ctx, cancel := context.WithTimeout(s.t.Context(), 30*time.Second)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, method, "http://"+s.addr+path, body)
+	request, err := http.NewRequestWithContext(s.t.Context(), method, "http://"+s.addr+path, body)
 	if err != nil {
 		return 0, err.Error()
 	}
 	request.Header.Set("Content-Type", "application/json")
 	request.Close = true
-	response, err := http.DefaultClient.Do(request)
+	c, err := net.Dial("tcp", s.addr)
+	if err != nil {
+		return 0, err.Error()
+	}
+	var sending sync.WaitGroup
+	defer sending.Wait()
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
+	sending.Go(func() { _ = request.Write(c) })
+	response, err := http.ReadResponse(bufio.NewReader(c), request)
 	if err != nil {
 		return 0, err.Error()
 	}
@@ -119,26 +128,46 @@ func (s *served) ask(method, path string, body io.Reader) (int, string) {
 	return response.StatusCode, string(text)
 }
 
-// says sends raw bytes, and gives what comes back until the other end closes, or
-// has said nothing for a second.
-func (s *served) says(data string) string {
+// says sends raw bytes, and gives what comes back, and whether that has the answers
+// that are wanted, in this order: once it has them it ends when the other end closes,
+// or has said nothing for a second.
+func (s *served) says(data string, wanted []string) (got string, found bool) {
 	s.t.Helper()
 	c, err := net.Dial("tcp", s.addr)
 	if err != nil {
 		s.t.Fatal(err)
 	}
+	var sending sync.WaitGroup
+	defer sending.Wait()
 	defer c.Close()
-	go func() { _, _ = io.WriteString(c, data) }() // it may be cut short
+	sending.Go(func() { _, _ = io.WriteString(c, data) }) // it may be cut short
+	began := time.Now()
 	var all bytes.Buffer
 	buffer := make([]byte, 4096)
 	for {
-		_ = c.SetReadDeadline(time.Now().Add(time.Second))
+		patience := began.Add(30 * time.Second)
+		if found {
+			patience = time.Now().Add(time.Second)
+		}
+		_ = c.SetReadDeadline(patience)
 		n, err := c.Read(buffer)
 		all.Write(buffer[:n])
+		found = found || hasAnswers(all.String(), wanted)
 		if err != nil {
-			return all.String()
+			return all.String(), found
 		}
 	}
+}
+
+// hasAnswers tells whether a text has the answers of HTTP, in this order.
+func hasAnswers(text string, wanted []string) bool {
+	for _, want := range wanted {
+		var has bool
+		if _, text, has = strings.Cut(text, "HTTP/1.1 "+want); !has {
+			return false
+		}
+	}
+	return true
 }
 
 // spaces is a body of so many bytes.
@@ -157,10 +186,14 @@ func TestListenerOfTheProgramStandsAbuse(t *testing.T) {
 	s := serveProgram(t)
 	_, before := s.memory()
 
-	// Somebody asks all the while, and is answered within a second.
+	// Somebody asks all the while, and is answered within a second, beside what the
+	// machine takes for such a call to another process of the program, in peace.
+	peaceful := serveProgram(t)
 	watching, stop := context.WithCancel(t.Context())
 	var watch sync.WaitGroup
-	asked, slowest := 0, time.Duration(0)
+	slowest, inPeace := time.Duration(0), time.Duration(0)
+	answered := make(chan struct{}) // what it is sent is lost if nobody waits
+	asked := 0
 	watch.Go(func() {
 		every := time.NewTicker(20 * time.Millisecond)
 		defer every.Stop()
@@ -170,6 +203,21 @@ func TestListenerOfTheProgramStandsAbuse(t *testing.T) {
 				t.Errorf("beside the abuse: %d %s", code, text)
 			}
 			asked, slowest = asked+1, max(slowest, time.Since(began))
+			select {
+			case answered <- struct{}{}:
+			default:
+			}
+		}
+	})
+	watch.Go(func() {
+		every := time.NewTicker(20 * time.Millisecond)
+		defer every.Stop()
+		for ; watching.Err() == nil; <-every.C {
+			began := time.Now()
+			if code, text := peaceful.ask(http.MethodGet, "/connectors", nil); code != http.StatusOK {
+				t.Errorf("without abuse: %d %s", code, text)
+			}
+			inPeace = max(inPeace, time.Since(began))
 		}
 	})
 
@@ -232,20 +280,18 @@ func TestListenerOfTheProgramStandsAbuse(t *testing.T) {
 			"a line of 1 MB":       {"GET /" + strings.Repeat("x", 1<<20) + " HTTP/1.1\r\n\r\n", []string{"431"}},
 			"10,000, pipelined":    {strings.Repeat(get, 10_000), []string{"200 OK"}},
 		} {
-			got := s.says(c.data)
-			rest := got
-			for _, want := range c.says {
-				_, behind, found := strings.Cut(rest, "HTTP/1.1 "+want)
-				if !found {
-					t.Errorf("%s is answered by %.300q, want %v", name, got, c.says)
-					break
-				}
-				rest = behind
+			if got, found := s.says(c.data, c.says); !found {
+				t.Errorf("%s is answered by %.300q, want %v", name, got, c.says)
 			}
 		}
 	})
 	t.Run("a thousand slow connections", func(t *testing.T) {
 		for i := range 1000 {
+			// Who asks beside it is no slow caller, however seldom this machine lets it
+			// run: while it does so, fewer connections come than there is room for.
+			if i%100 == 0 {
+				<-answered
+			}
 			c, err := net.Dial("tcp", s.addr)
 			if err != nil {
 				t.Fatal(err)
@@ -254,12 +300,12 @@ func TestListenerOfTheProgramStandsAbuse(t *testing.T) {
 			// Those that waited longest were closed for others.
 			_, _ = io.WriteString(c, []string{"", "GET /connectors HT", "POST /connectors HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"}[i%3])
 		}
-		testenv.Await(t, 10*time.Second, "others are answered beside them", s.answers)
+		testenv.Await(t, time.Minute, "others are answered beside them", s.answers)
 	})
 	stop()
 	watch.Wait()
 	most, now := s.memory()
-	t.Logf("resident: %d MiB before, %d MiB at most, %d MiB now; %d calls beside it, the slowest took %v", before>>20, most>>20, now>>20, asked, slowest)
+	t.Logf("resident: %d MiB before, %d MiB at most, %d MiB now; %d calls beside it, the slowest took %v, and %v in peace", before>>20, most>>20, now>>20, asked, slowest, inPeace)
 	bound := int64(64 << 20)
 	if withRaceDetector() {
 		bound *= 8 // its own memory is several times the program's
@@ -267,8 +313,8 @@ func TestListenerOfTheProgramStandsAbuse(t *testing.T) {
 	if more := most - before; more > bound {
 		t.Errorf("%d MiB more than before were in use", more>>20)
 	}
-	if slowest > time.Second {
-		t.Errorf("a call beside the abuse took %v", slowest)
+	if slowest > time.Second+2*inPeace {
+		t.Errorf("a call beside the abuse took %v, and %v in peace", slowest, inPeace)
 	}
 	if asked < 10 {
 		t.Errorf("only %d calls were made beside the abuse", asked)

@@ -35,6 +35,7 @@ type window struct {
 	raw    bytes.Buffer
 	lines  []string // what is to be seen; the cursor is in the last one
 	column int
+	begun  string   // the beginning of a sequence that a read has cut
 	strays []string // what a terminal of the simplest kind wouldn't know
 	read   chan struct{}
 }
@@ -98,18 +99,24 @@ func (w *window) settings() unix.Termios {
 	return *s
 }
 
-// show does what a terminal does with what is written to it. Sequences aren't cut by
-// reads here, since each is written at once.
+// show does what a terminal does with what is written to it. A read may end within
+// a sequence, though each is written at once.
 func (w *window) show(data []byte) {
+	const erase = "\x1b[K"
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.raw.Write(data)
-	for text := string(data); text != ""; {
+	text := w.begun + string(data)
+	w.begun = ""
+	for text != "" {
 		last := len(w.lines) - 1
 		switch {
-		case strings.HasPrefix(text, "\x1b[K"):
+		case len(text) < len(erase) && strings.HasPrefix(erase, text):
+			w.begun = text
+			return
+		case strings.HasPrefix(text, erase):
 			w.lines[last] = w.lines[last][:min(w.column, len(w.lines[last]))]
-			text = text[3:]
+			text = text[len(erase):]
 			continue
 		case text[0] == '\r':
 			w.column = 0
@@ -195,7 +202,7 @@ func newCatchingUp(t *testing.T) *catchingUp {
 // command is the program, to be started.
 func (c *catchingUp) command(t *testing.T) *exec.Cmd {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, os.Args[0], append([]string{"run"}, c.files...)...)
 	cmd.Env = append(os.Environ(), asProgram+"=1", "TERM=xterm")
@@ -223,17 +230,17 @@ func TestBarOnATerminalShowsTheFirstCatchUpAndLeavesNothingBehind(t *testing.T) 
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
-			testenv.Await(t, 4*time.Second, "a bar with share, rows, rate and the time left", func() bool { return wholeBar.MatchString(w.last()) })
+			testenv.Await(t, time.Minute, "a bar with share, rows, rate and the time left", func() bool { return wholeBar.MatchString(w.last()) })
 			t.Logf("the bar: %s", w.last())
 			w.resize(40)
-			testenv.Await(t, 10*time.Second, "a bar that fits into a smaller window", func() bool { return len(w.last()) == 39 })
+			testenv.Await(t, time.Minute, "a bar that fits into a smaller window", func() bool { return len(w.last()) == 39 })
 			w.resize(120)
-			testenv.Await(t, 10*time.Second, "the whole bar in a wide window", func() bool {
+			testenv.Await(t, time.Minute, "the whole bar in a wide window", func() bool {
 				return strings.HasSuffix(w.last(), " left") || strings.HasSuffix(w.last(), "tablets caught up")
 			})
 			if end == nil {
 				c.resume()
-				testenv.Await(t, 30*time.Second, "no bar once everything is published", func() bool { return w.last() == "" })
+				testenv.Await(t, time.Minute, "no bar once everything is published", func() bool { return w.last() == "" })
 				_ = cmd.Process.Signal(syscall.SIGTERM)
 			} else {
 				end(w, cmd)
@@ -241,7 +248,7 @@ func TestBarOnATerminalShowsTheFirstCatchUpAndLeavesNothingBehind(t *testing.T) 
 			if err := cmd.Wait(); err != nil {
 				t.Errorf("it ended with %v", err)
 			}
-			testenv.Await(t, 10*time.Second, "the last word", func() bool {
+			testenv.Await(t, time.Minute, "the last word", func() bool {
 				w.mu.Lock()
 				defer w.mu.Unlock()
 				return len(w.lines) > 1 && strings.HasSuffix(w.lines[len(w.lines)-2], " stopped")
@@ -254,8 +261,8 @@ func TestBarOnATerminalShowsTheFirstCatchUpAndLeavesNothingBehind(t *testing.T) 
 					t.Errorf("this was left behind: %q", line)
 				}
 			}
-			if len(w.strays) > 0 {
-				t.Errorf("the terminal was sent %v", w.strays)
+			if len(w.strays) > 0 || w.begun != "" {
+				t.Errorf("the terminal was sent %v, and %q in the end", w.strays, w.begun)
 			}
 			if w.settings() != settings {
 				t.Errorf("the terminal's settings were %+v and are %+v", settings, w.settings())
@@ -285,7 +292,7 @@ func TestWithoutATerminalThereIsNoBar(t *testing.T) {
 		}
 		return string(text)
 	}
-	testenv.Await(t, 30*time.Second, "both tasks", func() bool { return strings.Count(read(), "task runs") == 2 })
+	testenv.Await(t, time.Minute, "both tasks", func() bool { return strings.Count(read(), "task runs") == 2 })
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

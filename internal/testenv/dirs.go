@@ -125,7 +125,7 @@ type dataDir struct {
 // newDataDir makes an empty folder, and removes those of dead processes.
 func newDataDir(ctx context.Context) (*dataDir, error) {
 	// Between the making of a folder and its locking nobody may sweep.
-	guard, err := lock(ctx, filepath.Join(os.TempDir(), perUser(dataPrefix+"guard")))
+	guard, err := lockSweeping(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +142,11 @@ func newDataDir(ctx context.Context) (*dataDir, error) {
 		return nil, errors.Join(err, os.RemoveAll(path))
 	}
 	return &dataDir{path: path, lock: l}, nil
+}
+
+// lockSweeping keeps others from sweeping until it is unlocked.
+func lockSweeping(ctx context.Context) (*fileLock, error) {
+	return lock(ctx, filepath.Join(os.TempDir(), perUser(dataPrefix+"guard")))
 }
 
 // perUser makes a name in the folder for temporary files, which all users share
@@ -169,7 +174,13 @@ func removeStale() error {
 	return errors.Join(errs...)
 }
 
-// remove deletes the folder with all it holds.
+// remove deletes the folder with all it holds. Who sweeps meanwhile would put a new
+// lock into a folder that has lost its own, and keep it from being removed.
 func (d *dataDir) remove() error {
+	guard, err := lockSweeping(context.Background())
+	if err != nil {
+		return err
+	}
+	defer guard.unlock()
 	return errors.Join(os.RemoveAll(d.path), d.lock.unlock())
 }

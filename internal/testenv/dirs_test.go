@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestInstallFillsAFolderOnceHoweverManyWantIt(t *testing.T) {
@@ -147,4 +148,30 @@ func TestRequireSkipsOrFailsAsTold(t *testing.T) {
 			t.Errorf("%v with %q: skipped %v, failed %v", c.err, c.required, r.skipped, r.failed)
 		}
 	}
+}
+
+func TestDataIsRemovedWhileNobodySweeps(t *testing.T) {
+	data, err := newDataDir(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sweeping, err := lockSweeping(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	removed := make(chan error, 1)
+	go func() { removed <- data.remove() }()
+	select {
+	case err := <-removed:
+		t.Errorf("removed beside somebody who sweeps: %v", err)
+		removed <- err
+	case <-time.After(100 * time.Millisecond):
+		if _, err := os.Stat(filepath.Join(data.path, "lock")); err != nil {
+			t.Errorf("the folder lost its lock beside somebody who sweeps: %v", err)
+		}
+	}
+	if err := errors.Join(sweeping.unlock(), <-removed); err != nil {
+		t.Error(err)
+	}
+	gone(t, data.path)
 }

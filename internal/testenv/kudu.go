@@ -250,7 +250,7 @@ func (k *Kudu) CLI(ctx context.Context, args ...string) ([]byte, error) {
 	cmd := exec.CommandContext(ctx, filepath.Join(k.home, "bin", "kudu"), args...)
 	cmd.Env = append(os.Environ(), k.env()...)
 	cmd.SysProcAttr = childAttributes()
-	cmd.WaitDelay = time.Second
+	cmd.WaitDelay = 30 * time.Second // more than this machine stands still
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	// See Process.run for why the thread is locked.

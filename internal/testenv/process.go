@@ -18,7 +18,7 @@ import (
 var ErrExited = errors.New("process exited")
 
 // stopGrace is how long Terminate and Stop wait before they kill.
-const stopGrace = 15 * time.Second
+const stopGrace = time.Minute
 
 // Command describes a process to start.
 type Command struct {
@@ -71,7 +71,7 @@ func StartProcess(c Command) (*Process, error) {
 	}
 	cmd.SysProcAttr = childAttributes()
 	// A grandchild may hold the output open; don't wait for it for ever.
-	cmd.WaitDelay = 5 * time.Second
+	cmd.WaitDelay = 30 * time.Second
 
 	size, _ := log.state()
 	p := &Process{name: c.Name, log: log, start: size, done: make(chan struct{})}
@@ -185,7 +185,7 @@ func (p *Process) Pause(ctx context.Context) error {
 func (p *Process) Resume() error { return p.Signal(syscall.SIGCONT) }
 
 // Terminate asks the process to end by SIGTERM (a paused one is resumed for
-// it), kills it when it takes longer than 15 s or ctx ends, and waits until it
+// it), kills it when it takes longer than a minute or ctx ends, and waits until it
 // is gone. It returns the exit code, and an error if the process was killed.
 func (p *Process) Terminate(ctx context.Context) (int, error) {
 	if err := errors.Join(p.Signal(syscall.SIGTERM), p.Signal(syscall.SIGCONT)); err != nil {

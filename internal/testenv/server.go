@@ -9,7 +9,7 @@ import (
 )
 
 // startTimeout bounds the wait for servers to serve.
-const startTimeout = 90 * time.Second
+const startTimeout = 3 * time.Minute
 
 // Server is one server of a cluster, which may be up, paused or down. Its
 // methods may be called in any order, before its cluster is closed.
@@ -50,7 +50,7 @@ func (s *Server) Pause(ctx context.Context) error { return s.Process().Pause(ctx
 // Resume lets a paused server go on.
 func (s *Server) Resume() error { return s.Process().Resume() }
 
-// Stop ends the server by SIGTERM, or after 15 s by SIGKILL, and waits until it
+// Stop ends the server by SIGTERM, or after a minute by SIGKILL, and waits until it
 // is gone.
 func (s *Server) Stop(ctx context.Context) error {
 	_, err := s.Process().Terminate(ctx)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // gone fails the test unless the processes and the folder are no more.
@@ -134,7 +135,10 @@ func TestKafkaComesBackAfterKillPauseAndStop(t *testing.T) {
 	if err := k.Resume(); err != nil {
 		t.Fatal(err)
 	}
-	if err := pingKafka(ctx, k.BootstrapServers()); err != nil {
+	if !Eventually(ctx, time.Minute, func() bool { // one that stood still for long must join its cluster again
+		err = pingKafka(ctx, k.BootstrapServers())
+		return err == nil
+	}) {
 		t.Errorf("the broker does not answer after Resume: %v", err)
 	}
 	if err := k.Stop(ctx); err != nil {

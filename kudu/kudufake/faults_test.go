@@ -29,8 +29,8 @@ func newRaw(t *testing.T, c *kudufake.Cluster) *raw {
 	return r
 }
 
-func (r *raw) call(s *kudufake.Server, method string, req, resp proto.Message, timeout time.Duration) error {
-	ctx, cancel := context.WithTimeout(r.Context(), timeout)
+func (r *raw) call(s *kudufake.Server, method string, req, resp proto.Message) error {
+	ctx, cancel := context.WithTimeout(r.Context(), time.Minute)
 	defer cancel()
 	conn, err := r.pool.Get(ctx, s.Addr())
 	if err != nil {
@@ -57,7 +57,7 @@ func (r *raw) count(s *kudufake.Server, tablet string, ts kudu.Timestamp) (int, 
 		open.ReadMode, open.SnapTimestamp = new(int32(2)), new(uint64(ts))
 	}
 	resp := &pb.ScanResponsePB{}
-	if err := r.call(s, "Scan", &pb.ScanRequestPB{NewScanRequest: open}, resp, 5*time.Second); err != nil {
+	if err := r.call(s, "Scan", &pb.ScanRequestPB{NewScanRequest: open}, resp); err != nil {
 		return 0, err
 	}
 	if resp.Error != nil {
@@ -67,13 +67,13 @@ func (r *raw) count(s *kudufake.Server, tablet string, ts kudu.Timestamp) (int, 
 }
 
 // barrier is an empty write.
-func (r *raw) barrier(s *kudufake.Server, tablet string, timeout time.Duration) (*pb.WriteResponsePB, error) {
+func (r *raw) barrier(s *kudufake.Server, tablet string) (*pb.WriteResponsePB, error) {
 	key, text := keyColumn(), &pb.ColumnSchemaPB{Name: new("text"), Type: new(int32(kudu.String)), IsNullable: new(true)}
 	key.IsKey = new(true)
 	resp := &pb.WriteResponsePB{}
 	return resp, r.call(s, "Write", &pb.WriteRequestPB{
 		TabletId: []byte(tablet), Schema: &pb.SchemaPB{Columns: []*pb.ColumnSchemaPB{key, text}}, RowOperations: &pb.RowOperationsPB{},
-	}, resp, timeout)
+	}, resp)
 }
 
 func (r *raw) wantCount(s *kudufake.Server, tablet string, ts kudu.Timestamp, want int) {
@@ -113,11 +113,11 @@ func TestDeposedLeaderMissesRowsAndRefusesTheBarrier(t *testing.T) {
 	}
 	r.wantCount(other, tablet.ID, w+1, 6)
 	r.wantCount(old, tablet.ID, w+1, 5) // the anomaly
-	resp, err := r.barrier(old, tablet.ID, time.Second)
+	resp, err := r.barrier(old, tablet.ID)
 	if err != nil || resp.GetError().GetStatus().GetCode() != kudufake.StatusIllegalState {
 		t.Fatalf("%v, %v", resp, err)
 	}
-	if resp, err := r.barrier(other, tablet.ID, time.Second); err != nil || kudu.Timestamp(resp.GetTimestamp()) <= w {
+	if resp, err := r.barrier(other, tablet.ID); err != nil || kudu.Timestamp(resp.GetTimestamp()) <= w {
 		t.Fatalf("%v, %v", resp, err)
 	}
 	if err := c.Thaw(tablet.ID); err != nil {
@@ -152,7 +152,7 @@ func TestStalledTabletAnswersNoWriteUntilItGoesOn(t *testing.T) {
 		if err := c.StallWrites(tablet.ID, true); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.barrier(tablet.Leader, tablet.ID, time.Minute); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := r.barrier(tablet.Leader, tablet.ID); !errors.Is(err, context.DeadlineExceeded) {
 			t.Fatalf("got %v", err)
 		}
 		// The write is still under way: what lies behind it is not safe.
@@ -160,7 +160,7 @@ func TestStalledTabletAnswersNoWriteUntilItGoesOn(t *testing.T) {
 			t.Fatal("a snapshot behind a write under way was read")
 		}
 		time.AfterFunc(time.Second, func() { _ = c.StallWrites(tablet.ID, false) }) // the tablet exists
-		resp, err := r.barrier(tablet.Leader, tablet.ID, time.Minute)
+		resp, err := r.barrier(tablet.Leader, tablet.ID)
 		if err != nil || resp.Error != nil {
 			t.Fatalf("%v, %v", resp, err)
 		}

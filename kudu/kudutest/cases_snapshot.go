@@ -62,13 +62,13 @@ var snapshotCases = []namedCase{
 	}},
 	{"SomewhatInTheFutureIsTooBusy", func(s *suite) {
 		t, _ := s.kv(1)
-		_, err := t.open(func(_ *pb.ScanRequestPB, n *pb.NewScanRequestPB) { atSnapshot(n, hybrid(t.serverNow(), 4*time.Second)) })
+		_, err := t.open(func(_ *pb.ScanRequestPB, n *pb.NewScanRequestPB) { atSnapshot(n, hybrid(t.serverNow(), 8*time.Second)) })
 		s.equal("code", s.rpcError(err).Code, pb.ErrorStatusPB_ERROR_SERVER_TOO_BUSY)
 	}},
 	{"ALittleInTheFutureIsWaitedFor", func(s *suite) {
 		t, _ := s.kv(1)
+		began := time.Now() // before the server's clock is read, since that may take longer than the wait
 		ts := hybrid(t.serverNow(), 200*time.Millisecond)
-		began := time.Now()
 		b := t.must(func(_ *pb.ScanRequestPB, n *pb.NewScanRequestPB) { atSnapshot(n, ts) })
 		s.equal("rows", b.rows, kvRows(0, 1))
 		s.equal("snapshot", b.resp.GetSnapTimestamp(), ts)

@@ -27,6 +27,8 @@ func TestRealClusterConforms(t *testing.T) {
 func TestRealReplicatedClusterConforms(t *testing.T) {
 	c := testenv.NewKudu(t, testenv.KuduConfig{
 		Masters: 3, TabletServers: 3, TabletServerFlags: []string{"--tserver_enforce_access_control=true"},
+		// The cases know one leader: none is deposed, after 5 s, because this machine is slow.
+		Flags: []string{"--leader_failure_max_missed_heartbeat_periods=10"},
 	})
 	kudutest.Run(t, kudutest.Cluster{Masters: c.Masters(), Replicas: 3, Authz: true})
 }

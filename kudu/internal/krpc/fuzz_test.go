@@ -116,7 +116,7 @@ func FuzzNegotiate(f *testing.F) {
 			opts.TLS = TLSOptional
 			opts.TLSAuthOnly = true
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		c, err := Dial(ctx, "fuzz", opts)
 		if err != nil {

@@ -51,13 +51,15 @@ func testContext(t testing.TB) context.Context {
 	return ctx
 }
 
-// listen starts a server on a free port of the loopback.
+// listen starts a server on a free port of the loopback. It has more patience than
+// by default with clients that negotiate: this machine may be slow.
 func listen(t testing.TB, opts ServerOptions, h Handler) (addr string, srv *Server) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	opts.NegotiationTimeout = max(opts.NegotiationTimeout, time.Minute)
 	srv = NewServer(opts, h)
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()

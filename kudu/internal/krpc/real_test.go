@@ -149,10 +149,9 @@ func TestRealServersThatRequireEncryption(t *testing.T) {
 	if !c.Negotiated().Encrypted {
 		t.Errorf("negotiated %+v", c.Negotiated())
 	}
-	connectToMaster(t, c)
-
 	// The server closes what is idle; the pool does not mind.
 	idle := time.Now()
+	connectToMaster(t, c)
 	select {
 	case <-c.Done():
 	case <-ctx.Done():
