@@ -216,6 +216,11 @@ func (k *KDC) addOnce(ctx context.Context, name string) error {
 	return k.AddService(ctx, name, 0)
 }
 
+// SetLife bounds the tickets that the principal is given from then on.
+func (k *KDC) SetLife(ctx context.Context, name string, life time.Duration) error {
+	return k.admin(ctx, "modprinc "+maxLife(life)+name)
+}
+
 // ChangePassword gives a principal another password; its keytabs stop working.
 func (k *KDC) ChangePassword(ctx context.Context, name, password string) error {
 	return k.admin(ctx, "cpw -pw "+password+" "+name)

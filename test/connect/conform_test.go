@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 )
 
 func TestRESTInterfaceIsThatOfKafkaConnect(t *testing.T) {
@@ -35,6 +37,12 @@ func testCalls(t *testing.T, theirs, ours *side) {
 				alter(t, theirs, ours)
 			}
 			b, a := theirs.send(t, c), ours.send(t, c)
+			if c.follows {
+				testenv.Eventually(t.Context(), patience, func() bool {
+					b, a = theirs.send(t, c), ours.send(t, c)
+					return len(differ(theirs, ours, c, b, a)) == 0
+				})
+			}
 			for _, d := range differ(theirs, ours, c, b, a) {
 				t.Errorf("%s: %s: %s\nConnect: %d %.500s\n   ours: %d %.500s", part.name, c, d, b.status, b.body, a.status, a.body)
 			}

@@ -19,6 +19,9 @@ import (
 	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 )
 
+// patience is how long what must come may take on a machine that has much else to do.
+const patience = 2 * time.Minute
+
 // side is one of the two workers that are compared.
 type side struct {
 	name  string // in messages
@@ -87,7 +90,7 @@ func startOurs(t *testing.T, kafka *testenv.Kafka) *side {
 		}
 		testenv.ShowLog(t, "the worker", log, 60)
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	at := regexp.MustCompile(`REST interface listens: at=(http://\S+)`)
 	line, err := p.WaitLine(ctx, at.MatchString)
@@ -221,7 +224,7 @@ func (s *side) awaitState(t *testing.T, name, state, task string) {
 // poll tries until it is done, or the test has waited long enough.
 func poll(t *testing.T, what string, done func(context.Context) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 45*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()

@@ -93,7 +93,7 @@ func startDemo(t *testing.T, binary string, env ...string) *showing {
 
 func (s *showing) await(line *regexp.Regexp) string {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Minute)
 	defer cancel()
 	text, err := s.WaitLine(ctx, line.MatchString)
 	if err != nil {
@@ -105,7 +105,7 @@ func (s *showing) await(line *regexp.Regexp) string {
 // end waits for the end and checks that nothing is left.
 func (s *showing) end(wantCode int) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 5*time.Minute)
 	defer cancel()
 	code, err := s.Wait(ctx)
 	if err != nil || code != wantCode {

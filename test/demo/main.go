@@ -5,7 +5,7 @@
 // compares the topic with the table. With MODE=sweep the table is a queue of jobs
 // that become due, are published in their order, and are deleted.
 //
-// DEMO_SECONDS ends it by itself, DEMO_RATE is how many rows the writer inserts
+// DEMO_SECONDS ends it by itself, after so many seconds of rows, DEMO_RATE is how many rows the writer inserts
 // each second, MODE is the connector's mode. The exit code is 0 when it ended
 // by itself or by a signal and the topic had each row once, else 1.
 //

@@ -123,7 +123,7 @@ func (d *demo) lookAtQueue(ctx context.Context) error {
 	again := time.NewTicker(lookInterval)
 	defer again.Stop()
 	for {
-		left, err := d.countQueue(ctx)
+		left, err := d.countRows(ctx)
 		if err != nil {
 			return err
 		}
@@ -136,7 +136,7 @@ func (d *demo) lookAtQueue(ctx context.Context) error {
 	}
 }
 
-func (d *demo) countQueue(ctx context.Context) (int64, error) {
+func (d *demo) countRows(ctx context.Context) (int64, error) {
 	end, err := d.tool.Read(ctx, testenv.ReadOptions{Table: d.conn.KuduTable, Columns: []string{"id"}}, func(testenv.ReadRow) error { return nil })
 	if err != nil {
 		return 0, fmt.Errorf("counting the table's rows: %w", err)
@@ -153,7 +153,7 @@ func (d *demo) compareQueue(ctx context.Context, failed <-chan error) error {
 	again := time.NewTicker(lookInterval / 4)
 	defer again.Stop()
 	for {
-		left, err := d.countQueue(ctx)
+		left, err := d.countRows(ctx)
 		if err != nil {
 			return err
 		}

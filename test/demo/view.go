@@ -93,6 +93,14 @@ func (v *view) warn(line string) {
 	v.warning = line
 }
 
+// whole tells whether all parts have something to show: rows, positions, and a
+// connector that runs.
+func (v *view) whole() bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.count.rows > 0 && (v.queue != nil || len(v.marks) > 0) && strings.Contains(v.state, " is RUNNING: ")
+}
+
 // lines renders the view as it is now.
 func (v *view) lines(now time.Time) []string {
 	v.mu.Lock()

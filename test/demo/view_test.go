@@ -102,6 +102,29 @@ func TestViewCountsRowsPerSecondOfTheLastSeconds(t *testing.T) {
 	}
 }
 
+func TestViewIsWholeOnceEachPartHasSomethingToShow(t *testing.T) {
+	var v view
+	parts := []struct {
+		name string
+		add  func()
+	}{
+		{"nothing", func() {}},
+		{"rows", func() { v.consumed(topicCount{rows: 1}, "k", "v") }},
+		{"positions", func() { v.positions([]mark{{"a", 0, "{}"}}) }},
+		{"a connector that starts", func() { v.connector("orders is STARTING: 1 of 4 tasks on 1 worker") }},
+	}
+	for _, part := range parts {
+		part.add()
+		if v.whole() {
+			t.Errorf("it is whole with no more than %s", part.name)
+		}
+	}
+	v.connector("orders is RUNNING: 4 of 4 tasks on 1 worker")
+	if !v.whole() {
+		t.Error("it is not whole with all of it")
+	}
+}
+
 func TestBitsetTellsWhatIsNew(t *testing.T) {
 	var s bitset
 	for _, n := range []int64{0, 63, 64, 1000, 1} {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -132,10 +133,14 @@ func TestWriterStopsInOrder(t *testing.T) {
 }
 
 func TestPatienceEnds(t *testing.T) {
-	s := parse(t, "write", "-patience", "10ms")
-	if err := write(t.Context(), newClient(t, 1), s, io.Discard); !errors.Is(err, kudu.ErrTableNotFound) {
-		t.Errorf("ended with %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := parse(t, "write", "-patience", "2500ms")
+		began := time.Now()
+		err := write(t.Context(), newClient(t, 1), s, io.Discard)
+		if took := time.Since(began); !errors.Is(err, kudu.ErrTableNotFound) || took != s.patience {
+			t.Errorf("ended after %v with %v", took, err)
+		}
+	})
 }
 
 func TestWrongArgumentsAreRefused(t *testing.T) {

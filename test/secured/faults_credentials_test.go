@@ -147,8 +147,8 @@ func (b *behind) runOnFaults(t *testing.T, keytab, intolerant string) {
 	for _, f := range faults {
 		f.loner = b.newLoner(t, kafka, f.name, keytab, f.keys)
 		if f.state == "RESTARTING" {
-			// There is time before it is FAILED.
-			if err := replaceIn(f.dir+"/orders.yaml", "errors.retry.delay.max.ms: 1000", "errors.retry.delay.max.ms: 4000"); err != nil {
+			// There is time, half a minute, before it is FAILED.
+			if err := replaceIn(f.dir+"/orders.yaml", "errors.retry.delay.max.ms: 1000", "errors.retry.delay.max.ms: 30000"); err != nil {
 				t.Fatal(err)
 			}
 		}

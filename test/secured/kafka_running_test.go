@@ -120,14 +120,13 @@ func TestRowsArePublishedOnceWhileKafkaCredentialsChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	setPassword(t, kafka, "another")
-	from := map[string]int64{}
+	began, from := time.Now(), map[string]int64{}
 	for name, w := range workers {
 		from[name] = w.process.LogSize()
 	}
 	if err := kafka.Restart(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
 	insert(t, table, written, 20)
 	written += 20
 	faults := map[string]string{
@@ -141,9 +140,7 @@ func TestRowsArePublishedOnceWhileKafkaCredentialsChange(t *testing.T) {
 	// For as long as a client that asks at each turn would have asked some thirty times.
 	<-time.After(10 * time.Second)
 	for name, w := range workers {
-		if s := w.status(t); s.Connector.State != "RESTARTING" {
-			t.Errorf("%s: %v", name, s)
-		}
+		w.says(t, patience, "RESTARTING", "")
 		if !w.process.Running() {
 			t.Errorf("%s: the program has ended", name)
 		}
@@ -283,7 +280,7 @@ func (w *worker) status(t *testing.T) connectorStatus {
 	return s
 }
 
-var restClient = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+var restClient = &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 
 func (w *worker) awaitTrace(t *testing.T, what string, patience time.Duration) {
 	t.Helper()

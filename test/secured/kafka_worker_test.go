@@ -113,7 +113,7 @@ func awaitAll(t *testing.T, readers map[string]*reader, ids int, patience time.D
 // stop ends the program in order, once it listens to signals.
 func (w *worker) stop(t *testing.T) {
 	t.Helper()
-	if _, err := w.process.WaitLine(within(t, 15*time.Second), func(line string) bool { return strings.Contains(line, "starting") }); err != nil {
+	if _, err := w.process.WaitLine(within(t, patience), func(line string) bool { return strings.Contains(line, "starting") }); err != nil {
 		t.Error(err)
 	}
 	if code, err := w.process.Terminate(within(t, 15*time.Second)); err != nil || code != 0 {

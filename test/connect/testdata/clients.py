@@ -28,7 +28,7 @@ def rebalancing(error):
 def say(name, call, *args, text=False, **kwargs):
     """Makes a call, again while the worker rebalances, and tells what came of it."""
     line = {"call": name}
-    for _ in range(200):
+    for _ in range(2400):
         line.pop("error", None)
         try:
             result = call(*args, **kwargs)
@@ -59,7 +59,7 @@ def say(name, call, *args, text=False, **kwargs):
 
 def wait(client, name, state, task):
     """Waits for the state of a connector and of its task, None: no task."""
-    for _ in range(900):
+    for _ in range(2400):
         try:
             status = client.get_connector_status(name)
             tasks = [t["state"] for t in status["tasks"]]
@@ -73,7 +73,7 @@ def wait(client, name, state, task):
 
 def published(client, name):
     """Waits until the connector has written to a topic."""
-    for _ in range(900):
+    for _ in range(2400):
         if client.list_connector_topics(name)[name]["topics"]:
             return
         time.sleep(0.05)
