@@ -163,7 +163,7 @@ func TestTwoWorkersHaveOneTaskEachAfterTasksMaxWasLowered(t *testing.T) {
 	changes := make(chan owned, 100)
 	join := func(worker int, tasks int32) *group {
 		g, err := joinGroup(groupOptions{
-			kafka: b.options().Kafka, id: "g-orders", topic: "offsets-8", tasks: tasks, session: 10 * time.Second,
+			kafka: b.options().Kafka, id: "g-orders", topic: "offsets-8", tasks: tasks, session: 30 * time.Second,
 			heartbeat: 100 * time.Millisecond, rebalance: 10 * time.Second, logger: hclog.NewNullLogger(),
 			runTask: func(ctx context.Context, task int32) {
 				changes <- owned{worker, task, 1}
@@ -180,7 +180,7 @@ func TestTwoWorkersHaveOneTaskEachAfterTasksMaxWasLowered(t *testing.T) {
 	has := make(map[int]map[int32]bool)
 	await := func(what string, done func() bool) {
 		t.Helper()
-		late := time.After(20 * time.Second)
+		late := time.After(time.Minute)
 		for !done() {
 			select {
 			case c := <-changes:

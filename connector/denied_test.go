@@ -48,7 +48,7 @@ func TestTaskWithoutARightToItsRowsFailsUntilItIsGranted(t *testing.T) {
 		runs.Store(0)
 		s.kudu.Grant(rights)
 		s.insert(50)
-		testenv.Await(t, 20*time.Second, "the task has failed", func() bool {
+		testenv.Await(t, time.Minute, "the task has failed", func() bool {
 			tasks := i.board.snapshot("c").Tasks
 			return len(tasks) == 1 && tasks[0].State == Failed
 		})

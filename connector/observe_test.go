@@ -57,7 +57,7 @@ func (w *witness) note(f func()) {
 // is told: each poll of a tablet tells of what it has read.
 func (w *witness) until(t *testing.T, what string, is func() bool) {
 	t.Helper()
-	late := time.NewTimer(20 * time.Second)
+	late := time.NewTimer(time.Minute)
 	defer late.Stop()
 	for !is() {
 		select {

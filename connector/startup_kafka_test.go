@@ -32,15 +32,15 @@ func (s *stack) withSASL() WorkerConfig {
 func TestWorkerThatKafkaRefusesSaysSoAtOnceOrWaits(t *testing.T) {
 	s := newStack(t)
 	hasty := s.withSASL()
-	hasty.StartupWait = 20 * time.Second
+	hasty.StartupWait = 2 * time.Minute
 	began := time.Now()
 	err := s.check(hasty, s.instance(1).cfg)
 	wantAbout(t, err, "security.protocol: connecting to Kafka broker "+s.kafka.ListenAddrs()[0]+": "+saysNoSASL+": write security.protocol: PLAINTEXT, or name a listener with SASL in bootstrap.servers")
 	if strings.Contains(err.Error(), "geheim") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("it says %v", err)
 	}
-	if took := time.Since(began); took > 5*time.Second {
-		t.Errorf("it took %v", took)
+	if took := time.Since(began); took > time.Minute {
+		t.Errorf("it took %v, with a patience of %v for brokers that don't answer", took, hasty.StartupWait)
 	}
 	patient := s.withSASL()
 	patient.StartupWait = -time.Millisecond

@@ -28,6 +28,8 @@ func TestLargeBacklogIsReadOnce(t *testing.T) {
 				b := newSweepBench(t, 1)
 				b.cfg.OrderScope, b.cfg.SweepOrderBy, b.cfg.SweepBatchRows = scope, []string{order}, 20
 				b.cfg.SweepInterval, b.cfg.SweepJournalRows = time.Hour, 2000
+				// Nobody looks for more rows once all are read.
+				b.cfg.PollInterval, b.cfg.PollMax, b.life = time.Hour, time.Hour, patient
 				b.add(1500, past())
 				var opened atomic.Int64
 				b.kudu.Control("Scan", func(c *kudufake.Call) kudufake.Decision {
@@ -39,7 +41,7 @@ func TestLargeBacklogIsReadOnce(t *testing.T) {
 				ctx, cancel := context.WithCancelCause(t.Context())
 				ended := make(chan error, 1)
 				go func() { ended <- b.run(ctx, nil) }()
-				testenv.Await(t, 30*time.Second, "all rows are in the journal", func() bool {
+				testenv.Await(t, time.Minute, "all rows are in the journal", func() bool {
 					n := 0
 					for _, j := range b.stored() {
 						n += j.NumRows()
@@ -67,7 +69,9 @@ func TestBacklogIsPublishedOnceWhileItIsSwept(t *testing.T) {
 			for _, order := range []string{"due", "priority DESC"} {
 				t.Run(fmt.Sprintf("%s by %s, read anew %t", scope, order, impatient), func(t *testing.T) {
 					b := newSweepBench(t, 1)
-					b.impatient = impatient
+					if impatient {
+						b.life = anew
+					}
 					b.cfg.OrderScope, b.cfg.SweepOrderBy = scope, []string{order}
 					b.cfg.SweepBatchRows, b.cfg.SweepJournalRows, b.cfg.TransactionMaxRows = 20, 90, 30
 					b.add(600, past())
@@ -139,18 +143,28 @@ func TestJournalHasNeverMoreRowsThanItMayHave(t *testing.T) {
 // nothing.
 func TestTaskDoesNotRestWhileABacklogIsLeft(t *testing.T) {
 	b := newSweepBench(t, 1)
-	b.cfg.PollInterval, b.cfg.PollMax = 4*time.Second, 4*time.Second
+	rests := b.cfg
+	b.cfg.PollInterval, b.cfg.PollMax = time.Hour, time.Hour
 	b.cfg.OrderScope, b.cfg.SweepOrderBy = scopeTable, []string{"priority DESC"}
 	b.cfg.SweepBatchRows, b.cfg.SweepJournalRows = 100, 200
 	b.add(3000, past())
-	b.drain() // in half a minute: there is time for few rests
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- b.run(ctx, nil) }()
+	testenv.Await(t, 2*time.Minute, "all rows are published", func() bool { return len(b.published()) >= 3000 })
+	cancel(errRevoked)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	b.cfg.PollInterval, b.cfg.PollMax = rests.PollInterval, rests.PollMax
+	b.drain() // of the last ones, which it rests after
 	b.verify()
 }
 
 // Reading another tablet may take longer than a transaction may be open.
 func TestRowsAreCommittedWhileAnotherTabletIsRead(t *testing.T) {
 	b := newSweepBench(t, 1)
-	b.cfg.SweepOrderBy = []string{"priority DESC"}
+	b.cfg.SweepOrderBy, b.age = []string{"priority DESC"}, time.Second
 	b.add(100, past())
 	var mu sync.Mutex
 	first := ""
@@ -169,7 +183,7 @@ func TestRowsAreCommittedWhileAnotherTabletIsRead(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- b.run(ctx, nil) }()
-	testenv.Await(t, 10*time.Second, "rows of the first tablet are committed", func() bool { return len(b.published()) > 0 })
+	testenv.Await(t, time.Minute, "rows of the first tablet are committed", func() bool { return len(b.published()) > 0 })
 	if got := len(b.published()); got == 100 {
 		t.Error("the other tablet was read, too")
 	}
@@ -266,7 +280,7 @@ func TestRowsThatComeWhileABacklogIsTakenAreTakenInOrder(t *testing.T) {
 func TestBacklogOlderThanKudusHistoryIsReadAnew(t *testing.T) {
 	b := newSweepBench(t, 1)
 	b.cfg.OrderScope, b.cfg.SweepOrderBy, b.cfg.SweepBatchRows = scopeTable, []string{"due"}, 20
-	b.cfg.SweepInterval = time.Hour // so that all scans are those of passes
+	b.cfg.SweepInterval, b.life = time.Hour, patient // so that all scans are those of passes over one backlog
 	b.add(400, past())
 	var opened, refused atomic.Int64
 	b.kudu.Control("Scan", func(c *kudufake.Call) kudufake.Decision {
@@ -283,7 +297,7 @@ func TestBacklogOlderThanKudusHistoryIsReadAnew(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- b.run(ctx, nil) }()
-	testenv.Await(t, 30*time.Second, "all rows are published", func() bool { return len(b.published()) >= 400 })
+	testenv.Await(t, time.Minute, "all rows are published", func() bool { return len(b.published()) >= 400 })
 	cancel(errRevoked)
 	if err := <-ended; err != nil {
 		t.Error(err)

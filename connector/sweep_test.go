@@ -47,7 +47,10 @@ func TestNoRowIsLostOrPublishedTwiceWhereverTheTaskDies(t *testing.T) {
 				b.cfg.OrderScope = scopeTable
 			}
 			b.cfg.SweepBatchRows = 20
-			b.impatient = seed%4 == 3
+			if seed%4 == 3 {
+				b.life = anew
+			}
+			b.age = time.Second
 			if seed < 5 {
 				b.chunk = 7 // so that transactions have many journals, most of them before their end
 			}

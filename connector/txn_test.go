@@ -571,7 +571,7 @@ func TestFirstBatchIsSentWhateverTheLengthOfItsRecords(t *testing.T) {
 	opts := b.options()
 	// The task waits for room before it ends the transaction, so that batches fill up.
 	opts.MaxBufferedBytes = 128 << 10
-	opts.BatchMaxBytes, opts.MaxRequestBytes, opts.Linger, opts.TransactionTimeout = 16<<10, 16<<10, 50*time.Millisecond, 2*time.Second
+	opts.BatchMaxBytes, opts.MaxRequestBytes, opts.Linger, opts.TransactionTimeout = 16<<10, 16<<10, 50*time.Millisecond, 20*time.Second
 	sent := 0
 	for length := range 100 {
 		p, err := openProducer(t.Context(), opts)
@@ -586,8 +586,7 @@ func TestFirstBatchIsSentWhateverTheLengthOfItsRecords(t *testing.T) {
 		}
 		sent++
 		if out, err := p.end(t.Context(), []*kgo.Record{b.positionRecord(sent)}); out != committed || err != nil {
-			t.Errorf("records of %d bytes: %v, %v", length, out, err)
-			sent--
+			t.Fatalf("records of %d bytes: %v, %v", length, out, err)
 		}
 		p.close()
 	}

@@ -76,7 +76,7 @@ func (s *stack) instance(tasks int) *instance {
 	c.Name, c.TasksMax, c.KuduMasters, c.KuduTable, c.Topic = testKey.Connector, tasks, s.kudu.Masters(), testKey.Table, rowsTopic
 	c.TopicPartitions, c.TopicReplicationFactor, c.HeadersEnable = 1, 1, true
 	c.PollInterval, c.PollMax, c.RetryDelayMax = 5*time.Millisecond, 20*time.Millisecond, 20*time.Millisecond
-	c.KuduScanBatchBytes, c.TransactionMaxRows, c.KuduOperationTimeout = 4<<10, 100, 5*time.Second
+	c.KuduScanBatchBytes, c.TransactionMaxRows, c.KuduOperationTimeout = 4<<10, 100, 30*time.Second
 	i, err := newInstance(c, w, hclog.NewNullLogger(), s.observer)
 	if err != nil {
 		s.t.Fatal(err)
@@ -141,7 +141,7 @@ func (s *stack) awaitRows(i *instance, rows int) {
 	s.t.Helper()
 	client := s.consumer()
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()
 	for n := 0; n < rows; {
 		n += client.PollFetches(ctx).NumRecords()

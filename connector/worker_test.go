@@ -17,6 +17,7 @@ import (
 func (s *stack) workerConfig() WorkerConfig {
 	cfg := DefaultWorkerConfig()
 	cfg.BootstrapServers, cfg.GroupID, cfg.OffsetsReplicationFactor = s.kafka.ListenAddrs(), "g", 1
+	cfg.SessionTimeout = 30 * time.Second // also of a worker that isn't run for a while
 	return cfg
 }
 
@@ -60,7 +61,7 @@ func (s *stack) awaitStatus(w *Worker, what string, fits func(Status) bool) {
 		}
 		return false
 	}
-	if !testenv.Eventually(s.t.Context(), 15*time.Second, fine) {
+	if !testenv.Eventually(s.t.Context(), time.Minute, fine) {
 		s.t.Fatalf("%s did not come about: %+v", what, last)
 	}
 }
@@ -144,7 +145,7 @@ func TestConnectorsAreSteeredWhileTheWorkerRuns(t *testing.T) {
 	s.await(i)
 
 	w.Remove(cfg.Name)
-	if !testenv.Eventually(t.Context(), 10*time.Second, func() bool { return len(w.Status()) == 0 }) {
+	if !testenv.Eventually(t.Context(), time.Minute, func() bool { return len(w.Status()) == 0 }) {
 		t.Errorf("the removed connector is still shown: %+v", w.Status())
 	}
 	if w.SetTarget(cfg.Name, TargetPaused) || w.RestartTask(cfg.Name, 0) || w.Restart(cfg.Name, true, false) {
@@ -189,14 +190,13 @@ func TestWorkerThatIsNotKeptRunningEndsWithItsLastConnector(t *testing.T) {
 	s := newStack(t)
 	cfg := s.instance(1).cfg
 	cfg.KuduTable = "no.such"
-	wcfg := DefaultWorkerConfig()
-	wcfg.BootstrapServers, wcfg.GroupID, wcfg.OffsetsReplicationFactor = s.kafka.ListenAddrs(), "g", 1
+	wcfg := s.workerConfig()
 	for _, connectors := range [][]Config{nil, {cfg}} {
 		w, err := NewWorker(wcfg, connectors, hclog.NewNullLogger())
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		err = w.Run(ctx)
 		cancel()
 		if ctx.Err() == context.DeadlineExceeded || (err != nil) != (len(connectors) == 1) {
@@ -209,8 +209,8 @@ func TestStaticMemberLeavesItsGroupWhenItsConnectorIsStopped(t *testing.T) {
 	s := newStack(t)
 	s.insert(20)
 	i := s.instance(1)
-	cfg := DefaultWorkerConfig()
-	cfg.BootstrapServers, cfg.GroupID, cfg.OffsetsReplicationFactor, cfg.GroupInstanceID = s.kafka.ListenAddrs(), "g", 1, "one"
+	cfg := s.workerConfig()
+	cfg.GroupInstanceID = "one"
 	w, err := NewWorker(cfg, []Config{i.cfg}, hclog.NewNullLogger())
 	if err != nil {
 		t.Fatal(err)

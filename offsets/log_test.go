@@ -294,7 +294,7 @@ func TestLoadRetriesAThrottledAndAnOverloadedBroker(t *testing.T) {
 func TestLoadOfAMissingTopicIsAnError(t *testing.T) {
 	t.Parallel() // it waits for the topic for some seconds
 	_, opts := newCluster(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	var wg sync.WaitGroup
 	defer cancel()
 	defer wg.Wait()

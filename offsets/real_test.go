@@ -63,7 +63,7 @@ func TestLoadAgreesWithARealBroker(t *testing.T) {
 
 	// A record later than segment.ms rolls the segment, which frees what is
 	// before it for compaction. The last ones are aborted.
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	for n := uint64(100); countRecords(t, opts) >= written/2; n++ {
 		write(true, n, 1)

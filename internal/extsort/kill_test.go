@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,8 +13,9 @@ import (
 
 const spillForever = "EXTSORT_SPILL_INTO"
 
-// spillUntilKilled is what a child process does: it says when a file has been
-// written to, and goes on.
+// spillUntilKilled is what a child process does: it says when files have been
+// written to, and holds them. It makes no more: a file has a name for the moment in
+// which it is made, and who is killed just then leaves it to Sweep.
 func spillUntilKilled(dir string) {
 	s := NewSorter(NewBudget(64<<10), dir)
 	for i := 0; ; i++ {
@@ -21,11 +23,10 @@ func spillUntilKilled(dir string) {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
-		if s.Spilled() > 0 && i%1000 == 0 {
+		if s.Spilled() > 1<<20 {
 			fmt.Println("spilled")
-		}
-		if s.Spilled() > 64<<20 {
-			select {} // enough for a test's disk
+			_, _ = io.Copy(io.Discard, os.Stdin) // until it is killed, or nobody is there to do so
+			os.Exit(1)
 		}
 	}
 }
@@ -43,6 +44,11 @@ func TestAKilledProcessLeavesNoFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	in, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
 	if err := child.Start(); err != nil {
 		t.Fatal(err)
 	}

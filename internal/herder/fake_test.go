@@ -116,13 +116,14 @@ func newFakes(t *testing.T) *fakes {
 	return f
 }
 
-// join starts a herder, ready unless session is too short for that.
+// join starts a herder that is ready. Its session outlasts a pause of this process, in
+// which nobody gives a sign of life.
 func (f *fakes) join(id string, change func(*Options)) *faked {
 	f.t.Helper()
 	cfg := connector.DefaultWorkerConfig()
 	cfg.BootstrapServers, cfg.GroupID = f.kafka.ListenAddrs(), "g"
 	cfg.ConfigReplicationFactor, cfg.StatusReplicationFactor = 1, 1
-	cfg.SessionTimeout, cfg.HeartbeatInterval = 2*time.Second, 50*time.Millisecond
+	cfg.SessionTimeout, cfg.HeartbeatInterval = 10*time.Second, 50*time.Millisecond
 	w := &fakeWorker{}
 	o := Options{Config: cfg, Worker: w, WorkerID: id, Version: "v0", Env: func(string) (string, bool) { return "", false }}
 	if change != nil {

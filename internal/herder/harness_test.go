@@ -68,7 +68,7 @@ func (h *herd) insert(n int) {
 func (h *herd) properties(name string, changes ...string) map[string]string {
 	p := map[string]string{
 		"name": name, "kudu.masters": strings.Join(h.kudu.Masters(), ","), "kudu.table": tableName, "topic": rowsTopic, "tasks.max": "2",
-		"poll.interval.ms": "5", "poll.interval.max.ms": "20", "errors.retry.delay.max.ms": "50", "kudu.operation.timeout.ms": "5000",
+		"poll.interval.ms": "5", "poll.interval.max.ms": "20", "errors.retry.delay.max.ms": "50", "kudu.operation.timeout.ms": "30000",
 		"topic.creation.default.partitions": "1", "topic.creation.default.replication.factor": "1",
 	}
 	for i := 0; i+1 < len(changes); i += 2 {
@@ -98,7 +98,7 @@ func (h *herd) join(id string, o memberOptions) *member {
 	cfg := connector.DefaultWorkerConfig()
 	cfg.BootstrapServers, cfg.GroupID = h.kafka.ListenAddrs(), "g"
 	cfg.OffsetsReplicationFactor, cfg.ConfigReplicationFactor, cfg.StatusReplicationFactor = 1, 1, 1
-	cfg.SessionTimeout, cfg.HeartbeatInterval = 3*time.Second, 100*time.Millisecond
+	cfg.SessionTimeout, cfg.HeartbeatInterval = 10*time.Second, 100*time.Millisecond
 	if o.change != nil {
 		o.change(&cfg)
 	}
@@ -140,7 +140,7 @@ func (h *herd) join(id string, o memberOptions) *member {
 
 func (h *herd) eventually(what string, f func() bool, last ...func() any) {
 	h.t.Helper()
-	if !testenv.Eventually(h.t.Context(), 20*time.Second, f) {
+	if !testenv.Eventually(h.t.Context(), time.Minute, f) {
 		var seen []any
 		for _, l := range last {
 			seen = append(seen, l())
@@ -177,7 +177,7 @@ func (h *herd) published(again int) {
 		h.t.Fatal(err)
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(h.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(h.t.Context(), time.Minute)
 	defer cancel()
 	seen := make(map[string]int)
 	for n := 0; n < h.rows+again; {

@@ -187,12 +187,11 @@ func TestHealthTellsThatKafkaIsGone(t *testing.T) {
 	f := newFakes(t)
 	a := f.join("a", func(o *Options) { o.Config.SessionTimeout = 300 * time.Millisecond })
 	f.kafka.Close()
-	(&herd{t: t}).eventually("the worker is unhealthy", func() bool {
-		return a.Health(t.Context()).Status == "unhealthy"
+	// What is missed first depends on what was under way when it went.
+	(&herd{t: t}).eventually("the worker is unhealthy since Kafka can't be reached", func() bool {
+		got := a.Health(t.Context())
+		return got.Status == "unhealthy" && strings.Contains(got.Message, "Kafka can't be reached")
 	}, func() any { return a.Health(t.Context()) })
-	if got := a.Health(t.Context()); !strings.Contains(got.Message, "Kafka can't be reached") {
-		t.Errorf("it says %q", got.Message)
-	}
 }
 
 func TestTopicOfSeveralPartitionsIsRefused(t *testing.T) {
@@ -234,7 +233,7 @@ func TestStartingWorkerTellsWhatItWaitsFor(t *testing.T) {
 		h := hd.Health(t.Context())
 		return h.Status == "starting" && strings.Contains(h.Message, cause)
 	}
-	if !testenv.Eventually(t.Context(), 15*time.Second, said) {
+	if !testenv.Eventually(t.Context(), time.Minute, said) {
 		t.Errorf("health is %+v", hd.Health(t.Context()))
 	}
 	_, err = hd.Status(t.Context(), "orders")

@@ -302,8 +302,28 @@ func (b *fakeBroker) refuse(on *atomic.Bool) {
 	})
 }
 
+// mayShow is how often refused credentials may be shown within a time: at once and
+// after each pause, and by one more for each answer that takes too long.
+func mayShow(within time.Duration) (n int64) {
+	for at, pause := time.Duration(0), firstPause; at <= within; at, pause = at+pause, min(2*pause, mostPause) {
+		n++
+	}
+	return n + int64(within/turnWait)
+}
+
+// left is how much there is left of the pause after credentials were refused.
+func (g *gate) left() time.Duration {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p := g.pauses[ofCredentials]; p != nil {
+		return time.Until(p.until)
+	}
+	return 0
+}
+
 // TestRefusedCredentialsAreShownSeldomHoweverManyClientsThereAre has forty clients
-// ask as fast as they can for the length of the first pauses.
+// ask as fast as they can for the length of the first pauses, or longer on a machine
+// that is slow.
 func TestRefusedCredentialsAreShownSeldomHoweverManyClientsThereAre(t *testing.T) {
 	b := newBroker(t, nil, kfake.EnableSASL(), kfake.Superuser(Plain, testUser, testPassword))
 	var refusing atomic.Bool
@@ -315,7 +335,7 @@ func TestRefusedCredentialsAreShownSeldomHoweverManyClientsThereAre(t *testing.T
 	var asked, told atomic.Int64
 	for range 40 {
 		asking.Go(func() {
-			for time.Since(began) < length {
+			for took := time.Since(began); took < length || took < time.Minute && (asked.Load() < 1000 || b.shown.Load() < 2); took = time.Since(began) {
 				asked.Add(1)
 				if refused := Refused(ask(t, o)); refused != nil && strings.Contains(refused.Error(), `it doesn't take the user "alice" with the password given, by PLAIN (Authentication failed during authentication)`) &&
 					refused.Broker == b.addr() && refused.Key == "sasl.password" && refused.Verdict == Lasting {
@@ -325,18 +345,19 @@ func TestRefusedCredentialsAreShownSeldomHoweverManyClientsThereAre(t *testing.T
 		})
 	}
 	asking.Wait()
+	took := time.Since(began)
 	// At 0, 0.5 and 1.5 s.
-	if n := b.shown.Load(); n < 2 || n > 3 {
-		t.Errorf("credentials were shown %d times", n)
+	if n := b.shown.Load(); n < 2 || n > mayShow(took) {
+		t.Errorf("credentials were shown %d times within %v", n, took)
 	}
 	if asked.Load() != told.Load() || asked.Load() < 1000 {
 		t.Errorf("of %d attempts %d were told what is wrong", asked.Load(), told.Load())
 	}
-	t.Logf("%d attempts of 40 clients within %v, credentials shown %d times in %d connections", asked.Load(), length, b.shown.Load(), b.accepted.Load())
+	t.Logf("%d attempts of 40 clients within %v, credentials shown %d times in %d connections", asked.Load(), took, b.shown.Load(), b.accepted.Load())
 
 	// Once they are taken, no client waits longer than the pause.
 	refusing.Store(false)
-	testenv.Await(t, 5*time.Second, "the credentials to be taken", func() bool { return ask(t, o) == nil })
+	testenv.Await(t, accessOf(o).gate.left()+5*time.Second, "the credentials to be taken", func() bool { return ask(t, o) == nil })
 }
 
 func TestAHandshakeEndsWithTheContextOfItsClient(t *testing.T) {
@@ -370,7 +391,8 @@ func TestAHandshakeEndsWithTheContextOfItsClient(t *testing.T) {
 		t.Error("a broker that never answers has answered")
 	}
 	client.Close()
-	if took := time.Since(began); took > 5*time.Second {
+	// The client alone takes 10 s.
+	if took := time.Since(began); took > 9*time.Second {
 		t.Errorf("the end of the context was heeded after %v", took)
 	}
 }
@@ -386,7 +408,8 @@ func TestSessionsThatEndAreRenewedOnTheirConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	for began := time.Now(); time.Since(began) < 2500*time.Millisecond; <-time.After(50 * time.Millisecond) {
+	// Until the session has ended, and longer if nobody was there to renew it then.
+	for began := time.Now(); time.Since(began) < 2500*time.Millisecond || b.shown.Load() < 4 && time.Since(began) < time.Minute; <-time.After(50 * time.Millisecond) {
 		if _, err := kmsg.NewPtrDescribeClusterRequest().RequestWith(t.Context(), client); err != nil {
 			t.Fatal(err)
 		}

@@ -184,14 +184,11 @@ func TestAnAuthorityThatIsReplacedIsTakenAtOnce(t *testing.T) {
 	before, after := issue(t, local), issue(t, local)
 	b := newBroker(t, after.server)
 	o := Options{BootstrapServers: []string{b.addr()}, Security: Security{Protocol: SSL, TLS: TLS{Truststore: before.caFile}}}
-	for range 4 { // the pause grows to 4 s
-		testenv.Await(t, 5*time.Second, "the broker to be refused once more", func() bool {
-			had := b.accepted.Load()
-			if Refused(ask(t, o)) == nil {
-				t.Fatal("the broker was taken")
-			}
-			return b.accepted.Load() > had
-		})
+	for range 2 { // the second time without a connection
+		if Refused(ask(t, o)) == nil {
+			t.Fatal("the broker was taken")
+		}
+		accessOf(o).gate.longPause(t)
 	}
 	text, err := os.ReadFile(after.caFile)
 	if err != nil {
@@ -200,11 +197,7 @@ func TestAnAuthorityThatIsReplacedIsTakenAtOnce(t *testing.T) {
 	if err := os.WriteFile(before.caFile, append(before.authority.PEM(), text...), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	began := time.Now()
-	testenv.Await(t, 10*time.Second, "the broker to be taken", func() bool { return ask(t, o) == nil })
-	if took := time.Since(began); took > 2*time.Second {
-		t.Errorf("it took %v", took)
-	}
+	testenv.Await(t, 10*lookInterval, "the broker to be taken", func() bool { return ask(t, o) == nil })
 }
 
 func TestClientShowsItsNewestCertificateToEachConnection(t *testing.T) {
@@ -232,7 +225,7 @@ func TestClientShowsItsNewestCertificateToEachConnection(t *testing.T) {
 	if err := pair.Write(path); err != nil {
 		t.Fatal(err)
 	}
-	testenv.Await(t, 5*time.Second, "the new certificate to be shown", func() bool {
+	testenv.Await(t, 30*time.Second, "the new certificate to be shown", func() bool {
 		if err := ask(t, o); err != nil {
 			t.Fatal(err)
 		}
@@ -255,7 +248,7 @@ func TestBrokenFilesAreToldOfWithoutAConnection(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var watching sync.WaitGroup
 	watching.Go(func() { a.watch(ctx, 10*time.Millisecond) })
-	testenv.Await(t, 5*time.Second, "the file to be told of", func() bool { return log.Count("cannot be used; the ones before stay") == 1 })
+	testenv.Await(t, 30*time.Second, "the file to be told of", func() bool { return log.Count("cannot be used; the ones before stay") == 1 })
 	cancel()
 	watching.Wait()
 }

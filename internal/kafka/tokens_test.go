@@ -69,10 +69,10 @@ func TestTokensAreKeptAndRenewedBeforeTheyExpire(t *testing.T) {
 	}
 	get("token-1", 1)
 	get("token-1", 1)
-	tokens.age(79 * time.Second)
+	tokens.age(60 * time.Second)
 	get("token-1", 1)
 	p.answer.Store(`{"access_token":"token-2","expires_in":100}`)
-	tokens.age(2 * time.Second)
+	tokens.age(25 * time.Second)
 	get("token-2", 2)
 
 	// While there is no successor, it serves to its end; the endpoint is asked seldom.

@@ -52,7 +52,7 @@ func newWorld(t *testing.T, kafkaOpts ...kfake.Opt) *world {
 	w.w.BootstrapServers, w.w.GroupID = w.kafka.ListenAddrs(), "g"
 	w.c = connector.DefaultConfig()
 	w.c.Name, w.c.KuduMasters, w.c.KuduTable, w.c.Topic = "orders", w.kudu.Masters(), "orders", "rows"
-	w.c.TasksMax, w.c.KuduOperationTimeout = 2, 3*time.Second
+	w.c.TasksMax, w.c.KuduOperationTimeout = 2, 20*time.Second
 	w.makeTable(kudufake.TableSpec{})
 	return w
 }
@@ -130,7 +130,7 @@ func (w *world) options() Options {
 
 func (w *world) check() *Report {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 3*time.Minute)
 	defer cancel()
 	r, err := Check(ctx, w.options())
 	if err != nil {

@@ -51,6 +51,7 @@ func TestFaultsOfTheTableAreErrors(t *testing.T) {
 
 func TestTabletsWithoutALeaderAndWithTooFewReplicasAreWarnings(t *testing.T) {
 	w := newWorld(t)
+	w.c.KuduOperationTimeout = 3 * time.Second // for which the leader is waited for
 	tablet := w.table.Tablets()[1].ID
 	if err := w.kudu.MoveLeader(tablet, nil); err != nil {
 		t.Fatal(err)
@@ -60,6 +61,7 @@ func TestTabletsWithoutALeaderAndWithTooFewReplicasAreWarnings(t *testing.T) {
 
 func TestATabletServerThatIsAwayIsAWarningUntilItHasTheOnlyReplica(t *testing.T) {
 	w := newWorld(t)
+	w.c.KuduOperationTimeout = 3 * time.Second // for which those that are away are waited for
 	down := w.kudu.TabletServer(2)
 	down.Kill()
 	w.check().want(t, Warning, "kudu.servers", "kudu.masters", "tablet server "+down.Addr()+", which has replicas of 4 tablets, doesn't answer", "kudu.tablets", "serde.rows")
@@ -69,6 +71,7 @@ func TestATabletServerThatIsAwayIsAWarningUntilItHasTheOnlyReplica(t *testing.T)
 	r := w.check()
 	r.want(t, Note, "kudu.tablets", "kudu.table", "the table has one replica of each tablet")
 	r.wantNoWorseThan(t, Note)
+	w.c.KuduOperationTimeout = 3 * time.Second
 	for i := range w.kudu.NumTabletServers() {
 		w.kudu.TabletServer(i).Kill()
 	}

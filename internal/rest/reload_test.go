@@ -190,7 +190,7 @@ func TestHandshakesShowTheCertificateThatIsInTheFilesByNow(t *testing.T) {
 	}
 	certificate, key := a.server(t, "second")
 	save(t, config.ListenerCertificate, certificate[:len(certificate)/2])
-	testenv.Await(t, 10*time.Second, "the half of a file to be told of", func() bool {
+	testenv.Await(t, 30*time.Second, "the half of a file to be told of", func() bool {
 		got, err := s.greet(client)
 		if err != nil || got != "first" {
 			t.Fatalf("with half of a file a handshake shows %q: %v", got, err)
@@ -199,7 +199,7 @@ func TestHandshakesShowTheCertificateThatIsInTheFilesByNow(t *testing.T) {
 	})
 	save(t, config.ListenerCertificate, certificate)
 	save(t, config.ListenerKey, key)
-	testenv.Await(t, 10*time.Second, "the new certificate to be shown", func() bool {
+	testenv.Await(t, 30*time.Second, "the new certificate to be shown", func() bool {
 		got, err := s.greet(client)
 		if err != nil {
 			t.Fatal(err)
@@ -245,7 +245,7 @@ func TestClientsOfAnAuthorityThatIsReplacedAreRefused(t *testing.T) {
 	old.CloseIdleConnections()
 
 	save(t, config.ListenerCA, after.pem)
-	testenv.Await(t, 10*time.Second, "a client of the new authority to be let in", func() bool { return ask(fresh) == 200 })
+	testenv.Await(t, 30*time.Second, "a client of the new authority to be let in", func() bool { return ask(fresh) == 200 })
 	if got := ask(old); got != 0 {
 		t.Errorf("a handshake with a certificate of the old authority ends in %d", got)
 	}
@@ -259,7 +259,7 @@ func TestClientsOfAnAuthorityThatIsReplacedAreRefused(t *testing.T) {
 
 	// Both, while certificates are exchanged.
 	save(t, config.ListenerCA, append(bytes.Clone(after.pem), before.pem...))
-	testenv.Await(t, 10*time.Second, "both to be let in", func() bool { return ask(old) == 200 && ask(fresh) == 200 })
+	testenv.Await(t, 30*time.Second, "both to be let in", func() bool { return ask(old) == 200 && ask(fresh) == 200 })
 }
 
 func TestClientCertificateThatExpiresEndsItsConnection(t *testing.T) {
@@ -299,7 +299,7 @@ func TestFilesThatCannotBeUsedAreToldOfWithoutAConnection(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var watching sync.WaitGroup
 	watching.Go(func() { c.watch(ctx, 10*time.Millisecond) })
-	testenv.Await(t, 10*time.Second, "the file to be told of", func() bool { return log.Count(keptBefore) == 1 })
+	testenv.Await(t, 30*time.Second, "the file to be told of", func() bool { return log.Count(keptBefore) == 1 })
 	cancel()
 	watching.Wait()
 }

@@ -99,10 +99,15 @@ func save(t *testing.T, path string, data []byte) {
 	t.Helper()
 	const size = 4 << 10
 	data = append(bytes.Clone(data), bytes.Repeat([]byte("\n"), size-len(data))...)
-	if err := os.WriteFile(path, data, 0o600); err != nil {
+	// Under another name first: who looks meanwhile must not find what no test has
+	// written.
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chtimes(path, alike, alike); err != nil {
+	if err := os.Chtimes(path+".new", alike, alike); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -40,13 +40,18 @@ func poll(ctx context.Context, interval time.Duration, try func(context.Context)
 }
 
 // Await looks until ok reports true, more and more seldom; the test fails when it
-// doesn't within that time. It is for what no signal announces.
+// doesn't within that time. It is for what no signal announces. The last look begins
+// when the time is over: a process that wasn't run for that long has seen nothing.
 func Await(tb TB, within time.Duration, what string, ok func() bool) {
 	tb.Helper()
 	const most = 100 * time.Millisecond
 	deadline := time.Now().Add(within)
-	for wait := time.Millisecond; !ok(); wait = min(2*wait, most) {
-		if time.Now().After(deadline) {
+	for wait := time.Millisecond; ; wait = min(2*wait, most) {
+		late := time.Now().After(deadline)
+		if ok() {
+			return
+		}
+		if late {
 			tb.Fatalf("not within %v: %s", within, what)
 		}
 		timer := time.NewTimer(wait)
@@ -69,16 +74,20 @@ func dial(ctx context.Context, addr string) error {
 	return conn.Close()
 }
 
-// Eventually reports whether f gave true within the time, asking it often.
+// Eventually reports whether f gave true within the time, asking it often, and once
+// more when the time is over.
 func Eventually(ctx context.Context, within time.Duration, f func() bool) bool {
-	ctx, cancel := context.WithTimeout(ctx, within)
+	limited, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	return poll(ctx, 10*time.Millisecond, func(context.Context) error {
+	if poll(limited, 10*time.Millisecond, func(context.Context) error {
 		if f() {
 			return nil
 		}
 		return errNotYet
-	}) == nil
+	}) == nil {
+		return true
+	}
+	return ctx.Err() == nil && f()
 }
 
 var errNotYet = errors.New("not yet")
