@@ -136,7 +136,7 @@ func TestPausedChildAndDataDoNotOutliveAKilledParent(t *testing.T) {
 		t.Fatal(err)
 	}
 	parent.Wait()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	// An orphan that was killed may stay for a while as a zombie, until init
 	// reaps it.
