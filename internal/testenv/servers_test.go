@@ -135,10 +135,8 @@ func TestKafkaComesBackAfterKillPauseAndStop(t *testing.T) {
 	if err := k.Resume(); err != nil {
 		t.Fatal(err)
 	}
-	if !Eventually(ctx, time.Minute, func() bool { // one that stood still for long must join its cluster again
-		err = pingKafka(ctx, k.BootstrapServers())
-		return err == nil
-	}) {
+	// After a pause that took long it has to come back into its cluster.
+	if err := k.waitReady(ctx); err != nil {
 		t.Errorf("the broker does not answer after Resume: %v", err)
 	}
 	if err := k.Stop(ctx); err != nil {

@@ -99,13 +99,14 @@ func TestBoundedConnectorPublishesItsRangeAndCompletes(t *testing.T) {
 func TestStopInTheFutureIsWaitedFor(t *testing.T) {
 	s := newStack(t)
 	j := newJob(t, 1)
-	base := time.Now().UTC().Truncate(time.Second)
-	const window = 10 // seconds
-	j.connector["offset.stop.at"] = base.Add(window * time.Second).Format(time.RFC3339)
 	if err := s.tool.CreateTable(t.Context(), eventTable(j.table)); err != nil {
 		t.Fatal(err)
 	}
+	base := time.Now().UTC().Truncate(time.Second)
 	s.events(t, j.table, base.Add(-100*time.Second), 0, 50)
+	// Within the window a worker must start, and publish rows twice.
+	const window = 25 // seconds
+	j.connector["offset.stop.at"] = base.Add(window * time.Second).Format(time.RFC3339)
 	w := s.start(t, j, "worker")
 	s.awaitRecords(t, j.topic, 50, 30*time.Second)
 	// The connector has read all there is, but more may come before the bound.
@@ -114,7 +115,7 @@ func TestStopInTheFutureIsWaitedFor(t *testing.T) {
 		t.Fatalf("the later rows were written %v after the bound, when nobody waits for them any more", late)
 	}
 	s.awaitRecords(t, j.topic, 60, 30*time.Second)
-	w.awaitLine("task completed", 30*time.Second)
+	w.awaitLine("task completed", time.Minute)
 	if early := time.Until(base.Add(window * time.Second)); early > 0 {
 		t.Errorf("it completed %v before its bound", early)
 	}
@@ -149,7 +150,7 @@ func TestLatestPublishesOnlyWhatIsInsertedFromNowOn(t *testing.T) {
 func TestSettledRowsComeInOrderHoweverLateTheyAreWritten(t *testing.T) {
 	s := newStack(t)
 	j := newJob(t, 1)
-	j.connector["settle.delay.ms"] = "3000"
+	j.connector["settle.delay.ms"] = "10000"
 	j.connector["topic.creation.default.partitions"] = "1"
 	j.connector["order.scope"] = "table"
 	if err := s.tool.CreateTable(t.Context(), eventTable(j.table)); err != nil {
@@ -158,17 +159,22 @@ func TestSettledRowsComeInOrderHoweverLateTheyAreWritten(t *testing.T) {
 	w := s.start(t, j, "worker")
 	w.awaitLine("task runs", 30*time.Second)
 	// Pairs written in the wrong order, well within the delay: a connector that
-	// didn't wait would miss the second of each pair.
-	base := time.Now().UTC().Truncate(time.Microsecond)
+	// didn't wait would miss the second of each pair. Each pair is of its own time, as
+	// all of them together may take longer to be written than the delay is.
+	var base time.Time
 	for n := range 20 {
+		earliest := base.Add(2 * time.Millisecond)
+		if base = time.Now().UTC().Truncate(time.Microsecond); base.Before(earliest) {
+			base = earliest
+		}
 		for _, id := range []int{2*n + 1, 2 * n} {
-			row := testenv.Row{"at": base.Add(time.Duration(id) * time.Millisecond), "id": id}
+			row := testenv.Row{"at": base.Add(time.Duration(id%2) * time.Millisecond), "id": id}
 			if _, err := s.tool.Write(t.Context(), j.table, "insert", row); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	s.awaitRecords(t, j.topic, 40, 30*time.Second)
+	s.awaitRecords(t, j.topic, 40, time.Minute)
 	w.stop()
 	ids := s.ids(t, j.topic)
 	wantIDs(t, ids, 0, 40)

@@ -35,7 +35,7 @@ func TestEachRowIsPublishedOnceThoughTheWorkerIsKilled(t *testing.T) {
 	for n, a := range r.plan() {
 		if n == crashKills*7/10 {
 			// The last kills are to come when the table is read as it grows.
-			s.awaitRecords(t, j.topic, crashLoaded, time.Minute)
+			s.awaitRecords(t, j.topic, crashLoaded, crashPatience)
 		}
 		r.start(r.kill(a))
 	}
@@ -78,7 +78,7 @@ func TestEachRowIsPublishedOnceThoughTasksMoveFromKilledWorkers(t *testing.T) {
 		seen := [2]int64{r.workers[0].LogSize(), r.workers[1].LogSize()}
 		dead := r.kill(a)
 		if other := 1 - dead; len(r.kills[len(r.kills)-1].met) > 0 && r.dice.IntN(2) == 0 {
-			r.workers[other].awaitPhase(seen[other], 1, 20*time.Second, fencing)
+			r.workers[other].awaitPhase(seen[other], 1, time.Minute, fencing)
 		}
 		r.start(dead)
 	}

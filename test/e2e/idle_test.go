@@ -64,7 +64,7 @@ func TestIdleConnectorCostsLittleAndOpensNoTransaction(t *testing.T) {
 // transactional id.
 func (s *stack) transactionStates(t *testing.T, j *job) map[string]string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(s.kafka.BootstrapServers()))
 	if err != nil {

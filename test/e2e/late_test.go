@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -80,6 +81,67 @@ func (s *stack) awaitRows(t *testing.T, topic string, rows map[int]bool, within 
 	})
 }
 
+// lateKills are kills of workers while a writer writes rows in rounds. However slow
+// the workers or the writer are, some rows are late, and some kills come in between.
+type lateKills struct {
+	half   chan struct{} // sent by the writer when half of the rounds are written
+	goOn   chan struct{} // closed when what is written by then is published
+	enough chan struct{} // closed at the last of the kills that there must be
+}
+
+func newLateKills() *lateKills {
+	return &lateKills{make(chan struct{}), make(chan struct{}), make(chan struct{})}
+}
+
+// before is called by the writer before each round. What is written out of turn in
+// the second half is late, since what is above it is published. The last round
+// waits for the kills.
+func (k *lateKills) before(ctx context.Context, round, rounds int) error {
+	switch round {
+	case rounds / 2:
+		select {
+		case k.half <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		select {
+		case <-k.goOn:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	case rounds - 1:
+		select {
+		case <-k.enough:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// during kills until the writer has told its outcome. At least so many kills there
+// are; half waits until all that is written is published.
+func (k *lateKills) during(t *testing.T, dice *rand.Rand, written <-chan error, least int, kill, half func()) {
+	t.Helper()
+	for kills := 0; ; {
+		select {
+		case err := <-written:
+			if err != nil {
+				t.Fatal(err)
+			}
+			return
+		case <-k.half:
+			half()
+			close(k.goOn)
+		case <-time.After(upTo(dice, time.Second)):
+			kill()
+			if kills++; kills == least {
+				close(k.enough)
+			}
+		}
+	}
+}
+
 // A writer inserts rows in no order, updates and deletes others, while either of
 // two workers is killed again and again.
 func TestLateRowsArePublishedOnceThoughWorkersAreKilled(t *testing.T) {
@@ -107,11 +169,15 @@ func TestLateRowsArePublishedOnceThoughWorkersAreKilled(t *testing.T) {
 		w.awaitLine("task runs", 30*time.Second)
 	}
 	seeds := rand.New(rand.NewPCG(dice.Uint64(), 1))
+	during, ctx := newLateKills(), t.Context()
 	go func() {
 		written <- func() error {
 			pace := time.NewTicker(100 * time.Millisecond)
 			defer pace.Stop()
 			for round := range rounds {
+				if err := during.before(ctx, round, rounds); err != nil {
+					return err
+				}
 				batch := order[round*perRound : (round+1)*perRound]
 				w := s.tool.NewWriter(j.table)
 				for _, id := range batch {
@@ -141,24 +207,16 @@ func TestLateRowsArePublishedOnceThoughWorkersAreKilled(t *testing.T) {
 		}()
 	}()
 	kills := 0
-	for writing := true; writing; {
-		select {
-		case err := <-written:
-			if err != nil {
-				t.Fatal(err)
-			}
-			writing = false
-		case <-time.After(upTo(dice, time.Second)):
-			n := dice.IntN(2)
-			if err := workers[n].Kill(); err != nil {
-				t.Fatal(err)
-			}
-			kills++
-			name := []string{"first", "second"}[n]
-			workers[n] = s.start(t, j.as(name), fmt.Sprintf("%s after kill %d", name, kills))
+	during.during(t, dice, written, 5, func() {
+		n := dice.IntN(2)
+		if err := workers[n].Kill(); err != nil {
+			t.Fatal(err)
 		}
-	}
-	s.awaitRows(t, j.topic, rows, 30*time.Second)
+		kills++
+		name := []string{"first", "second"}[n]
+		workers[n] = s.start(t, j.as(name), fmt.Sprintf("%s after kill %d", name, kills))
+	}, func() { s.awaitRows(t, j.topic, rows, time.Minute) })
+	s.awaitRows(t, j.topic, rows, time.Minute)
 	for _, w := range workers {
 		w.stop()
 	}
@@ -213,10 +271,13 @@ func TestRowsADeposedLeaderDoesNotShowAreNotLost(t *testing.T) {
 	}
 	await := func() {
 		t.Helper()
-		s.awaitRows(t, j.topic, rows, 30*time.Second)
-		s.awaitRows(t, elsewhere.topic, rows, 30*time.Second)
+		s.awaitRows(t, j.topic, rows, time.Minute)
+		s.awaitRows(t, elsewhere.topic, rows, time.Minute)
 	}
 	w := s.startAll(t, []*job{j, &elsewhere}, "worker")
+	for _, name := range []string{j.name, elsewhere.name} {
+		w.awaitTaskLine(0, "0", time.Minute, "task runs: connector="+name+" ") // so its topic is there
+	}
 	for round := range 2 {
 		base := 1000 * round
 		for i := range 10 {

@@ -22,8 +22,11 @@ func TestStopInTheMiddleOfABacklogLosesAndRepeatsNothing(t *testing.T) {
 	s := newStack(t)
 	j := newJob(t, 2)
 	j.worker["log.level"] = "trace"
-	// Transactions as large as the backlog allows: the stop ends them early.
+	// Transactions that last: the stop ends them early. They are small beside the
+	// backlog, as are batches: it is not to be published before the stops.
 	j.connector["transaction.boundary.interval.ms"] = "1000"
+	j.connector["transaction.max.rows"] = "20000"
+	j.connector["kudu.scan.batch.bytes"] = "1024"
 	const rows = 300_000
 	s.backlog(t, j, rows)
 	dice := newDice(t)
@@ -40,6 +43,7 @@ func TestStopInTheMiddleOfABacklogLosesAndRepeatsNothing(t *testing.T) {
 		}
 		stopped = append(stopped, s.mark(t, j.topic))
 	}
+	delete(j.connector, "kudu.scan.batch.bytes")
 	w := s.start(t, j, "last worker")
 	s.awaitRecords(t, j.topic, rows, time.Minute)
 	w.stop()

@@ -163,45 +163,51 @@ func upTo(dice *rand.Rand, longest time.Duration) time.Duration {
 // lateRows are rows written while a test runs, in key order, each batch before
 // the next, so that none comes behind the position of its tablet.
 type lateRows struct {
-	t      *testing.T
-	rest   chan struct{} // closed to have the rest written at full speed
-	hurry  sync.Once
-	done   chan struct{}
-	failed error // set before done
+	t     *testing.T
+	rest  chan struct{} // closed to have the rest written at full speed
+	hurry sync.Once
+	done  chan struct{}
+	// Both are set before done.
+	written int64
+	failed  error
 }
 
-// writeLate writes the rows that the options say, at their rate, until finish.
+// writeLate writes rows at the rate of the options until finish, however long that
+// is; at finish so many as to be at least those that the options say.
 func (s *stack) writeLate(t *testing.T, o testenv.GenerateOptions) *lateRows {
 	l := &lateRows{t: t, rest: make(chan struct{}), done: make(chan struct{})}
 	ctx := t.Context()
 	go func() {
 		defer close(l.done)
-		l.failed = s.writeInSteps(ctx, o, l.rest)
+		l.written, l.failed = s.writeInSteps(ctx, o, l.rest)
 	}()
 	t.Cleanup(func() { <-l.done }) // the test's context has ended by now
 	return l
 }
 
-func (s *stack) writeInSteps(ctx context.Context, o testenv.GenerateOptions, rest <-chan struct{}) error {
+func (s *stack) writeInSteps(ctx context.Context, o testenv.GenerateOptions, rest <-chan struct{}) (written int64, err error) {
 	o.Ordered = true
-	for o.Rows > 0 {
+	for hurried := false; !hurried; {
 		step := o
-		step.Rows = min(o.Rows, max(1, o.Rate/4))
+		step.Rows = max(1, o.Rate/4)
 		select {
 		case <-rest:
-			step.Rows, step.Rate = o.Rows, 0
+			hurried = true
+			if step.Rows, step.Rate = o.Rows-written, 0; step.Rows <= 0 {
+				return written, nil
+			}
 		default:
 		}
 		if _, err := s.tool.Generate(ctx, step, nil); err != nil {
-			return err
+			return written, err
 		}
 		o.Start += step.Rows
-		o.Rows -= step.Rows
+		written += step.Rows
 	}
-	return nil
+	return written, nil
 }
 
-// underWay reports whether rows are still to be written.
+// underWay reports whether rows are still being written.
 func (l *lateRows) underWay() bool {
 	select {
 	case <-l.done:
@@ -211,14 +217,15 @@ func (l *lateRows) underWay() bool {
 	}
 }
 
-// finish writes what is left and waits for it.
-func (l *lateRows) finish() {
+// finish writes what is left, waits for it, and gives how many rows there are.
+func (l *lateRows) finish() int {
 	l.t.Helper()
 	l.hurry.Do(func() { close(l.rest) })
 	<-l.done
 	if l.failed != nil {
 		l.t.Fatalf("writing rows during the test: %v", l.failed)
 	}
+	return int(l.written)
 }
 
 // ends are the ends of a topic's partitions, whatever is behind them: nothing
@@ -233,7 +240,7 @@ func (s *stack) mark(t *testing.T, topic string) ends {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	listed, err := kadm.NewClient(client).ListEndOffsets(ctx, topic)
 	if err == nil {

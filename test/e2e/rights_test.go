@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,10 +49,18 @@ func TestRightsThatAreListedAreUsedAndEnough(t *testing.T) {
 		j.connector["sweep.batch.max.rows"], j.connector["sweep.max.rows.per.second"] = "100", "600" // so that there is something to kill
 		q := newQueue(g.t, g.stack, j, 4)
 		q.load(4000, 500)
+		stop := make(chan struct{}) // rows come until the last kill
+		var writer sync.WaitGroup
+		writer.Go(func() { q.write(stop) })
+		halt := sync.OnceFunc(func() {
+			close(stop)
+			writer.Wait()
+		})
+		defer halt()
 		workers := []*worker{g.start(g.t, j, "first"), g.start(g.t, j, "second")}
 		for n, moment := range []string{": sweep committed:", ": sweep written:", ": transaction begun:"} {
 			w := workers[n%2]
-			if _, err := w.findLine(w.LogSize(), 30*time.Second, func(line string) bool { return strings.Contains(line, moment) }); err != nil {
+			if _, err := w.findLine(w.LogSize(), time.Minute, func(line string) bool { return strings.Contains(line, moment) }); err != nil {
 				g.t.Fatalf("waiting for %q: %v", moment, err)
 			}
 			if err := w.Kill(); err != nil {
@@ -59,7 +68,8 @@ func TestRightsThatAreListedAreUsedAndEnough(t *testing.T) {
 			}
 			workers[n%2] = g.start(g.t, j, fmt.Sprintf("worker after kill %d", n))
 		}
-		q.awaitSwept(g.stack, j, time.Minute)
+		halt()
+		q.awaitSwept(g.stack, j, 2*time.Minute)
 		for _, w := range workers {
 			w.stop()
 		}
@@ -185,7 +195,7 @@ func TestEachMissingRightIsNamedAndAskedForSeldom(t *testing.T) {
 			continue
 		}
 		t.Logf("without %s from the start: %s", d.missing, d.says(t, "/connectors/c/status"))
-		d.awaitLine(d.missing.String(), time.Second)
+		d.awaitLine(d.missing.String(), 30*time.Second)
 	}
 	for _, d := range workers {
 		d.checked(g)

@@ -20,7 +20,7 @@ import (
 // under way.
 func (s *stack) shares(t *testing.T, j *job) (shares map[string][]int32, stable bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	client, err := kgo.NewClient(kgo.SeedBrokers(s.kafka.BootstrapServers()))
 	if err != nil {
@@ -135,25 +135,27 @@ func (w *worker) awaitRunning(tasks []int32, within time.Duration) {
 func TestTasksSpreadEvenlyAndStayWhereTheyAre(t *testing.T) {
 	s := newStack(t)
 	j := newJob(t, 8)
-	const backlog, rate, seconds = 5_000, 500, 12
+	// Nobody dies here: a heartbeat that is late must not move a task.
+	j.worker["session.timeout.ms"] = "45000"
+	const backlog, rate = 5_000, 500
 	if _, err := s.tool.Generate(t.Context(), testenv.GenerateOptions{
 		Table: j.table, Kind: "narrow", Create: true, Buckets: 8, Rows: backlog,
 	}, nil); err != nil {
 		t.Fatal(err)
 	}
-	late := s.writeLate(t, testenv.GenerateOptions{Table: j.table, Kind: "narrow", Start: backlog, Rows: rate * seconds, Rate: rate})
+	late := s.writeLate(t, testenv.GenerateOptions{Table: j.table, Kind: "narrow", Start: backlog, Rows: rate, Rate: rate})
 
 	workers := map[string]*worker{"a": s.start(t, j.named("a"), "a")}
 	s.awaitShares(t, j, 30*time.Second, 8)
 	workers["b"] = s.start(t, j.named("b"), "b")
 	two := s.awaitShares(t, j, 30*time.Second, 4, 4)
 	for name, tasks := range two {
-		workers[name].awaitRunning(tasks, 10*time.Second)
+		workers[name].awaitRunning(tasks, 30*time.Second)
 	}
 
 	workers["c"] = s.start(t, j.named("c"), "c")
 	three := s.awaitShares(t, j, 30*time.Second, 2, 3, 3)
-	workers["c"].awaitRunning(three["c"], 10*time.Second)
+	workers["c"].awaitRunning(three["c"], 30*time.Second)
 	stayed := make(map[string][]int32)
 	for _, name := range []string{"a", "b"} {
 		for _, task := range three[name] {
@@ -169,7 +171,7 @@ func TestTasksSpreadEvenlyAndStayWhereTheyAre(t *testing.T) {
 	workers["c"].stop()
 	again := s.awaitShares(t, j, 30*time.Second, 4, 4)
 	for name, tasks := range again {
-		workers[name].awaitRunning(tasks, 10*time.Second)
+		workers[name].awaitRunning(tasks, 30*time.Second)
 	}
 	for name, tasks := range stayed {
 		for _, task := range tasks {
@@ -191,8 +193,7 @@ func TestTasksSpreadEvenlyAndStayWhereTheyAre(t *testing.T) {
 			}
 		})
 	}
-	late.finish()
-	s.awaitRecords(t, j.topic, backlog+rate*seconds, time.Minute)
+	s.awaitRecords(t, j.topic, backlog+late.finish(), time.Minute)
 	workers["a"].stop()
 	workers["b"].stop()
 	if records := s.verify(t, j, "event_time", "id"); mark.before(records) == len(records) {
@@ -249,7 +250,7 @@ func TestMoreWorkersThanTasksStandBy(t *testing.T) {
 func TestStaticMemberComesBackWithoutARebalance(t *testing.T) {
 	s := newStack(t)
 	j := newJob(t, 4)
-	j.worker["session.timeout.ms"] = "20000"
+	j.worker["session.timeout.ms"] = "40000"
 	const rows = 4_000
 	if _, err := s.tool.Generate(t.Context(), testenv.GenerateOptions{
 		Table: j.table, Kind: "narrow", Create: true, Buckets: 4, Rows: rows,
@@ -258,13 +259,13 @@ func TestStaticMemberComesBackWithoutARebalance(t *testing.T) {
 	}
 	a, b := s.start(t, j.as("one").named("a"), "a"), s.start(t, j.as("two").named("b"), "b")
 	before := s.awaitShares(t, j, 30*time.Second, 2, 2)
-	b.awaitRunning(before["b"], 10*time.Second)
+	b.awaitRunning(before["b"], 30*time.Second)
 	s.awaitRecords(t, j.topic, rows, 30*time.Second)
 	if err := a.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	a = s.start(t, j.as("one").named("a"), "a again")
-	a.awaitRunning(before["a"], 15*time.Second) // sooner than the session ends
+	a.awaitRunning(before["a"], 30*time.Second) // sooner than the session ends
 	if after, _ := s.shares(t, j); !slices.Equal(after["a"], before["a"]) || !slices.Equal(after["b"], before["b"]) {
 		t.Errorf("the tasks are spread as %v, before the restart as %v", after, before)
 	}

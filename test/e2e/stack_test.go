@@ -195,7 +195,7 @@ func (w *worker) findLine(from int64, within time.Duration, match func(line stri
 // signal.
 func (w *worker) stop() {
 	w.t.Helper()
-	w.awaitLine("starting", 10*time.Second)
+	w.awaitLine("starting", time.Minute)
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.t.Context()), 12*time.Second)
 	defer cancel()

@@ -29,12 +29,12 @@ func (s *stack) startSteered(t *testing.T, j *job, name string) *steered {
 	bare := *j
 	bare.bare = true
 	w := &steered{worker: s.start(t, &bare, name)}
-	line, err := w.findLine(0, 20*time.Second, func(line string) bool { return strings.Contains(line, "REST") && listening.MatchString(line) })
+	line, err := w.findLine(0, time.Minute, func(line string) bool { return strings.Contains(line, "REST") && listening.MatchString(line) })
 	if err != nil {
 		t.Fatalf("waiting for the listener: %v", err)
 	}
 	w.url = listening.FindString(line)
-	eventually(t, 20*time.Second, name+" is healthy", func() bool {
+	eventually(t, time.Minute, name+" is healthy", func() bool {
 		code, _ := w.try(http.MethodGet, "/health", nil)
 		return code == http.StatusOK
 	})
@@ -146,7 +146,7 @@ func (s *stack) steerEither(t *testing.T, j *job) {
 	if err := b.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 20*time.Second, "a has both tasks, paused", func() bool {
+	eventually(t, time.Minute, "a has both tasks, paused", func() bool {
 		state, tasks := a.states("orders")
 		own := strings.TrimPrefix(a.url, "http://")
 		return state == "PAUSED" && slices.Equal(tasks, []string{"PAUSED@" + own, "PAUSED@" + own})
@@ -191,7 +191,7 @@ func (s *stack) steerEither(t *testing.T, j *job) {
 	}
 	b.do(http.StatusNoContent, http.MethodDelete, "/connectors/orders", nil)
 	for _, w := range []*steered{a, b} {
-		eventually(t, 10*time.Second, "the connector is gone", func() bool {
+		eventually(t, 30*time.Second, "the connector is gone", func() bool {
 			code, text := w.try(http.MethodGet, "/connectors", nil)
 			return code == http.StatusOK && strings.TrimSpace(text) == "[]"
 		})
@@ -255,7 +255,7 @@ func TestEitherOfTwoWorkersChangesWhatTheGroupRunsThoughOneIsKilled(t *testing.T
 		}
 		from := owner.LogSize()
 		other.do(http.StatusNoContent, http.MethodPost, "/connectors/orders/tasks/"+strconv.Itoa(n)+"/restart", nil)
-		if _, err := owner.findLine(from, 20*time.Second, func(line string) bool {
+		if _, err := owner.findLine(from, time.Minute, func(line string) bool {
 			return strings.Contains(line, "task runs") && strings.Contains(line, "task="+strconv.Itoa(n)+" ")
 		}); err != nil {
 			t.Errorf("task %d, of %s, was restarted through the other: %v", n, owner.url, err)
@@ -268,7 +268,7 @@ func TestEitherOfTwoWorkersChangesWhatTheGroupRunsThoughOneIsKilled(t *testing.T
 	b.do(http.StatusOK, http.MethodPut, "/connectors/orders/config", config)
 	a.do(http.StatusOK, http.MethodPatch, "/connectors/orders/config", map[string]any{"poll.interval.ms": "33"})
 	for _, w := range []*steered{a, b} {
-		eventually(t, 10*time.Second, "both changes are at "+w.url, func() bool {
+		eventually(t, 30*time.Second, "both changes are at "+w.url, func() bool {
 			_, text := w.try(http.MethodGet, "/connectors/orders/config", nil)
 			return strings.Contains(text, `"transaction.max.rows":"777"`) && strings.Contains(text, `"poll.interval.ms":"33"`)
 		})
@@ -293,7 +293,7 @@ func TestEitherOfTwoWorkersChangesWhatTheGroupRunsThoughOneIsKilled(t *testing.T
 	}
 	list.Offsets = list.Offsets[:1]
 	list.Offsets[0].Offset = json.RawMessage("null")
-	eventually(t, 20*time.Second, "the position of one tablet is taken back", func() bool {
+	eventually(t, time.Minute, "the position of one tablet is taken back", func() bool {
 		code, text := b.try(http.MethodPatch, "/connectors/orders/offsets", list)
 		if code != http.StatusOK && !strings.Contains(text, "is still run by") {
 			t.Fatalf("changing positions: %d %s", code, text)

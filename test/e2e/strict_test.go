@@ -70,7 +70,7 @@ func TestEachRowIsPublishedOnceInTheStrictestSetting(t *testing.T) {
 	}
 	r.start(0)
 	r.start(1)
-	// They last much longer than the kills do; what is left of them comes at the end.
+	// They come until the kills are over; what is left of them comes at the end.
 	writing := g.writeLate(t, testenv.GenerateOptions{Table: byPassword.table, Kind: "narrow", Start: loaded, Rows: late, Rate: 100})
 	for _, a := range strictPlan(r, whole) {
 		r.start(r.kill(a))
@@ -93,15 +93,15 @@ func TestEachRowIsPublishedOnceInTheStrictestSetting(t *testing.T) {
 		r.finish(writing)
 	} else {
 		if !writing.underWay() {
-			t.Error("all rows were written before the last kill")
+			t.Error("no rows were written any more at the last kill")
 		}
-		writing.finish()
-		g.awaitRecords(t, byPassword.topic, int(loaded+late), strictPatience)
+		rows := int(loaded) + writing.finish()
+		g.awaitRecords(t, byPassword.topic, rows, strictPatience)
 		for _, w := range r.workers {
 			w.stop()
 		}
-		if records := g.verify(t, byPassword, "event_time", "id"); len(records) != int(loaded+late) {
-			t.Errorf("the topic has %d records, not %d", len(records), loaded+late)
+		if records := g.verify(t, byPassword, "event_time", "id"); len(records) != rows {
+			t.Errorf("the topic has %d records, not %d", len(records), rows)
 		}
 	}
 	g.used(from, all)

@@ -298,7 +298,7 @@ func TestTextThatIsNotUTF8FailsTheTaskBeforeItsRow(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := s.start(t, j, "worker")
-	w.awaitLine("task failed", 20*time.Second)
+	w.awaitLine("task failed", time.Minute)
 	var complaint string
 	if _, err := w.WaitLine(t.Context(), func(line string) bool {
 		complaint = line
@@ -313,7 +313,7 @@ func TestTextThatIsNotUTF8FailsTheTaskBeforeItsRow(t *testing.T) {
 	}
 	// If a hash of the ranges gives both tablets to one task, only the rows
 	// before the bad one are sure to come.
-	s.awaitRecords(t, j.topic, bad, 20*time.Second)
+	s.awaitRecords(t, j.topic, bad, time.Minute)
 	w.stop()
 	below := 0
 	for _, r := range s.consume(t, j.topic) {
@@ -336,7 +336,7 @@ func TestTextThatIsNotUTF8FailsTheTaskBeforeItsRow(t *testing.T) {
 		t.Fatal(err)
 	}
 	w = s.start(t, j, "mended")
-	s.awaitRecords(t, j.topic, len(rows), 20*time.Second)
+	s.awaitRecords(t, j.topic, len(rows), time.Minute)
 	w.stop()
 	s.verify(t, j, "id")
 }
