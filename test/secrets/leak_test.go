@@ -29,9 +29,6 @@ import (
 	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 )
 
-// patience is how long what must come may take on a machine that has much else to do.
-const patience = 3 * time.Minute
-
 // given is all that the program has given away, by where.
 type given struct {
 	mu    sync.Mutex
@@ -142,9 +139,6 @@ func (s *site) runCommands(g *given) {
 		s.command(g, "config validate", "config", "validate", "--json", s.write("worker-faulty.yaml", values))
 	}
 	values, _ := s.worker()
-	// One that starts without what is not there yet has less time to be refused by Kudu,
-	// and if that isn't enough it runs.
-	values["startup.wait.ms"] = "500"
 	worker := s.write("worker-plain.yaml", values)
 	for _, key := range secretKeys(connector.ConnectorKeys()) {
 		values := s.orders("alone", key)
@@ -190,7 +184,7 @@ func (s *site) refused(g *given, key string, files ...string) {
 func (s *site) command(g *given, name string, args ...string) (stdout string, code int) {
 	s.t.Helper()
 	program := testenv.Program(s.t, false)
-	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()
 	c := exec.CommandContext(ctx, program, args...)
 	c.Env = append(os.Environ(), s.env...)
@@ -241,7 +235,7 @@ func (s *site) runWorker(g *given) (stored string) {
 		}
 		testenv.ShowLog(s.t, "the worker", logFile, 20)
 	})
-	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	ctx, cancel := context.WithTimeout(s.t.Context(), time.Minute)
 	defer cancel()
 	at := regexp.MustCompile(`REST interface listens: at=(http://\S+)`)
 	line, err := process.WaitLine(ctx, at.MatchString)
@@ -253,13 +247,11 @@ func (s *site) runWorker(g *given) (stored string) {
 	s.env = append(s.env, "KUDU2KAFKA_USER=ann:"+c.password)
 	s.command(g, "status", "status", "--url", c.url)
 	s.command(g, "status --json", "status", "--json", "--url", c.url)
-	stored = s.readTopics(g)
+	stored = s.readTopics(ctx, g)
 	if err := process.Signal(syscall.SIGQUIT); err != nil {
 		s.t.Fatal(err)
 	}
-	ending, cancel := context.WithTimeout(s.t.Context(), patience)
-	defer cancel()
-	if _, err := process.Wait(ending); err != nil {
+	if _, err := process.Wait(ctx); err != nil {
 		s.t.Fatal(err)
 	}
 	text, err := os.ReadFile(logFile)
@@ -273,10 +265,8 @@ func (s *site) runWorker(g *given) (stored string) {
 }
 
 // readTopics reads all records of all topics but the config topic, which it returns.
-func (s *site) readTopics(g *given) (stored string) {
+func (s *site) readTopics(ctx context.Context, g *given) (stored string) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
-	defer cancel()
 	login := kgo.SASL(plain.Auth{User: "ann", Pass: s.password}.AsMechanism())
 	client, err := kgo.NewClient(kgo.SeedBrokers(s.kafka.ListenAddrs()...), login)
 	if err != nil {
@@ -392,16 +382,12 @@ func routes(t *testing.T) map[string][]string {
 // every call that there is, of each of them.
 func (c *caller) askAll(byREST map[string]map[string]string) {
 	c.t.Helper()
-	testenv.Await(c.t, patience, "the worker is ready", func() bool {
+	if !testenv.Eventually(c.t.Context(), 20*time.Second, func() bool {
 		status, _ := c.call(http.MethodGet, "/health/ready", nil, c.password)
 		return status == http.StatusOK
-	})
-	// The calls below stop it.
-	testenv.Await(c.t, patience, "the connector has published its row", func() bool {
-		_, answer := c.call(http.MethodGet, "/kudu2kafka/status", nil, c.password)
-		var status struct{ Totals struct{ Rows int64 } }
-		return json.Unmarshal([]byte(answer), &status) == nil && status.Totals.Rows > 0
-	})
+	}) {
+		c.t.Fatal("the worker is not ready")
+	}
 	if status, answer := c.call(http.MethodGet, "/connectors", nil, c.secret("a wrong password of a caller")); c.password != "" && status != http.StatusUnauthorized {
 		c.t.Errorf("with a wrong password the answer is %d %s", status, answer)
 	}
@@ -412,7 +398,7 @@ func (c *caller) askAll(byREST map[string]map[string]string) {
 	}
 	for name := range byREST {
 		var last string
-		if !testenv.Eventually(c.t.Context(), patience, func() bool {
+		if !testenv.Eventually(c.t.Context(), 20*time.Second, func() bool {
 			_, last = c.call(http.MethodGet, "/connectors/"+name+"/status", nil, c.password)
 			return strings.Contains(last, `"trace":`)
 		}) {

@@ -280,7 +280,7 @@ func (s *site) orders(name, key string) map[string]string {
 	values := map[string]string{
 		"name": name, "kudu.masters": strings.Join(s.kudu.Masters(), ","), "kudu.table": "shop.orders", "topic": "rows-" + name,
 		"poll.interval.ms": "20", "transaction.boundary.interval.ms": "100", "topic.creation.default.replication.factor": "1",
-		"errors.retry.delay.max.ms": "200",
+		"errors.retry.delay.max.ms": "200", "kudu.operation.timeout.ms": "300",
 	}
 	if key != "" {
 		maps.Copy(values, s.companions(key))
