@@ -6,7 +6,7 @@ import "runtime/debug"
 // is collected. Nearly all that a worker holds are a few large buffers without
 // pointers, so that collecting costs little, and Go's own 100 would have it take
 // twice the memory that docs/operations.md reckons with.
-const gcPercent = 50
+const gcPercent = 33
 
 // collectSooner sets it, unless GOGC says otherwise. It is the process's.
 func (a *app) collectSooner() {
