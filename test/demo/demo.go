@@ -22,7 +22,7 @@ const (
 	// a member of its group.
 	startLimit = time.Minute
 	// settleLimit is how long the last rows may take to the topic.
-	settleLimit = time.Minute
+	settleLimit = 15 * time.Second
 	// countLimit is how long counting the table may take; who stops a demo with
 	// very many rows does not want to wait.
 	countLimit = 15 * time.Second

@@ -199,13 +199,8 @@ func TestLateRowsByAnyKeyArePublishedOnceThoughWorkersAreKilled(t *testing.T) {
 	}
 	kills := 0
 	kill := func() {
-		n := dice.IntN(2)
-		if err := workers[n].Kill(); err != nil {
-			t.Fatal(err)
-		}
 		kills++
-		name := []string{"first", "second"}[n]
-		workers[n] = s.start(t, j.as(name), fmt.Sprintf("%s after kill %d", name, kills))
+		s.killEither(t, j, workers, dice.IntN(2), kills)
 	}
 	written := make(chan error, 1)
 	during, ctx := newLateKills(), t.Context()

@@ -81,6 +81,16 @@ func (s *stack) awaitRows(t *testing.T, topic string, rows map[int]bool, within 
 	})
 }
 
+// killEither kills one of the workers first and second, and starts it again.
+func (s *stack) killEither(t *testing.T, j *job, workers []*worker, n, kills int) {
+	t.Helper()
+	if err := workers[n].Kill(); err != nil {
+		t.Fatal(err)
+	}
+	name := []string{"first", "second"}[n]
+	workers[n] = s.start(t, j.as(name), fmt.Sprintf("%s after kill %d", name, kills))
+}
+
 // lateKills are kills of workers while a writer writes rows in rounds. However slow
 // the workers or the writer are, some rows are late, and some kills come in between.
 type lateKills struct {
@@ -208,13 +218,8 @@ func TestLateRowsArePublishedOnceThoughWorkersAreKilled(t *testing.T) {
 	}()
 	kills := 0
 	during.during(t, dice, written, 5, func() {
-		n := dice.IntN(2)
-		if err := workers[n].Kill(); err != nil {
-			t.Fatal(err)
-		}
 		kills++
-		name := []string{"first", "second"}[n]
-		workers[n] = s.start(t, j.as(name), fmt.Sprintf("%s after kill %d", name, kills))
+		s.killEither(t, j, workers, dice.IntN(2), kills)
 	}, func() { s.awaitRows(t, j.topic, rows, time.Minute) })
 	s.awaitRows(t, j.topic, rows, time.Minute)
 	for _, w := range workers {
