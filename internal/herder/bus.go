@@ -203,6 +203,22 @@ func (b *bus) send(ctx context.Context, records ...*kgo.Record) error {
 	return nil
 }
 
+// post stores a record behind those sent before, and tells nobody whether it was.
+func (b *bus) post(r *kgo.Record) {
+	b.client.Produce(context.Background(), r, func(_ *kgo.Record, err error) {
+		if err != nil {
+			b.logger.Debug("posting a record", "topic", r.Topic, "key", string(r.Key), "error", err)
+		}
+	})
+}
+
+// movement is closed when something more has been applied.
+func (b *bus) movement() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.moved
+}
+
 // await returns once the record of that offset has been applied, or can't be.
 func (b *bus) await(ctx context.Context, p place, offset int64) error {
 	for began := time.Now(); ; {

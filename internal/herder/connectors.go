@@ -154,9 +154,16 @@ func (h *Herder) tasksMax(name string) int {
 }
 
 // Create makes a connector.
-func (h *Herder) Create(ctx context.Context, r CreateRequest) (ConnectorInfo, error) {
-	h.edits.Lock()
-	defer h.edits.Unlock()
+func (h *Herder) Create(ctx context.Context, r CreateRequest) (info ConnectorInfo, err error) {
+	err = h.edit(ctx, func(ctx context.Context) error {
+		info, err = h.create(ctx, r)
+		return err
+	})
+	return info, err
+}
+
+// create is Create in a turn of this worker.
+func (h *Herder) create(ctx context.Context, r CreateRequest) (ConnectorInfo, error) {
 	name := r.Name
 	if name == "" {
 		name = r.Config["name"]
@@ -233,15 +240,24 @@ func (h *Herder) validated(name string, properties map[string]string) (connector
 		len(faults), strings.Join(lines, "\n"), connector.ConnectorClass)}
 }
 
+// record is that of a change in the config topic.
+func (h *Herder) record(c change) (*kgo.Record, error) {
+	key, value, err := c.encode()
+	if err != nil {
+		return nil, fmt.Errorf("encoding a change: %w", err)
+	}
+	return &kgo.Record{Topic: h.config.ConfigTopic(), Key: key, Value: value}, nil
+}
+
 // write stores changes in the config topic, and returns once they have come back.
 func (h *Herder) write(ctx context.Context, changes ...change) error {
 	var records []*kgo.Record
 	for _, c := range changes {
-		key, value, err := c.encode()
+		r, err := h.record(c)
 		if err != nil {
-			return fmt.Errorf("encoding a change: %w", err)
+			return err
 		}
-		records = append(records, &kgo.Record{Topic: h.config.ConfigTopic(), Key: key, Value: value})
+		records = append(records, r)
 	}
 	err := h.bus.write(ctx, records...)
 	if errors.Is(err, kerr.MessageTooLarge) {
@@ -255,8 +271,6 @@ func (h *Herder) write(ctx context.Context, changes ...change) error {
 
 // PutConfig makes a connector or replaces its configuration.
 func (h *Herder) PutConfig(ctx context.Context, name string, properties map[string]string) (ConnectorInfo, bool, error) {
-	h.edits.Lock()
-	defer h.edits.Unlock()
 	properties, err := named(name, properties)
 	if err != nil {
 		return ConnectorInfo{}, false, err
@@ -268,8 +282,6 @@ func (h *Herder) PutConfig(ctx context.Context, name string, properties map[stri
 
 // PatchConfig sets single keys; nil removes one.
 func (h *Herder) PatchConfig(ctx context.Context, name string, changes map[string]*string) (ConnectorInfo, error) {
-	h.edits.Lock()
-	defer h.edits.Unlock()
 	info, _, err := h.replace(ctx, name, func(stored map[string]string) (map[string]string, error) {
 		if stored == nil {
 			return nil, notFound("Connector %s not found", name)
@@ -290,51 +302,51 @@ func (h *Herder) PatchConfig(ctx context.Context, name string, changes map[strin
 }
 
 // replace stores what edit makes of a connector's configuration, which is nil for a
-// new connector. The caller holds edits.
-func (h *Herder) replace(ctx context.Context, name string, edit func(stored map[string]string) (map[string]string, error)) (ConnectorInfo, bool, error) {
-	h.mu.Lock()
-	err := h.ready()
-	if err == nil {
-		err = h.editable(name)
-	}
-	stored := h.known[name]
-	var properties map[string]string
-	if err == nil {
-		properties, err = edit(stored)
-	}
-	if err == nil {
-		_, err = h.validated(name, properties)
-	}
-	h.mu.Unlock()
-	if err != nil {
-		return ConnectorInfo{}, false, err
-	}
-	if err := h.write(ctx, change{kind: connectorKey, name: name, properties: properties}); err != nil {
-		return ConnectorInfo{}, false, err
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	info, err := h.info(name)
-	return info, stored == nil, err
+// new connector.
+func (h *Herder) replace(ctx context.Context, name string, edit func(stored map[string]string) (map[string]string, error)) (info ConnectorInfo, created bool, err error) {
+	err = h.edit(ctx, func(ctx context.Context) error {
+		h.mu.Lock()
+		err := h.editable(name)
+		stored := h.known[name]
+		var properties map[string]string
+		if err == nil {
+			properties, err = edit(stored)
+		}
+		if err == nil {
+			_, err = h.validated(name, properties)
+		}
+		h.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		if err := h.write(ctx, change{kind: connectorKey, name: name, properties: properties}); err != nil {
+			return err
+		}
+		created = stored == nil
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		info, err = h.info(name)
+		return err
+	})
+	return info, created, err
 }
 
 // Delete ends a connector. What it has stored of its positions stays.
 func (h *Herder) Delete(ctx context.Context, name string) error {
-	h.edits.Lock()
-	defer h.edits.Unlock()
-	h.mu.Lock()
-	err := h.ready()
-	if there, _ := h.settings(name); err == nil && there == nil {
-		err = notFound("Connector %s not found", name)
-	}
-	if err == nil {
-		err = h.editable(name)
-	}
-	h.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	return h.write(ctx, change{kind: connectorKey, name: name, deletes: true}, change{kind: targetKey, name: name, deletes: true})
+	return h.edit(ctx, func(ctx context.Context) error {
+		h.mu.Lock()
+		var err error
+		if there, _ := h.settings(name); there == nil {
+			err = notFound("Connector %s not found", name)
+		} else {
+			err = h.editable(name)
+		}
+		h.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		return h.write(ctx, change{kind: connectorKey, name: name, deletes: true}, change{kind: targetKey, name: name, deletes: true})
+	})
 }
 
 // Tasks are those of a connector, with its configuration.

@@ -21,6 +21,7 @@ type fakeWorker struct {
 	shows    []connector.Status
 	tablets  []fakeTablet
 	onChange func()
+	awake    sync.Mutex
 }
 
 type fakeTablet struct {
@@ -40,7 +41,15 @@ func (w *fakeWorker) Run(ctx context.Context) error {
 	return nil
 }
 
+// sleep keeps whoever puts a connector waiting, until wake is called.
+func (w *fakeWorker) sleep() (wake func()) {
+	w.awake.Lock()
+	return w.awake.Unlock
+}
+
 func (w *fakeWorker) Put(cfg connector.Config, target connector.Target) {
+	w.awake.Lock()
+	defer w.awake.Unlock()
 	w.note("put %s %d %s", cfg.Name, cfg.TasksMax, target)
 }
 

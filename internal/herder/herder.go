@@ -73,13 +73,14 @@ type Herder struct {
 
 	bus   *bus
 	dirty chan struct{} // something is to be told to the other workers
-	edits sync.Mutex    // held by who reads, changes and writes a configuration
+	edits sync.Mutex    // held by who asks for a turn of this worker, and has it
 
 	mu      sync.Mutex
 	known   map[string]map[string]string // connectors of the config topic
 	targets map[string]connector.Target
 	configs map[string]connector.Config // that can be run here, of files too
 	unfit   map[string]string           // why the others can't
+	turns   turns
 	peers   *peers
 	begun   bool             // the config topic was read, and what is in it begun
 	step    string           // what is being done until then
@@ -246,13 +247,18 @@ func (h *Herder) apply(r *kgo.Record) {
 	}
 }
 
-func (h *Herder) applyStatus(r *kgo.Record) error {
-	// How long ago a worker of before this start gave its last sign of life, the
-	// record's time tells; later on, what this process's clock says counts.
-	at := time.Now()
-	if !h.begun && r.Timestamp.Before(at) {
-		at = r.Timestamp
+// when something was written: of what was before this start the record's time tells;
+// later on, what this process's clock says counts. The caller holds the lock.
+func (h *Herder) when(r *kgo.Record) time.Time {
+	now := time.Now()
+	if !h.begun && r.Timestamp.Before(now) {
+		return r.Timestamp
 	}
+	return now
+}
+
+func (h *Herder) applyStatus(r *kgo.Record) error {
+	at := h.when(r)
 	key := string(r.Key)
 	if key == workerKey+h.uid && r.Value != nil {
 		h.echoed = at
@@ -316,6 +322,12 @@ func (h *Herder) applyConfig(r *kgo.Record) error {
 			h.logger.Info("restart is asked for", "connector", c.name, "task", c.task)
 			h.reread(c.name, true)
 			h.worker.RestartTask(c.name, int32(c.task))
+		}
+	case turnKey:
+		if c.deletes {
+			h.turns.giveBack(c.name, h.when(r))
+		} else {
+			h.turns.ask(c.name, h.when(r))
 		}
 	case loggerKey:
 		if h.levels != nil && !c.deletes {

@@ -57,7 +57,7 @@ func (h *Herder) Offsets(ctx context.Context, name string) (ConnectorOffsets, er
 
 // AlterOffsets changes the positions that are given.
 func (h *Herder) AlterOffsets(ctx context.Context, name string, offsets ConnectorOffsets) (string, error) {
-	cfg, err := h.stopped(name)
+	cfg, err := h.stopped(ctx, name)
 	if err != nil {
 		return "", err
 	}
@@ -72,7 +72,7 @@ func (h *Herder) AlterOffsets(ctx context.Context, name string, offsets Connecto
 
 // ResetOffsets deletes all positions.
 func (h *Herder) ResetOffsets(ctx context.Context, name string) (string, error) {
-	cfg, err := h.stopped(name)
+	cfg, err := h.stopped(ctx, name)
 	if err != nil {
 		return "", err
 	}
@@ -90,12 +90,12 @@ func (h *Herder) ResetOffsets(ctx context.Context, name string) (string, error) 
 }
 
 // stopped gives the configuration of a connector whose target is STOPPED.
-func (h *Herder) stopped(name string) (connector.Config, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if err := h.ready(); err != nil {
+func (h *Herder) stopped(ctx context.Context, name string) (connector.Config, error) {
+	if err := h.refresh(ctx); err != nil {
 		return connector.Config{}, err
 	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	cfg, err := h.usable(name)
 	if err == nil && h.target(name) != connector.TargetStopped {
 		err = &Error{Kind: Invalid, Message: fmt.Sprintf("Connectors must be in the STOPPED state before their offsets can be modified. This can be done for the specified connector by issuing a 'PUT' request to the '/connectors/%s/stop' endpoint", name)}

@@ -22,6 +22,7 @@ import (
 //	restart-task-orders-3   {"version":1}
 //	logger-cluster-kudu2kafka.kafka {"version":1,"level":"DEBUG"}
 //	barrier-<worker>        nothing: a worker marks the end that it reads to
+//	turn-<worker>           {"version":1}: a worker asks for its turn to edit (turns.go)
 const (
 	connectorKey   = "connector-"
 	targetKey      = "target-state-"
@@ -29,6 +30,7 @@ const (
 	restartTaskKey = "restart-task-"
 	loggerKey      = "logger-cluster-"
 	barrierKey     = "barrier-"
+	turnKey        = "turn-"
 )
 
 // recordVersion is the layout that values are written in.
@@ -41,7 +43,7 @@ var errForeign = errors.New("the key is of no kind that is known")
 // unless it deletes something.
 type change struct {
 	kind    string // one of the keys' beginnings
-	name    string // of the connector or the logger
+	name    string // of the connector, the logger, or the worker by its uid
 	task    int    // with restartTaskKey
 	deletes bool
 
@@ -68,7 +70,8 @@ type restartV1 struct {
 	OnlyFailed   bool `json:"only-failed"`
 }
 
-type restartTaskV1 struct {
+// plainV1 is what a record holds that says all by its key.
+type plainV1 struct {
 	Version int `json:"version"`
 }
 
@@ -94,8 +97,8 @@ func (c change) encode() (key, value []byte, err error) {
 		v = targetV1{recordVersion, c.target}
 	case restartKey:
 		v = restartV1{recordVersion, c.withTasks, c.onlyFailed}
-	case restartTaskKey:
-		v = restartTaskV1{recordVersion}
+	case restartTaskKey, turnKey:
+		v = plainV1{recordVersion}
 	case loggerKey:
 		v = loggerV1{recordVersion, c.loggerLevel}
 	default:
@@ -120,7 +123,7 @@ func encodeJSON(v any) ([]byte, error) {
 func parseChange(key, value []byte) (change, error) {
 	c := change{deletes: value == nil}
 	text := string(key)
-	for _, kind := range []string{connectorKey, targetKey, restartKey, restartTaskKey, loggerKey, barrierKey} {
+	for _, kind := range []string{connectorKey, targetKey, restartKey, restartTaskKey, loggerKey, barrierKey, turnKey} {
 		if name, is := strings.CutPrefix(text, kind); is && name != "" {
 			c.kind, c.name = kind, name
 		}
@@ -173,8 +176,8 @@ func (c *change) parseValue(value []byte) error {
 			return err
 		}
 		c.withTasks, c.onlyFailed = v.IncludeTasks, v.OnlyFailed
-	case restartTaskKey:
-		var v restartTaskV1
+	case restartTaskKey, turnKey:
+		var v plainV1
 		return decodeJSON(value, &v, &v.Version)
 	case loggerKey:
 		var v loggerV1

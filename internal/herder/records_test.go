@@ -20,6 +20,7 @@ var changes = map[string]change{
 	"target":       {kind: targetKey, name: "orders-eu", target: connector.TargetPaused},
 	"restart":      {kind: restartKey, name: "orders-eu", withTasks: true, onlyFailed: true},
 	"restart-task": {kind: restartTaskKey, name: "orders-eu-1", task: 12},
+	"turn":         {kind: turnKey, name: "00c0ffee00c0ffee"},
 	"logger":       {kind: loggerKey, name: "kudu2kafka.kafka", loggerLevel: "DEBUG"},
 }
 

@@ -50,14 +50,13 @@ func (h *Herder) TaskStatus(ctx context.Context, name string, task int) (TaskSta
 
 // SetTarget says what a connector is to be, now and after restarts of workers.
 func (h *Herder) SetTarget(ctx context.Context, name string, target TargetState) error {
+	if err := h.refresh(ctx); err != nil {
+		return err
+	}
 	h.mu.Lock()
-	err := h.ready()
 	properties, _ := h.settings(name)
 	h.mu.Unlock()
-	switch {
-	case err != nil:
-		return err
-	case properties == nil:
+	if properties == nil {
 		return notFound("Unknown connector %s", name)
 	}
 	switch target {
@@ -71,21 +70,20 @@ func (h *Herder) SetTarget(ctx context.Context, name string, target TargetState)
 // Restart restarts a connector that has failed, and with includeTasks its tasks,
 // on whichever workers they are.
 func (h *Herder) Restart(ctx context.Context, name string, includeTasks, onlyFailed bool) (ConnectorStatus, error) {
-	h.mu.Lock()
-	err := h.ready()
-	var s ConnectorStatus
-	if err == nil {
-		if properties, _ := h.settings(name); properties == nil {
-			err = notFound("Unknown connector: %s", name)
-		} else {
-			s, err = h.status(name)
-		}
-	}
-	h.mu.Unlock()
-	if err != nil {
+	h.kafka.AskAgain() // or this could be kept from being written by what was just mended
+	if err := h.refresh(ctx); err != nil {
 		return ConnectorStatus{}, err
 	}
-	h.kafka.AskAgain() // or this could be kept from being written by what was just mended
+	h.mu.Lock()
+	properties, _ := h.settings(name)
+	s, err := h.status(name)
+	h.mu.Unlock()
+	switch {
+	case properties == nil:
+		return ConnectorStatus{}, notFound("Unknown connector: %s", name)
+	case err != nil:
+		return ConnectorStatus{}, err
+	}
 	if err := h.write(ctx, change{kind: restartKey, name: name, withTasks: includeTasks, onlyFailed: onlyFailed}); err != nil {
 		return ConnectorStatus{}, err
 	}
@@ -103,20 +101,20 @@ func (h *Herder) Restart(ctx context.Context, name string, includeTasks, onlyFai
 
 // RestartTask restarts one task, on whichever worker it is.
 func (h *Herder) RestartTask(ctx context.Context, name string, task int) error {
+	h.kafka.AskAgain()
+	if err := h.refresh(ctx); err != nil {
+		return err
+	}
 	h.mu.Lock()
-	err := h.ready()
 	properties, _ := h.settings(name)
 	tasks := h.tasks(name)
 	h.mu.Unlock()
 	switch {
-	case err != nil:
-		return err
 	case properties == nil:
 		return notFound("Unknown connector: %s", name)
 	case task < 0 || task >= tasks:
 		return notFound("Unknown task: %s-%d", name, task)
 	}
-	h.kafka.AskAgain()
 	return h.write(ctx, change{kind: restartTaskKey, name: name, task: task})
 }
 

@@ -263,15 +263,18 @@ func TestEitherOfTwoWorkersChangesWhatTheGroupRunsThoughOneIsKilled(t *testing.T
 	}
 	become(t, "RUNNING", a, b)
 
-	// A configuration is that of both, whoever was told.
-	config["transaction.max.rows"] = "777"
-	b.do(http.StatusOK, http.MethodPut, "/connectors/orders/config", config)
-	a.do(http.StatusOK, http.MethodPatch, "/connectors/orders/config", map[string]any{"poll.interval.ms": "33"})
-	for _, w := range []*steered{a, b} {
-		eventually(t, 30*time.Second, "both changes are at "+w.url, func() bool {
-			_, text := w.try(http.MethodGet, "/connectors/orders/config", nil)
-			return strings.Contains(text, `"transaction.max.rows":"777"`) && strings.Contains(text, `"poll.interval.ms":"33"`)
-		})
+	// A configuration is that of both, whoever was told, and however soon after the other.
+	for n := range 5 {
+		rows, pause := strconv.Itoa(770+n), strconv.Itoa(30+n)
+		config["transaction.max.rows"] = rows
+		b.do(http.StatusOK, http.MethodPut, "/connectors/orders/config", config)
+		a.do(http.StatusOK, http.MethodPatch, "/connectors/orders/config", map[string]any{"poll.interval.ms": pause})
+		for _, w := range []*steered{a, b} {
+			eventually(t, 30*time.Second, "both changes are at "+w.url, func() bool {
+				_, text := w.try(http.MethodGet, "/connectors/orders/config", nil)
+				return strings.Contains(text, `"transaction.max.rows":"`+rows+`"`) && strings.Contains(text, `"poll.interval.ms":"`+pause+`"`)
+			})
+		}
 	}
 	become(t, "RUNNING", a, b)
 
