@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -83,9 +84,11 @@ func TestTableChangesAreFollowedWithoutARestart(t *testing.T) {
 	w := s.start(t, j, "worker")
 	s.awaitRecords(t, j.topic, 20, 30*time.Second)
 
-	// A column is added: rows after the next look carry it.
+	// A column is added: rows after the next look carry it, once each task has seen it.
 	must(s.tool.AlterTable(ctx, j.table, testenv.AlterStep{AddColumn: &testenv.ColumnSpec{Name: "note", Type: "STRING", Nullable: true}}))
-	w.awaitLine("the table has changed", time.Minute)
+	for task := range 2 {
+		w.awaitTaskLine(0, strconv.Itoa(task), time.Minute, "the table has changed")
+	}
 	s.days(t, j.table, 1, 20, 40, testenv.Row{"payload": "b", "note": "n"})
 	s.awaitRecords(t, j.topic, 40, 30*time.Second)
 
