@@ -221,7 +221,13 @@ func TestGuideToAFirstConnectorLeadsToOne(t *testing.T) {
 		}
 		return n
 	}
-	if n := count(); n != 3*firstRows {
+	n := count()
+	for range 3 {
+		if n < 3*firstRows {
+			n = count() // the guide's consumer gives up after a while, on a busy machine before its first record
+		}
+	}
+	if n != 3*firstRows {
 		t.Errorf("%d records after a kill, want %d", n, 3*firstRows)
 	}
 	second := g.runs("second worker")
