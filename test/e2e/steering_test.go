@@ -204,9 +204,8 @@ func (s *stack) steerEither(t *testing.T, j *job) {
 // other one is dead.
 func TestEitherOfTwoWorkersChangesWhatTheGroupRunsThoughOneIsKilled(t *testing.T) {
 	const rows, bad = 2000, 40
-	s := newStackOn(t, testenv.SharedKudu(t), quickGroups(t))
-	j := newJob(t, 2)
-	j.worker["session.timeout.ms"], j.worker["heartbeat.interval.ms"] = "2000", "300"
+	s := newStack(t)
+	j := newJob(t, 2) // of a session in which a worker that lives is heard: its tasks stay
 	j.worker["listeners"] = "http://127.0.0.1:0"
 	a, b := s.startSteered(t, j, "a"), s.startSteered(t, j, "b")
 	config := map[string]string{"kudu.masters": strings.Join(s.kudu.Masters(), ","), "kudu.table": j.table, "topic": j.topic, "name": "orders"}
