@@ -41,6 +41,15 @@ func (s *stack) changePositions(t *testing.T, j *job) {
 		}
 		return out
 	}
+	// A worker that couldn't take its leave counts for its session's time.
+	stopped := func(w *worker) {
+		t.Helper()
+		w.stop()
+		eventually(t, time.Minute, "nobody runs the connector", func() bool {
+			_, code := command(t, slices.Concat([]string{"offsets", "reset"}, files)...)
+			return code == 0
+		})
+	}
 	if out := run(0, "list"); out != "no position is stored\n" {
 		t.Errorf("of a connector that never ran:\n%s", out)
 	}
@@ -50,7 +59,7 @@ func (s *stack) changePositions(t *testing.T, j *job) {
 		t.Errorf("beside a worker four positions are listed as\n%s", out)
 	}
 	run(1, "reset", "--execute") // the worker has the connector
-	w.stop()
+	stopped(w)
 
 	exported := run(0, "export")
 	backup := filepath.Join(dir, "offsets")
@@ -74,7 +83,7 @@ func (s *stack) changePositions(t *testing.T, j *job) {
 	s.events(t, j.table, midnight, rows, 2*rows)
 	w = s.start(t, j, "restored")
 	s.awaitRecords(t, j.topic, 2*rows, 30*time.Second)
-	w.stop()
+	stopped(w)
 	if times := s.timesPublished(t, j.topic); len(times) != 2*rows {
 		t.Errorf("%d rows are published", len(times))
 	} else {

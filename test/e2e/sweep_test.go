@@ -207,25 +207,29 @@ func (q *queue) left() map[string]bool {
 	return left
 }
 
-// awaitSwept waits until no row is due, and the journal is empty.
-func (q *queue) awaitSwept(s *stack, j *job, within time.Duration) {
+// awaitSwept waits until no row is due, and the journal is empty, however many rows the
+// writer has made: patience is how long there may be without one that is swept.
+func (q *queue) awaitSwept(s *stack, j *job, patience time.Duration) {
 	q.t.Helper()
-	var left map[string]bool
-	var journals, later int
+	later := 0
 	for _, l := range q.lives {
 		if l.later && !l.deleted {
 			later++
 		}
 	}
-	q.t.Cleanup(func() {
-		if q.t.Failed() {
-			q.t.Logf("%d rows were left, %d of them not due, and %d journals", len(left), later, journals)
+	began, fewest, since := time.Now(), -1, time.Now()
+	eventually(q.t, 15*time.Minute, "no row is due, and the journal is empty", func() bool {
+		looked := time.Now()
+		left, journals := len(q.left()), s.journals(q.t, j)
+		if fewest < 0 || left < fewest {
+			fewest, since = left, looked
 		}
+		if looked.Sub(since) > patience {
+			q.t.Fatalf("none of %d rows, %d of them not due, was swept for %v, and %d journals are left", left, later, looked.Sub(since), journals)
+		}
+		return left == later && journals == 0
 	})
-	eventually(q.t, within, "no row is due, and the journal is empty", func() bool {
-		left, journals = q.left(), s.journals(q.t, j)
-		return len(left) == later && journals == 0
-	})
+	q.t.Logf("all rows were swept after %v", time.Since(began))
 }
 
 // journals counts what the offsets topic has of the journal.
