@@ -108,6 +108,19 @@ func (g *guarded) acl(r kafka.Right) *kadm.ACLBuilder {
 	}
 }
 
+// heard waits until the broker itself goes by the last of the rights that were granted, or
+// revoked: it hears of them, in their order, behind the controller that has stored them.
+func (g *guarded) heard(last *kadm.ACLBuilder, granted bool) {
+	g.t.Helper()
+	eventually(g.t, patience, "the broker has heard of rights", func() bool {
+		found, err := g.adm.DescribeACLs(g.t.Context(), last)
+		if err != nil || found[0].Err != nil {
+			g.t.Fatalf("asking for rights: %v, %+v", err, found)
+		}
+		return (len(found[0].Described) > 0) == granted
+	})
+}
+
 func (g *guarded) grant(all ...kafka.Right) {
 	g.t.Helper()
 	for _, r := range all {
@@ -115,6 +128,9 @@ func (g *guarded) grant(all ...kafka.Right) {
 		if err != nil || made[0].Err != nil {
 			g.t.Fatalf("granting %s: %v, %+v", r, err, made)
 		}
+	}
+	if len(all) > 0 {
+		g.heard(g.acl(all[len(all)-1]), true)
 	}
 }
 
@@ -135,6 +151,7 @@ func (g *guarded) grantPrefixed(prefix string) []kafka.Right {
 			g.t.Fatalf("granting %s: %v, %+v", r, err, made)
 		}
 	}
+	g.heard(g.acl(all[len(all)-1]).ResourcePatternType(kadm.ACLPatternPrefixed), true)
 	return all
 }
 
@@ -167,6 +184,7 @@ func (g *guarded) revoke(r kafka.Right) {
 	if err != nil || gone[0].Err != nil || len(gone[0].Deleted) != 1 {
 		g.t.Fatalf("revoking %s: %v, %+v", r, err, gone)
 	}
+	g.heard(g.acl(r), false)
 }
 
 // decision is one of the authorizer's.
