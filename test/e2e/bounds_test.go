@@ -81,7 +81,7 @@ func TestBoundedConnectorPublishesItsRangeAndCompletes(t *testing.T) {
 	w := s.start(t, j, "worker")
 	awaitCompleted := func() {
 		for task := range 2 {
-			w.awaitTaskLine(0, strconv.Itoa(task), 30*time.Second, "task completed")
+			w.awaitTaskLine(0, strconv.Itoa(task), patience, "task completed")
 		}
 	}
 	awaitCompleted()
@@ -108,14 +108,14 @@ func TestStopInTheFutureIsWaitedFor(t *testing.T) {
 	const window = 25 // seconds
 	j.connector["offset.stop.at"] = base.Add(window * time.Second).Format(time.RFC3339)
 	w := s.start(t, j, "worker")
-	s.awaitRecords(t, j.topic, 50, 30*time.Second)
+	s.awaitRecords(t, j.topic, 50, patience)
 	// The connector has read all there is, but more may come before the bound.
 	s.events(t, j.table, base.Add(-100*time.Second), 50, 60)
 	if late := time.Since(base.Add(window * time.Second)); late > 0 {
 		t.Fatalf("the later rows were written %v after the bound, when nobody waits for them any more", late)
 	}
-	s.awaitRecords(t, j.topic, 60, 30*time.Second)
-	w.awaitLine("task completed", time.Minute)
+	s.awaitRecords(t, j.topic, 60, patience)
+	w.awaitLine("task completed", patience)
 	if early := time.Until(base.Add(window * time.Second)); early > 0 {
 		t.Errorf("it completed %v before its bound", early)
 	}
@@ -132,17 +132,17 @@ func TestLatestPublishesOnlyWhatIsInsertedFromNowOn(t *testing.T) {
 	}
 	s.events(t, j.table, midnight, 0, 300)
 	w := s.start(t, j, "worker")
-	w.awaitLine("task runs", 30*time.Second)
-	eventually(t, 30*time.Second, "both tasks have stored where they begin", func() bool {
+	w.awaitLine("task runs", patience)
+	eventually(t, patience, "both tasks have stored where they begin", func() bool {
 		return len(s.storedTablets(t, j)) == 6 // 4 tablets, and a marker of each task
 	})
 	// What comes while the worker is down is from after its start.
 	w.stop()
 	s.events(t, j.table, midnight, 300, 400)
 	w = s.start(t, j, "again")
-	s.awaitRecords(t, j.topic, 100, 30*time.Second)
+	s.awaitRecords(t, j.topic, 100, patience)
 	s.events(t, j.table, midnight, 400, 450)
-	s.awaitRecords(t, j.topic, 150, 30*time.Second)
+	s.awaitRecords(t, j.topic, 150, patience)
 	w.stop()
 	wantIDs(t, s.ids(t, j.topic), 300, 450)
 }
@@ -157,7 +157,7 @@ func TestSettledRowsComeInOrderHoweverLateTheyAreWritten(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := s.start(t, j, "worker")
-	w.awaitLine("task runs", 30*time.Second)
+	w.awaitLine("task runs", patience)
 	// Pairs written in the wrong order, well within the delay: a connector that
 	// didn't wait would miss the second of each pair. Each pair is of its own time, as
 	// all of them together may take longer to be written than the delay is.
@@ -174,7 +174,7 @@ func TestSettledRowsComeInOrderHoweverLateTheyAreWritten(t *testing.T) {
 			}
 		}
 	}
-	s.awaitRecords(t, j.topic, 40, time.Minute)
+	s.awaitRecords(t, j.topic, 40, patience)
 	w.stop()
 	ids := s.ids(t, j.topic)
 	wantIDs(t, ids, 0, 40)
@@ -199,19 +199,19 @@ func TestOrderScopeTableMergesAllTablets(t *testing.T) {
 	s.events(t, j.table, midnight, 0, rows)
 	w := s.start(t, j, "worker")
 	for n := range 5 {
-		s.awaitRecords(t, j.topic, (n+1)*1000, 30*time.Second)
+		s.awaitRecords(t, j.topic, (n+1)*1000, patience)
 		if err := w.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		w = s.start(t, j, fmt.Sprintf("worker%d", n+2))
 	}
-	s.awaitRecords(t, j.topic, rows, 60*time.Second)
+	s.awaitRecords(t, j.topic, rows, patience)
 	// One after the other: of rows that are on their way together, a later one may
 	// be there first.
 	for id := rows; id < rows+100; id++ {
 		s.events(t, j.table, midnight, id, id+1)
 	}
-	s.awaitRecords(t, j.topic, rows+100, 60*time.Second)
+	s.awaitRecords(t, j.topic, rows+100, patience)
 	w.stop()
 	ids := s.ids(t, j.topic)
 	wantIDs(t, ids, 0, rows+100)
@@ -237,10 +237,10 @@ func TestTheGreatestKeyThereIsIsNoDeadEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := s.start(t, j, "worker")
-	s.awaitRecords(t, j.topic, 3, 30*time.Second)
+	s.awaitRecords(t, j.topic, 3, patience)
 	w.stop()
 	w = s.start(t, j, "again")
-	w.awaitLine("task runs", 30*time.Second)
+	w.awaitLine("task runs", patience)
 	// Its first polls begin behind the greatest key. Rows of the other tablet show
 	// that polls go on.
 	var more []testenv.Row
@@ -250,7 +250,7 @@ func TestTheGreatestKeyThereIsIsNoDeadEnd(t *testing.T) {
 	if _, err := s.tool.Write(t.Context(), j.table, "insert", more...); err != nil {
 		t.Fatal(err)
 	}
-	s.awaitRecords(t, j.topic, 4, 30*time.Second)
+	s.awaitRecords(t, j.topic, 4, patience)
 	w.stop()
 	if log := testenv.Tail(w.log, 200); strings.Contains(log, "task restarts") {
 		t.Errorf("the task had to restart:\n%s", log)

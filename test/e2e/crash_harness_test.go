@@ -21,9 +21,6 @@ const (
 	crashMostKills = 35
 )
 
-// crashPatience is how long what must come may take on a busy machine.
-const crashPatience = 3 * time.Minute
-
 // aim says how a task is caught in a phase: the worker is stopped up to spread
 // after the phase began, and killed if a task is in that phase then. (What it did
 // when it died, its log tells.)
@@ -126,7 +123,7 @@ func (r *crashRun) kill(a aim) int {
 	}
 	w := r.workers[n]
 	for until := time.Now().Add(time.Minute); ; from, nth = w.LogSize(), 1 {
-		w.awaitPhase(from, nth, crashPatience, a.phase)
+		w.awaitPhase(from, nth, patience, a.phase)
 		// No signal tells of the moments within a phase: they are what is looked for.
 		time.Sleep(upTo(r.dice, a.spread)) // any moment is as good
 		// The start of a task comes but once.
@@ -179,7 +176,7 @@ func (r *crashRun) finish(late *lateRows) {
 		r.t.Error("no rows were written any more at the last kill")
 	}
 	rows := crashLoaded + late.finish()
-	r.s.awaitRecords(r.t, r.jobs[0].topic, rows, crashPatience)
+	r.s.awaitRecords(r.t, r.jobs[0].topic, rows, patience)
 	for _, w := range r.workers {
 		w.stop()
 	}

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"testing"
-	"time"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 )
@@ -35,7 +34,7 @@ func TestEachRowIsPublishedOnceThoughTheWorkerIsKilled(t *testing.T) {
 	for n, a := range r.plan() {
 		if n == crashKills*7/10 {
 			// The last kills are to come when the table is read as it grows.
-			s.awaitRecords(t, j.topic, crashLoaded, crashPatience)
+			s.awaitRecords(t, j.topic, crashLoaded, patience)
 		}
 		r.start(r.kill(a))
 	}
@@ -78,7 +77,7 @@ func TestEachRowIsPublishedOnceThoughTasksMoveFromKilledWorkers(t *testing.T) {
 		seen := [2]int64{r.workers[0].LogSize(), r.workers[1].LogSize()}
 		dead := r.kill(a)
 		if other := 1 - dead; len(r.kills[len(r.kills)-1].met) > 0 && r.dice.IntN(2) == 0 {
-			r.workers[other].awaitPhase(seen[other], 1, time.Minute, fencing)
+			r.workers[other].awaitPhase(seen[other], 1, patience, fencing)
 		}
 		r.start(dead)
 	}

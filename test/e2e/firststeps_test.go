@@ -127,7 +127,7 @@ func (g *guide) leaves(name, command string) *worker {
 // is logged.
 func (g *guide) runs(name string) *worker {
 	w := g.leaves(name, g.command("5", "kudu2kafka run"))
-	w.awaitLine("connector started", 30*time.Second)
+	w.awaitLine("connector started", patience)
 	return w
 }
 
@@ -179,13 +179,13 @@ func TestGuideToAFirstConnectorLeadsToOne(t *testing.T) {
 	}
 
 	w := g.runs("kudu2kafka")
-	testenv.Await(t, time.Minute, "four tasks run", func() bool { return g.tasks(w) == 4 })
+	testenv.Await(t, patience, "four tasks run", func() bool { return g.tasks(w) == 4 })
 	consumer := g.leaves("consumer", g.command("5", "kafka-console-consumer.sh"))
 	record := regexp.MustCompile(`^(\{"event_time":"[^"]+","id":\d+)\}\t(\{"event_time":"[^"]+","id":\d+),"user":"[^"]*","amount":\S+\}$`)
-	testenv.Await(t, time.Minute, "the first row", func() bool { return strings.Contains(g.output(consumer), "\n") })
+	testenv.Await(t, patience, "the first row", func() bool { return strings.Contains(g.output(consumer), "\n") })
 	t.Logf("from the empty folder to the first row: %v", time.Since(began).Round(100*time.Millisecond))
 	rows := func(w *worker) int { return strings.Count(g.output(w), `{"event_time":`) / 2 }
-	testenv.Await(t, 30*time.Second, "the rows", func() bool { return rows(consumer) >= firstRows })
+	testenv.Await(t, patience, "the rows", func() bool { return rows(consumer) >= firstRows })
 	line, _, _ := strings.Cut(g.output(consumer), "\n")
 	if found := record.FindStringSubmatch(line); found == nil || found[1] != found[2] {
 		t.Errorf("a record is %q", line)
@@ -199,7 +199,7 @@ func TestGuideToAFirstConnectorLeadsToOne(t *testing.T) {
 		t.Fatal("the guide doesn't say how to write more rows")
 	}
 	g.types(loadgen + " " + more[1])
-	testenv.Await(t, 30*time.Second, "more rows", func() bool { return rows(consumer) >= 2*firstRows })
+	testenv.Await(t, patience, "more rows", func() bool { return rows(consumer) >= 2*firstRows })
 	if n := rows(consumer); n != 2*firstRows {
 		t.Errorf("%d rows were consumed, want %d", n, 2*firstRows)
 	}
@@ -211,9 +211,9 @@ func TestGuideToAFirstConnectorLeadsToOne(t *testing.T) {
 	}
 	g.types(loadgen + " --seq_start=8000")
 	w = g.runs("kudu2kafka, again")
-	testenv.Await(t, time.Minute, "all tasks again", func() bool { return g.tasks(w) == 4 })
+	testenv.Await(t, patience, "all tasks again", func() bool { return g.tasks(w) == 4 })
 	// Whatever the guide's way to count takes for the end.
-	(&stack{kafka: kafka}).awaitRecords(t, "orders", 3*firstRows, time.Minute)
+	(&stack{kafka: kafka}).awaitRecords(t, "orders", 3*firstRows, patience)
 	count := func() int {
 		n, err := strconv.Atoi(strings.TrimSpace(g.types(g.command("6", "| wc -l"))))
 		if err != nil {
@@ -234,13 +234,13 @@ func TestGuideToAFirstConnectorLeadsToOne(t *testing.T) {
 	if at := second.address(); at == w.address() {
 		t.Errorf("both workers listen at %s", at)
 	}
-	second.awaitLine("task runs", time.Minute)
+	second.awaitLine("task runs", patience)
 	seen := g.tasks(second)
 	if err := w.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	killed := time.Now()
-	testenv.Await(t, time.Minute, "the second worker has all tasks", func() bool { return g.tasks(second) == 4 })
+	testenv.Await(t, patience, "the second worker has all tasks", func() bool { return g.tasks(second) == 4 })
 	t.Logf("the second worker had %d tasks at first, and all of them %v after the first one was killed", seen, time.Since(killed).Round(100*time.Millisecond))
 
 	// See and steer it.
@@ -253,7 +253,7 @@ func TestGuideToAFirstConnectorLeadsToOne(t *testing.T) {
 			}
 		}
 		if strings.HasSuffix(c, "/pause") {
-			second.awaitLine("paused", 30*time.Second)
+			second.awaitLine("paused", patience)
 		}
 	}
 
@@ -270,7 +270,7 @@ func TestGuideToAFirstConnectorLeadsToOne(t *testing.T) {
 		g.types(c)
 	}
 	// The broker may list a topic for a moment when it is deleted.
-	testenv.Await(t, time.Minute, "nothing is left in Kafka", func() bool {
+	testenv.Await(t, patience, "nothing is left in Kafka", func() bool {
 		left := g.types(g.here("kafka-topics.sh --bootstrap-server 127.0.0.1:9092 --list --exclude-internal; kafka-consumer-groups.sh --bootstrap-server 127.0.0.1:9092 --list"))
 		for line := range strings.Lines(left) {
 			// The console consumer's groups are not ours.

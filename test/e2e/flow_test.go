@@ -3,7 +3,6 @@ package e2e
 import (
 	"strconv"
 	"testing"
-	"time"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 )
@@ -18,12 +17,12 @@ func TestRowsFlowFromTableToTopic(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := s.start(t, j, "worker")
-	s.awaitRecords(t, j.topic, rows, 30*time.Second)
+	s.awaitRecords(t, j.topic, rows, patience)
 	// Rows that come later are found by the next polls.
 	if _, err := s.tool.Generate(t.Context(), testenv.GenerateOptions{Table: j.table, Kind: "narrow", Rows: 1000, Start: rows, Ordered: true}, nil); err != nil {
 		t.Fatal(err)
 	}
-	s.awaitRecords(t, j.topic, rows+1000, 30*time.Second)
+	s.awaitRecords(t, j.topic, rows+1000, patience)
 	w.stop()
 	s.verify(t, j, "event_time", "id")
 }

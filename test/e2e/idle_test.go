@@ -29,7 +29,7 @@ func TestIdleConnectorCostsLittleAndOpensNoTransaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := s.start(t, j, "worker")
-	s.awaitRecords(t, j.topic, rows, 30*time.Second)
+	s.awaitRecords(t, j.topic, rows, patience)
 
 	const watch = 10 * time.Second
 	before := cpuTime(t, w.Pid())

@@ -155,7 +155,7 @@ func (s *stack) interruptOften(t *testing.T, j *job, shape keyShape, rows int) (
 	const interruptions = 6
 	w := s.start(t, j, "worker")
 	for n := 1; n <= interruptions; n++ {
-		s.awaitRecords(t, j.topic, n*rows/(interruptions+2), 30*time.Second)
+		s.awaitRecords(t, j.topic, n*rows/(interruptions+2), patience)
 		if n%3 == 0 {
 			w.stop()
 		} else if err := w.Kill(); err != nil {
@@ -166,7 +166,7 @@ func (s *stack) interruptOften(t *testing.T, j *job, shape keyShape, rows int) (
 		}
 		w = s.start(t, j, "worker")
 	}
-	s.awaitRecords(t, j.topic, rows, 30*time.Second)
+	s.awaitRecords(t, j.topic, rows, patience)
 	w.stop()
 	s.verify(t, j, shape.keyNames()...)
 	return inTheMiddle
@@ -269,7 +269,7 @@ func TestStoredPositionsCanBeReadPatchedAndReset(t *testing.T) {
 	j.connector["transaction.max.rows"] = "200"
 	rows := createKeyTable(t, s, j.table, shape)
 	w := s.start(t, j, "first")
-	s.awaitRecords(t, j.topic, rows, 30*time.Second)
+	s.awaitRecords(t, j.topic, rows, patience)
 	w.stop()
 
 	table := s.tableRows(t, j.table)
@@ -324,7 +324,7 @@ func TestStoredPositionsCanBeReadPatchedAndReset(t *testing.T) {
 	}
 	again := len(want[back]) + len(want[reset]) + len(want[tablets[2]])
 	w = s.start(t, j, "second")
-	s.awaitRecords(t, j.topic, rows+again, 30*time.Second)
+	s.awaitRecords(t, j.topic, rows+again, patience)
 	w.stop()
 
 	records := s.consume(t, j.topic)[rows:]
@@ -356,7 +356,7 @@ func TestPatchedPositionThatContradictsItselfFailsTheTask(t *testing.T) {
 	j.connector["transaction.max.rows"] = "1000"
 	rows := createKeyTable(t, s, j.table, shape)
 	w := s.start(t, j, "first")
-	s.awaitRecords(t, j.topic, rows, 30*time.Second)
+	s.awaitRecords(t, j.topic, rows, patience)
 	w.stop()
 	for _, p := range s.positions(t, j) {
 		p.value["key"] = json.RawMessage(`{"i":5,"b":""}`)
@@ -368,7 +368,7 @@ func TestPatchedPositionThatContradictsItselfFailsTheTask(t *testing.T) {
 		break
 	}
 	w = s.start(t, j, "second")
-	w.awaitLine("disagree: patch both alike", time.Minute)
+	w.awaitLine("disagree: patch both alike", patience)
 	w.stop()
 	if n := len(s.consume(t, j.topic)); n != rows {
 		t.Errorf("%d records, want %d: nothing may be read from a doubtful position", n, rows)

@@ -103,7 +103,7 @@ func (d *dueWriter) round(t *testing.T, batch, before []int) error {
 // awaitDue waits until each row that was written is published as often as it should be, or more.
 func (s *stack) awaitDue(t *testing.T, topic string, d *dueWriter) {
 	t.Helper()
-	eventually(t, time.Minute, "all rows are published", func() bool {
+	eventually(t, patience, "all rows are published", func() bool {
 		seen := make(map[int]int)
 		for _, id := range s.ids(t, topic) {
 			seen[id]++
@@ -195,7 +195,7 @@ func TestLateRowsByAnyKeyArePublishedOnceThoughWorkersAreKilled(t *testing.T) {
 	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(turn[a], turn[b]) })
 	workers := []*worker{s.start(t, j.as("first"), "first"), s.start(t, j.as("second"), "second")}
 	for _, w := range workers {
-		w.awaitLine("task runs", 30*time.Second)
+		w.awaitLine("task runs", patience)
 	}
 	kills := 0
 	kill := func() {

@@ -176,7 +176,7 @@ func TestLateRowsArePublishedOnceThoughWorkersAreKilled(t *testing.T) {
 	written := make(chan error, 1)
 	workers := []*worker{s.start(t, j.as("first"), "first"), s.start(t, j.as("second"), "second")}
 	for _, w := range workers {
-		w.awaitLine("task runs", 30*time.Second)
+		w.awaitLine("task runs", patience)
 	}
 	seeds := rand.New(rand.NewPCG(dice.Uint64(), 1))
 	during, ctx := newLateKills(), t.Context()
@@ -221,7 +221,7 @@ func TestLateRowsArePublishedOnceThoughWorkersAreKilled(t *testing.T) {
 		kills++
 		s.killEither(t, j, workers, dice.IntN(2), kills)
 	}, func() { s.awaitRows(t, j.topic, rows, time.Minute) })
-	s.awaitRows(t, j.topic, rows, time.Minute)
+	s.awaitRows(t, j.topic, rows, patience)
 	for _, w := range workers {
 		w.stop()
 	}
@@ -276,12 +276,12 @@ func TestRowsADeposedLeaderDoesNotShowAreNotLost(t *testing.T) {
 	}
 	await := func() {
 		t.Helper()
-		s.awaitRows(t, j.topic, rows, time.Minute)
-		s.awaitRows(t, elsewhere.topic, rows, time.Minute)
+		s.awaitRows(t, j.topic, rows, patience)
+		s.awaitRows(t, elsewhere.topic, rows, patience)
 	}
 	w := s.startAll(t, []*job{j, &elsewhere}, "worker")
 	for _, name := range []string{j.name, elsewhere.name} {
-		w.awaitTaskLine(0, "0", time.Minute, "task runs: connector="+name+" ") // so its topic is there
+		w.awaitTaskLine(0, "0", patience, "task runs: connector="+name+" ") // so its topic is there
 	}
 	for round := range 2 {
 		base := 1000 * round

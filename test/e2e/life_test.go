@@ -82,38 +82,38 @@ func TestTableChangesAreFollowedWithoutARestart(t *testing.T) {
 	must(s.tool.CreateTable(ctx, lifeTable(j.table)))
 	s.days(t, j.table, 1, 0, 20, testenv.Row{"payload": "a"})
 	w := s.start(t, j, "worker")
-	s.awaitRecords(t, j.topic, 20, 30*time.Second)
+	s.awaitRecords(t, j.topic, 20, patience)
 
 	// A column is added: rows after the next look carry it, once each task has seen it.
 	must(s.tool.AlterTable(ctx, j.table, testenv.AlterStep{AddColumn: &testenv.ColumnSpec{Name: "note", Type: "STRING", Nullable: true}}))
 	for task := range 2 {
-		w.awaitTaskLine(0, strconv.Itoa(task), time.Minute, "the table has changed")
+		w.awaitTaskLine(0, strconv.Itoa(task), patience, "the table has changed")
 	}
 	s.days(t, j.table, 1, 20, 40, testenv.Row{"payload": "b", "note": "n"})
-	s.awaitRecords(t, j.topic, 40, 30*time.Second)
+	s.awaitRecords(t, j.topic, 40, patience)
 
 	// Renamed, then dropped: scans notice by themselves.
 	must(s.tool.AlterTable(ctx, j.table, testenv.AlterStep{RenameColumn: &testenv.Rename{From: "payload", To: "body"}}))
 	s.days(t, j.table, 1, 40, 60, testenv.Row{"body": "c", "note": "n"})
-	s.awaitRecords(t, j.topic, 60, 30*time.Second)
+	s.awaitRecords(t, j.topic, 60, patience)
 	must(s.tool.AlterTable(ctx, j.table, testenv.AlterStep{DropColumn: "note"}))
 	s.days(t, j.table, 1, 60, 80, testenv.Row{"body": "d"})
-	s.awaitRecords(t, j.topic, 80, 30*time.Second)
+	s.awaitRecords(t, j.topic, 80, patience)
 
 	// A range partition is added and read from its first row.
 	day2 := dayRange(2)
 	must(s.tool.AlterTable(ctx, j.table, testenv.AlterStep{AddRange: &day2}))
 	s.days(t, j.table, 2, 0, 30, testenv.Row{"body": "e"})
-	s.awaitRecords(t, j.topic, 110, 30*time.Second)
+	s.awaitRecords(t, j.topic, 110, patience)
 
 	// One is dropped: its positions go, the rest is read on.
 	before := s.storedTablets(t, j)
 	day1 := dayRange(1)
 	must(s.tool.AlterTable(ctx, j.table, testenv.AlterStep{DropRange: &day1}))
 	s.days(t, j.table, 2, 30, 60, testenv.Row{"body": "f"})
-	s.awaitRecords(t, j.topic, 140, 30*time.Second)
-	w.awaitLine("its position is retired", time.Minute)
-	eventually(t, time.Minute, "the dropped partition's positions are retired", func() bool {
+	s.awaitRecords(t, j.topic, 140, patience)
+	w.awaitLine("its position is retired", patience)
+	eventually(t, patience, "the dropped partition's positions are retired", func() bool {
 		return len(s.storedTablets(t, j)) == 2
 	})
 	if len(before) != 4 {
@@ -124,11 +124,11 @@ func TestTableChangesAreFollowedWithoutARestart(t *testing.T) {
 	w.stop()
 	must(s.tool.AlterTable(ctx, j.table, testenv.AlterStep{RenameColumn: &testenv.Rename{From: "id", To: "number"}}))
 	w = s.start(t, j, "worker2")
-	w.awaitLine("task runs", time.Minute)
+	w.awaitLine("task runs", patience)
 	if _, err := s.tool.Write(ctx, j.table, "insert", testenv.Row{"day": 2, "number": 1000, "body": "g"}); err != nil {
 		t.Fatal(err)
 	}
-	s.awaitRecords(t, j.topic, 141, 30*time.Second)
+	s.awaitRecords(t, j.topic, 141, patience)
 
 	rows := s.byID(t, j.topic, "number")
 	if len(rows) != 141 {
@@ -151,7 +151,7 @@ func TestTableChangesAreFollowedWithoutARestart(t *testing.T) {
 	must(s.tool.DropTable(ctx, j.table))
 	must(s.tool.CreateTable(ctx, lifeTable(j.table)))
 	s.days(t, j.table, 1, 5000, 5010, testenv.Row{"payload": "new"})
-	w.awaitLine("task failed", 60*time.Second)
+	w.awaitLine("task failed", patience)
 	w.stop()
 	if told, err := w.hasLine(0, func(line string) bool {
 		return strings.Contains(line, "belong to another table") || strings.Contains(line, "table not found")
@@ -160,7 +160,7 @@ func TestTableChangesAreFollowedWithoutARestart(t *testing.T) {
 	}
 	// Also after a restart.
 	w = s.start(t, j, "worker3")
-	w.awaitLine("belong to another table", 30*time.Second)
+	w.awaitLine("belong to another table", patience)
 	if code, err := w.Wait(t.Context()); err != nil || code != 1 {
 		t.Errorf("the worker whose only connector can't start exited with code %d: %v", code, err)
 	}
@@ -180,11 +180,11 @@ func TestADroppedColumnThatTheConfigNamesFailsTheTask(t *testing.T) {
 	j.connector["timestamp.column"] = "ts"
 	s.days(t, j.table, 1, 0, 10, nil)
 	w := s.start(t, j, "worker")
-	s.awaitRecords(t, j.topic, 10, 30*time.Second)
+	s.awaitRecords(t, j.topic, 10, patience)
 	if err := s.tool.AlterTable(t.Context(), j.table, testenv.AlterStep{DropColumn: "ts"}); err != nil {
 		t.Fatal(err)
 	}
-	w.awaitLine(`timestamp.column: the table has no column`, 30*time.Second)
+	w.awaitLine(`timestamp.column: the table has no column`, patience)
 	w.stop()
 }
 

@@ -7,7 +7,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/preflight"
 )
@@ -74,7 +73,7 @@ func TestChecksAndPlansAreThoseOfTheRunThatFollows(t *testing.T) {
 	}
 
 	w := s.start(t, j, "worker")
-	s.awaitRecords(t, j.topic, 390, 30*time.Second)
+	s.awaitRecords(t, j.topic, 390, patience)
 	// While it runs, all is well, and nothing is disturbed.
 	report = preflight.Report{}
 	if code := commandJSON(t, &report, append([]string{"check", "--json"}, files...)...); code != 0 || report.Failed() > 0 {

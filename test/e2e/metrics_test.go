@@ -23,7 +23,7 @@ var listensAt = regexp.MustCompile(`REST interface listens: .*at=(\S+)`)
 // address is the base of the worker's REST interface.
 func (w *worker) address() string {
 	w.t.Helper()
-	line, err := w.findLine(0, 30*time.Second, listensAt.MatchString)
+	line, err := w.findLine(0, patience, listensAt.MatchString)
 	if err != nil {
 		w.t.Fatalf("waiting for the REST interface: %v", err)
 	}
@@ -115,7 +115,7 @@ func TestMetricsEqualTheRowsInTheTopicAndShowAKilledTabletServer(t *testing.T) {
 			return sum(all, "rows_total") >= n && sum(all, "task_tablets_behind") == 0 && sum(all, "task_tablets") == 4
 		}
 	}
-	w.awaitMetrics(time.Minute, "the backlog is drained", drained(loaded))
+	w.awaitMetrics(patience, "the backlog is drained", drained(loaded))
 	all := w.metrics() // those that are read at a time may be of before and after a commit
 	records := s.consume(t, j.topic)
 	bytes := 0
@@ -144,7 +144,7 @@ func TestMetricsEqualTheRowsInTheTopicAndShowAKilledTabletServer(t *testing.T) {
 	if err := server.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	w.awaitMetrics(time.Minute, "retries are counted, and tablets are behind", func(all map[string]float64) bool {
+	w.awaitMetrics(patience, "retries are counted, and tablets are behind", func(all map[string]float64) bool {
 		return sum(all, "kudu_retries_total") > before && sum(all, "task_tablets_behind") > 0 && sum(all, "task_lag_seconds") > 1 &&
 			sum(all, "kudu_calls_total", `outcome="error"`) > 0
 	})
@@ -155,8 +155,8 @@ func TestMetricsEqualTheRowsInTheTopicAndShowAKilledTabletServer(t *testing.T) {
 	if _, err := s.tool.Generate(t.Context(), rows, nil); err != nil {
 		t.Fatal(err)
 	}
-	s.awaitRecords(t, j.topic, loaded+later, time.Minute)
-	all = w.awaitMetrics(time.Minute, "the later rows are counted and nothing is behind", drained(loaded+later))
+	s.awaitRecords(t, j.topic, loaded+later, patience)
+	all = w.awaitMetrics(patience, "the later rows are counted and nothing is behind", drained(loaded+later))
 	if n := sum(all, "rows_total"); n != loaded+later {
 		t.Errorf("%v rows are counted, want %d", n, loaded+later)
 	}

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // timesPublished numbers how often each id is in the topic.
@@ -45,7 +44,7 @@ func (s *stack) changePositions(t *testing.T, j *job) {
 	stopped := func(w *worker) {
 		t.Helper()
 		w.stop()
-		eventually(t, time.Minute, "nobody runs the connector", func() bool {
+		eventually(t, patience, "nobody runs the connector", func() bool {
 			_, code := command(t, slices.Concat([]string{"offsets", "reset"}, files)...)
 			return code == 0
 		})
@@ -54,7 +53,7 @@ func (s *stack) changePositions(t *testing.T, j *job) {
 		t.Errorf("of a connector that never ran:\n%s", out)
 	}
 	w := s.start(t, j, "worker")
-	s.awaitRecords(t, j.topic, rows, 30*time.Second)
+	s.awaitRecords(t, j.topic, rows, patience)
 	if out := run(0, "list"); strings.Count(out, `{"at":"`) != 4 {
 		t.Errorf("beside a worker four positions are listed as\n%s", out)
 	}
@@ -82,7 +81,7 @@ func (s *stack) changePositions(t *testing.T, j *job) {
 	// With all positions back nothing is published again.
 	s.events(t, j.table, midnight, rows, 2*rows)
 	w = s.start(t, j, "restored")
-	s.awaitRecords(t, j.topic, 2*rows, 30*time.Second)
+	s.awaitRecords(t, j.topic, 2*rows, patience)
 	stopped(w)
 	if times := s.timesPublished(t, j.topic); len(times) != 2*rows {
 		t.Errorf("%d rows are published", len(times))
@@ -103,7 +102,7 @@ func (s *stack) changePositions(t *testing.T, j *job) {
 	run(2, "reset", "--tablet", "nonsense", "--execute")
 	run(0, "reset", "--tablet", tablet, "--execute")
 	w = s.start(t, j, "again")
-	s.awaitRecords(t, j.topic, 2*rows+len(again), 30*time.Second)
+	s.awaitRecords(t, j.topic, 2*rows+len(again), patience)
 	w.stop()
 	twice := 0
 	for id, n := range s.timesPublished(t, j.topic) {

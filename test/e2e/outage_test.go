@@ -33,7 +33,7 @@ func TestStopInTheMiddleOfABacklogLosesAndRepeatsNothing(t *testing.T) {
 	var stopped []ends
 	for _, during := range []phase{scanning, fencing, scanning, restoring, flushing} {
 		w := s.start(t, j, "worker to be stopped while "+string(during))
-		w.awaitPhase(0, 1, 30*time.Second, during)
+		w.awaitPhase(0, 1, patience, during)
 		time.Sleep(upTo(dice, 30*time.Millisecond)) // any moment is as good
 		w.stop()
 		for task, p := range w.phases() {
@@ -45,7 +45,7 @@ func TestStopInTheMiddleOfABacklogLosesAndRepeatsNothing(t *testing.T) {
 	}
 	delete(j.connector, "kudu.scan.batch.bytes")
 	w := s.start(t, j, "last worker")
-	s.awaitRecords(t, j.topic, rows, time.Minute)
+	s.awaitRecords(t, j.topic, rows, patience)
 	w.stop()
 	records := s.verify(t, j, "event_time", "id")
 	for n, at := range stopped {
@@ -66,7 +66,7 @@ func TestRowsGoOnOnceTheBrokerIsBack(t *testing.T) {
 	w := s.start(t, j, "worker")
 	var killed []ends
 	for _, during := range []phase{flushing, ending} {
-		w.awaitPhase(w.LogSize(), 1+dice.IntN(5), 30*time.Second, during)
+		w.awaitPhase(w.LogSize(), 1+dice.IntN(5), patience, during)
 		time.Sleep(upTo(dice, 2*time.Millisecond)) // any moment is as good
 		if err := s.kafka.Kill(); err != nil {
 			t.Fatal(err)
@@ -76,13 +76,13 @@ func TestRowsGoOnOnceTheBrokerIsBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		killed = append(killed, s.mark(t, j.topic))
-		w.awaitPhase(from, 1, time.Minute, settled)
+		w.awaitPhase(from, 1, patience, settled)
 	}
 	rows.Rows = later
 	if _, err := s.tool.Generate(t.Context(), rows, nil); err != nil {
 		t.Fatal(err)
 	}
-	s.awaitRecords(t, j.topic, loaded+later, time.Minute)
+	s.awaitRecords(t, j.topic, loaded+later, patience)
 	w.stop()
 	records := s.verify(t, j, "event_time", "id")
 	for n, at := range killed {
@@ -103,7 +103,7 @@ func TestRowsGoOnOnceTheTabletServerIsBack(t *testing.T) {
 	w := s.start(t, j, "worker")
 	var killed []ends
 	for range 2 {
-		w.awaitPhase(w.LogSize(), 1+dice.IntN(10), 30*time.Second, scanning)
+		w.awaitPhase(w.LogSize(), 1+dice.IntN(10), patience, scanning)
 		time.Sleep(upTo(dice, 5*time.Millisecond)) // any moment is as good
 		server := s.kudu.TabletServers()[0]
 		if err := server.Kill(); err != nil {
@@ -114,13 +114,13 @@ func TestRowsGoOnOnceTheTabletServerIsBack(t *testing.T) {
 		if err := server.Restart(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		w.awaitPhase(from, 1, time.Minute, scanning)
+		w.awaitPhase(from, 1, patience, scanning)
 	}
 	rows.Rows = later
 	if _, err := s.tool.Generate(t.Context(), rows, nil); err != nil {
 		t.Fatal(err)
 	}
-	s.awaitRecords(t, j.topic, loaded+later, time.Minute)
+	s.awaitRecords(t, j.topic, loaded+later, patience)
 	w.stop()
 	records := s.verify(t, j, "event_time", "id")
 	for n, at := range killed {

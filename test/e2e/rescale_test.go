@@ -32,7 +32,7 @@ func TestTasksMaxChangesOnALivingConnector(t *testing.T) {
 	}()
 
 	old := s.start(t, j, "old")
-	s.awaitRecords(t, j.topic, 2000, 30*time.Second)
+	s.awaitRecords(t, j.topic, 2000, patience)
 	for n, step := range []struct {
 		tasks int
 		scope string
@@ -40,10 +40,10 @@ func TestTasksMaxChangesOnALivingConnector(t *testing.T) {
 	}{{5, "tablet", false}, {3, "tablet", true}, {1, "table", false}, {4, "tablet", true}, {8, "tablet", false}} {
 		j.connector["tasks.max"], j.connector["order.scope"] = fmt.Sprint(step.tasks), step.scope
 		w := s.start(t, j, fmt.Sprintf("worker%d", n))
-		w.awaitLine("connector started", 30*time.Second)
+		w.awaitLine("connector started", patience)
 		if n == 0 {
 			// The old one must not go on under its own plan.
-			old.awaitLine("restart it with the same configuration", 60*time.Second)
+			old.awaitLine("restart it with the same configuration", patience)
 		}
 		// All of the group's partitions fall to the new worker.
 		if step.kill {
@@ -53,8 +53,8 @@ func TestTasksMaxChangesOnALivingConnector(t *testing.T) {
 		} else {
 			old.stop()
 		}
-		w.awaitLine("task runs", 60*time.Second)
-		s.awaitRecords(t, j.topic, 2000*(n+2), 60*time.Second)
+		w.awaitLine("task runs", patience)
+		s.awaitRecords(t, j.topic, 2000*(n+2), patience)
 		old = w
 	}
 	if err := <-writing; err != nil {

@@ -24,7 +24,7 @@ func TestRestoringIsQuickAfterManyTransactions(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := s.start(t, j, "first")
-	s.awaitRecords(t, j.topic, rows, 30*time.Second)
+	s.awaitRecords(t, j.topic, rows, patience)
 	w.stop()
 
 	last := make(map[string]published)
@@ -54,11 +54,11 @@ func TestRestoringIsQuickAfterManyTransactions(t *testing.T) {
 	t.Logf("%d transactions played in %.1f s", transactions, time.Since(began).Seconds())
 
 	w = s.start(t, j, "second")
-	begins, err := w.findLine(0, 30*time.Second, func(line string) bool { return strings.Contains(line, ": task begins:") })
+	begins, err := w.findLine(0, patience, func(line string) bool { return strings.Contains(line, ": task begins:") })
 	if err != nil {
 		t.Fatal(err)
 	}
-	runs, err := w.findLine(0, 30*time.Second, func(line string) bool { return strings.Contains(line, ": task runs:") })
+	runs, err := w.findLine(0, patience, func(line string) bool { return strings.Contains(line, ": task runs:") })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,7 +70,7 @@ func TestRestoringIsQuickAfterManyTransactions(t *testing.T) {
 	if _, err := s.tool.Generate(t.Context(), testenv.GenerateOptions{Table: j.table, Kind: "narrow", Start: rows, Rows: rows, Ordered: true}, nil); err != nil {
 		t.Fatal(err)
 	}
-	s.awaitRecords(t, j.topic, 2*rows, 30*time.Second)
+	s.awaitRecords(t, j.topic, 2*rows, patience)
 	w.stop()
 	s.verify(t, j, "event_time", "id")
 }

@@ -60,7 +60,7 @@ func TestRightsThatAreListedAreUsedAndEnough(t *testing.T) {
 		workers := []*worker{g.start(g.t, j, "first"), g.start(g.t, j, "second")}
 		for n, moment := range []string{": sweep committed:", ": sweep written:", ": transaction begun:"} {
 			w := workers[n%2]
-			if _, err := w.findLine(w.LogSize(), time.Minute, func(line string) bool { return strings.Contains(line, moment) }); err != nil {
+			if _, err := w.findLine(w.LogSize(), patience, func(line string) bool { return strings.Contains(line, moment) }); err != nil {
 				g.t.Fatalf("waiting for %q: %v", moment, err)
 			}
 			if err := w.Kill(); err != nil {
@@ -117,7 +117,7 @@ func (d *deprived) ofGroup() bool {
 func (d *deprived) says(t *testing.T, path string) string {
 	t.Helper()
 	var text string
-	eventually(t, 30*time.Second, fmt.Sprintf("%s names %s", path, d.missing), func() bool {
+	eventually(t, patience, fmt.Sprintf("%s names %s", path, d.missing), func() bool {
 		_, text = d.try(http.MethodGet, path, nil)
 		return strings.Contains(text, "this needs the right") && strings.Contains(text, d.missing.String()) && strings.Contains(text, "as User:"+limited)
 	})
@@ -195,7 +195,7 @@ func TestEachMissingRightIsNamedAndAskedForSeldom(t *testing.T) {
 			continue
 		}
 		t.Logf("without %s from the start: %s", d.missing, d.says(t, "/connectors/c/status"))
-		d.awaitLine(d.missing.String(), 30*time.Second)
+		d.awaitLine(d.missing.String(), patience)
 	}
 	for _, d := range workers {
 		d.checked(g)
@@ -209,7 +209,7 @@ func TestEachMissingRightIsNamedAndAskedForSeldom(t *testing.T) {
 		d.try(http.MethodPost, "/connectors/c/restart?includeTasks=true&onlyFailed=true", nil)
 	}
 	for _, d := range workers {
-		g.awaitRecords(t, d.job.topic, step, 30*time.Second)
+		g.awaitRecords(t, d.job.topic, step, patience)
 	}
 
 	// During the run. What makes topics, or stores the plan of tasks, isn't asked for
@@ -257,8 +257,8 @@ func TestEachMissingRightIsNamedAndAskedForSeldom(t *testing.T) {
 	}
 	g.events(t, table, midnight, 2*step, 3*step)
 	for _, d := range workers {
-		g.awaitRecords(t, d.job.topic, 3*step, 30*time.Second)
-		eventually(t, 30*time.Second, "the worker is well", func() bool {
+		g.awaitRecords(t, d.job.topic, 3*step, patience)
+		eventually(t, patience, "the worker is well", func() bool {
 			code, _ := d.try(http.MethodGet, "/health", nil)
 			return code == http.StatusOK
 		})

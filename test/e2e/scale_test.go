@@ -146,16 +146,16 @@ func TestTasksSpreadEvenlyAndStayWhereTheyAre(t *testing.T) {
 	late := s.writeLate(t, testenv.GenerateOptions{Table: j.table, Kind: "narrow", Start: backlog, Rows: rate, Rate: rate})
 
 	workers := map[string]*worker{"a": s.start(t, j.named("a"), "a")}
-	s.awaitShares(t, j, 30*time.Second, 8)
+	s.awaitShares(t, j, patience, 8)
 	workers["b"] = s.start(t, j.named("b"), "b")
-	two := s.awaitShares(t, j, 30*time.Second, 4, 4)
+	two := s.awaitShares(t, j, patience, 4, 4)
 	for name, tasks := range two {
-		workers[name].awaitRunning(tasks, 30*time.Second)
+		workers[name].awaitRunning(tasks, patience)
 	}
 
 	workers["c"] = s.start(t, j.named("c"), "c")
-	three := s.awaitShares(t, j, 30*time.Second, 2, 3, 3)
-	workers["c"].awaitRunning(three["c"], 30*time.Second)
+	three := s.awaitShares(t, j, patience, 2, 3, 3)
+	workers["c"].awaitRunning(three["c"], patience)
 	stayed := make(map[string][]int32)
 	for _, name := range []string{"a", "b"} {
 		for _, task := range three[name] {
@@ -169,9 +169,9 @@ func TestTasksSpreadEvenlyAndStayWhereTheyAre(t *testing.T) {
 	mark := s.mark(t, j.topic)
 
 	workers["c"].stop()
-	again := s.awaitShares(t, j, 30*time.Second, 4, 4)
+	again := s.awaitShares(t, j, patience, 4, 4)
 	for name, tasks := range again {
-		workers[name].awaitRunning(tasks, 30*time.Second)
+		workers[name].awaitRunning(tasks, patience)
 	}
 	for name, tasks := range stayed {
 		for _, task := range tasks {
@@ -193,7 +193,7 @@ func TestTasksSpreadEvenlyAndStayWhereTheyAre(t *testing.T) {
 			}
 		})
 	}
-	s.awaitRecords(t, j.topic, backlog+late.finish(), time.Minute)
+	s.awaitRecords(t, j.topic, backlog+late.finish(), patience)
 	workers["a"].stop()
 	workers["b"].stop()
 	if records := s.verify(t, j, "event_time", "id"); mark.before(records) == len(records) {
@@ -216,8 +216,8 @@ func TestMoreWorkersThanTasksStandBy(t *testing.T) {
 	for _, name := range []string{"a", "b", "c"} {
 		workers[name] = s.start(t, j.named(name), name)
 	}
-	shares := s.awaitShares(t, j, 30*time.Second, 0, 1, 1)
-	s.awaitRecords(t, j.topic, rows, 30*time.Second)
+	shares := s.awaitShares(t, j, patience, 0, 1, 1)
+	s.awaitRecords(t, j.topic, rows, patience)
 	var owner, standby string
 	for name, tasks := range shares {
 		if len(tasks) == 0 {
@@ -229,13 +229,13 @@ func TestMoreWorkersThanTasksStandBy(t *testing.T) {
 	if err := workers[owner].Kill(); err != nil {
 		t.Fatal(err)
 	}
-	workers[standby].awaitRunning(shares[owner], 30*time.Second)
+	workers[standby].awaitRunning(shares[owner], patience)
 	if _, err := s.tool.Generate(t.Context(), testenv.GenerateOptions{
 		Table: j.table, Kind: "narrow", Start: rows, Rows: rows, Ordered: true,
 	}, nil); err != nil {
 		t.Fatal(err)
 	}
-	s.awaitRecords(t, j.topic, 2*rows, 30*time.Second)
+	s.awaitRecords(t, j.topic, 2*rows, patience)
 	for name, w := range workers {
 		if name != owner {
 			w.stop()
@@ -258,9 +258,9 @@ func TestStaticMemberComesBackWithoutARebalance(t *testing.T) {
 		t.Fatal(err)
 	}
 	a, b := s.start(t, j.as("one").named("a"), "a"), s.start(t, j.as("two").named("b"), "b")
-	before := s.awaitShares(t, j, 30*time.Second, 2, 2)
-	b.awaitRunning(before["b"], 30*time.Second)
-	s.awaitRecords(t, j.topic, rows, 30*time.Second)
+	before := s.awaitShares(t, j, patience, 2, 2)
+	b.awaitRunning(before["b"], patience)
+	s.awaitRecords(t, j.topic, rows, patience)
 	if err := a.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -279,7 +279,7 @@ func TestStaticMemberComesBackWithoutARebalance(t *testing.T) {
 	}, nil); err != nil {
 		t.Fatal(err)
 	}
-	s.awaitRecords(t, j.topic, 2*rows, 30*time.Second)
+	s.awaitRecords(t, j.topic, 2*rows, patience)
 	a.stop()
 	b.stop()
 	s.verify(t, j, "event_time", "id")
@@ -306,7 +306,7 @@ func TestOneWorkerRunsManyConnectors(t *testing.T) {
 	}
 	w := s.startAll(t, all, "worker")
 	for _, j := range all {
-		s.awaitRecords(t, j.topic, rows, 60*time.Second)
+		s.awaitRecords(t, j.topic, rows, patience)
 	}
 	t.Logf("%d connectors: %d MiB resident", connectors, residentMiB(t, w.Pid()))
 	w.stop()

@@ -97,7 +97,7 @@ func (s *stack) killOften(t *testing.T, j *job, jobs []*job, backlog, late, kill
 			s.pay(t, j.table, rows, rows+backlog/2, n*5_000_00)
 			target, rows = rows+backlog/8, rows+backlog/2
 		}
-		s.awaitRecords(t, j.topic, target, time.Minute)
+		s.awaitRecords(t, j.topic, target, patience)
 		victim := n % len(jobs)
 		if err := workers[victim].Kill(); err != nil {
 			t.Fatal(err)
@@ -108,7 +108,7 @@ func (s *stack) killOften(t *testing.T, j *job, jobs []*job, backlog, late, kill
 		workers[victim] = s.start(t, jobs[victim], fmt.Sprintf("worker %d after kill %d", victim, n+1))
 		all = append(all, workers[victim])
 	}
-	s.awaitRecords(t, j.topic, rows, time.Minute)
+	s.awaitRecords(t, j.topic, rows, patience)
 	for _, w := range workers {
 		w.stop()
 	}
@@ -204,7 +204,7 @@ func TestAutoIncrementingColumnIsAStreamingKey(t *testing.T) {
 			w = s.start(t, j.as("only"), "worker")
 		}
 	}
-	s.awaitRecords(t, j.topic, rows, 30*time.Second)
+	s.awaitRecords(t, j.topic, rows, patience)
 	w.stop()
 	s.verifyOrder(t, j, func(a, b map[string]any) int {
 		number := func(v any) int64 { n, _ := v.(json.Number).Int64(); return n }

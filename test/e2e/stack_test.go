@@ -15,6 +15,10 @@ import (
 	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 )
 
+// patience is how long what must come may take on a busy machine. It only keeps a test
+// from hanging: what is promised in time has bounds of its own.
+const patience = 3 * time.Minute
+
 // stack is what a test runs against: servers, and the official Java client.
 type stack struct {
 	kudu  *testenv.Kudu
@@ -195,7 +199,7 @@ func (w *worker) findLine(from int64, within time.Duration, match func(line stri
 // signal.
 func (w *worker) stop() {
 	w.t.Helper()
-	w.awaitLine("starting", time.Minute)
+	w.awaitLine("starting", patience)
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.t.Context()), 12*time.Second)
 	defer cancel()

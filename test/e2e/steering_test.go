@@ -29,12 +29,12 @@ func (s *stack) startSteered(t *testing.T, j *job, name string) *steered {
 	bare := *j
 	bare.bare = true
 	w := &steered{worker: s.start(t, &bare, name)}
-	line, err := w.findLine(0, time.Minute, func(line string) bool { return strings.Contains(line, "REST") && listening.MatchString(line) })
+	line, err := w.findLine(0, patience, func(line string) bool { return strings.Contains(line, "REST") && listening.MatchString(line) })
 	if err != nil {
 		t.Fatalf("waiting for the listener: %v", err)
 	}
 	w.url = listening.FindString(line)
-	eventually(t, time.Minute, name+" is healthy", func() bool {
+	eventually(t, patience, name+" is healthy", func() bool {
 		code, _ := w.try(http.MethodGet, "/health", nil)
 		return code == http.StatusOK
 	})
@@ -101,7 +101,7 @@ func (w *steered) states(name string) (state string, tasks []string) {
 func become(t *testing.T, state string, workers ...*steered) {
 	t.Helper()
 	for _, w := range workers {
-		eventually(t, 30*time.Second, "the connector is "+state+" at "+w.url, func() bool {
+		eventually(t, patience, "the connector is "+state+" at "+w.url, func() bool {
 			connector, tasks := w.states("orders")
 			other := slices.ContainsFunc(tasks, func(task string) bool { return !strings.HasPrefix(task, state+"@") })
 			return connector == state && !other && (len(tasks) == 2) == (state != "STOPPED")
@@ -136,7 +136,7 @@ func (s *stack) steerEither(t *testing.T, j *job) {
 	}
 	a.do(http.StatusCreated, http.MethodPost, "/connectors", map[string]any{"name": "orders", "config": config})
 	become(t, "RUNNING", a, b)
-	s.awaitRecords(t, j.topic, rows, 30*time.Second)
+	s.awaitRecords(t, j.topic, rows, patience)
 
 	b.do(http.StatusAccepted, http.MethodPut, "/connectors/orders/pause", nil)
 	become(t, "PAUSED", a, b)
@@ -146,7 +146,7 @@ func (s *stack) steerEither(t *testing.T, j *job) {
 	if err := b.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, time.Minute, "a has both tasks, paused", func() bool {
+	eventually(t, patience, "a has both tasks, paused", func() bool {
 		state, tasks := a.states("orders")
 		own := strings.TrimPrefix(a.url, "http://")
 		return state == "PAUSED" && slices.Equal(tasks, []string{"PAUSED@" + own, "PAUSED@" + own})
@@ -158,7 +158,7 @@ func (s *stack) steerEither(t *testing.T, j *job) {
 	}
 	b.do(http.StatusAccepted, http.MethodPut, "/connectors/orders/resume", nil)
 	become(t, "RUNNING", a, b)
-	s.awaitRecords(t, j.topic, rows+more, 30*time.Second)
+	s.awaitRecords(t, j.topic, rows+more, patience)
 	b.do(http.StatusAccepted, http.MethodPost, "/connectors/orders/restart?includeTasks=true", nil)
 	become(t, "RUNNING", a, b)
 	s.verify(t, j, "event_time", "id")
@@ -176,7 +176,7 @@ func (s *stack) steerEither(t *testing.T, j *job) {
 	b.do(http.StatusOK, http.MethodDelete, "/connectors/orders/offsets", nil)
 	a.do(http.StatusAccepted, http.MethodPut, "/connectors/orders/resume", nil)
 	become(t, "RUNNING", a, b)
-	s.awaitRecords(t, j.topic, 2*(rows+more), 30*time.Second)
+	s.awaitRecords(t, j.topic, 2*(rows+more), patience)
 	seen := make(map[string]int)
 	for _, r := range s.consume(t, j.topic) {
 		seen[string(r.key)]++
@@ -191,7 +191,7 @@ func (s *stack) steerEither(t *testing.T, j *job) {
 	}
 	b.do(http.StatusNoContent, http.MethodDelete, "/connectors/orders", nil)
 	for _, w := range []*steered{a, b} {
-		eventually(t, 30*time.Second, "the connector is gone", func() bool {
+		eventually(t, patience, "the connector is gone", func() bool {
 			code, text := w.try(http.MethodGet, "/connectors", nil)
 			return code == http.StatusOK && strings.TrimSpace(text) == "[]"
 		})
@@ -232,7 +232,7 @@ func TestEitherOfTwoWorkersChangesWhatTheGroupRunsThoughOneIsKilled(t *testing.T
 	write("insert", testenv.RawString{0xff})
 	a.do(http.StatusCreated, http.MethodPut, "/connectors/orders/config", config)
 	for _, w := range []*steered{a, b} {
-		eventually(t, 30*time.Second, "both tasks have failed", func() bool {
+		eventually(t, patience, "both tasks have failed", func() bool {
 			_, tasks := w.states("orders")
 			return len(tasks) == 2 && !slices.ContainsFunc(tasks, func(task string) bool { return !strings.HasPrefix(task, "FAILED@") })
 		})
@@ -243,7 +243,7 @@ func TestEitherOfTwoWorkersChangesWhatTheGroupRunsThoughOneIsKilled(t *testing.T
 	write("update", "mended")
 	b.do(http.StatusAccepted, http.MethodPost, "/connectors/orders/restart?includeTasks=true&onlyFailed=true", nil)
 	become(t, "RUNNING", a, b)
-	s.awaitRecords(t, j.topic, rows, 30*time.Second)
+	s.awaitRecords(t, j.topic, rows, patience)
 
 	// Each task is restarted through the worker that doesn't have it.
 	_, tasks := a.states("orders")
@@ -254,7 +254,7 @@ func TestEitherOfTwoWorkersChangesWhatTheGroupRunsThoughOneIsKilled(t *testing.T
 		}
 		from := owner.LogSize()
 		other.do(http.StatusNoContent, http.MethodPost, "/connectors/orders/tasks/"+strconv.Itoa(n)+"/restart", nil)
-		if _, err := owner.findLine(from, time.Minute, func(line string) bool {
+		if _, err := owner.findLine(from, patience, func(line string) bool {
 			return strings.Contains(line, "task runs") && strings.Contains(line, "task="+strconv.Itoa(n)+" ")
 		}); err != nil {
 			t.Errorf("task %d, of %s, was restarted through the other: %v", n, owner.url, err)
@@ -269,7 +269,7 @@ func TestEitherOfTwoWorkersChangesWhatTheGroupRunsThoughOneIsKilled(t *testing.T
 		b.do(http.StatusOK, http.MethodPut, "/connectors/orders/config", config)
 		a.do(http.StatusOK, http.MethodPatch, "/connectors/orders/config", map[string]any{"poll.interval.ms": pause})
 		for _, w := range []*steered{a, b} {
-			eventually(t, 30*time.Second, "both changes are at "+w.url, func() bool {
+			eventually(t, patience, "both changes are at "+w.url, func() bool {
 				_, text := w.try(http.MethodGet, "/connectors/orders/config", nil)
 				return strings.Contains(text, `"transaction.max.rows":"`+rows+`"`) && strings.Contains(text, `"poll.interval.ms":"`+pause+`"`)
 			})
@@ -295,7 +295,7 @@ func TestEitherOfTwoWorkersChangesWhatTheGroupRunsThoughOneIsKilled(t *testing.T
 	}
 	list.Offsets = list.Offsets[:1]
 	list.Offsets[0].Offset = json.RawMessage("null")
-	eventually(t, time.Minute, "the position of one tablet is taken back", func() bool {
+	eventually(t, patience, "the position of one tablet is taken back", func() bool {
 		code, text := b.try(http.MethodPatch, "/connectors/orders/offsets", list)
 		if code != http.StatusOK && !strings.Contains(text, "is still run by") {
 			t.Fatalf("changing positions: %d %s", code, text)
@@ -332,7 +332,7 @@ func TestEitherOfTwoWorkersChangesWhatTheGroupRunsThoughOneIsKilled(t *testing.T
 			Tablets int `json:"tablet_count"`
 		}
 	}
-	eventually(t, 30*time.Second, "nothing is left to publish", func() bool {
+	eventually(t, patience, "nothing is left to publish", func() bool {
 		_, text := a.try(http.MethodGet, "/kudu2kafka/status", nil)
 		return json.Unmarshal([]byte(text), &lag) == nil && lag.Totals.Behind == 0 && lag.Totals.Tablets == 4
 	})

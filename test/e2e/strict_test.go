@@ -82,7 +82,7 @@ func TestEachRowIsPublishedOnceInTheStrictestSetting(t *testing.T) {
 	for _, w := range r.workers {
 		// The ticket is for the master; tablet servers are shown the token that it gives.
 		for _, how := range []string{"authn=sasl mechanism=GSSAPI", "authn=token"} {
-			if _, err := w.findLine(0, strictPatience, func(line string) bool {
+			if _, err := w.findLine(0, patience, func(line string) bool {
 				return strings.Contains(line, ": connected: ") && strings.Contains(line, how) && strings.HasSuffix(line, "encrypted=true")
 			}); err != nil {
 				t.Errorf("no connection with %s: %v", how, err)
@@ -96,7 +96,7 @@ func TestEachRowIsPublishedOnceInTheStrictestSetting(t *testing.T) {
 			t.Error("no rows were written any more at the last kill")
 		}
 		rows := int(loaded) + writing.finish()
-		g.awaitRecords(t, byPassword.topic, rows, strictPatience)
+		g.awaitRecords(t, byPassword.topic, rows, patience)
 		for _, w := range r.workers {
 			w.stop()
 		}
@@ -121,9 +121,6 @@ func strictPlan(r *crashRun, whole bool) []aim {
 	return few
 }
 
-// strictPatience is how long what must come may take on a busy machine.
-const strictPatience = 2 * time.Minute
-
 // renewed waits until each of the running workers has got another ticket than its
 // first.
 func renewed(t *testing.T, kdc *testenv.KDC, user string, workers []*worker) {
@@ -136,10 +133,10 @@ func renewed(t *testing.T, kdc *testenv.KDC, user string, workers []*worker) {
 		return n
 	}
 	for _, w := range workers {
-		w.awaitLine(": task runs:", strictPatience) // it has its first one
+		w.awaitLine(": task runs:", patience) // it has its first one
 	}
 	first := logins()
-	testenv.Await(t, strictPatience, "both workers have renewed their tickets", func() bool { return logins() >= first+len(workers) })
+	testenv.Await(t, patience, "both workers have renewed their tickets", func() bool { return logins() >= first+len(workers) })
 }
 
 // certified is the job with a certificate in place of the password, whose name is

@@ -30,7 +30,7 @@ func newOutage(t *testing.T, s *stack) (*queue, *job) {
 // awaitMoment waits for the nth next line of the worker's log with the text.
 func (w *worker) awaitMoment(t *testing.T, moment string, nth int) {
 	t.Helper()
-	if _, err := w.findLine(w.LogSize(), time.Minute, func(line string) bool {
+	if _, err := w.findLine(w.LogSize(), patience, func(line string) bool {
 		if strings.Contains(line, moment) {
 			nth--
 		}

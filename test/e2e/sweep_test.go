@@ -218,7 +218,7 @@ func (q *queue) awaitSwept(s *stack, j *job, patience time.Duration) {
 		}
 	}
 	began, fewest, since := time.Now(), -1, time.Now()
-	eventually(q.t, 15*time.Minute, "no row is due, and the journal is empty", func() bool {
+	eventually(q.t, 15*patience, "no row is due, and the journal is empty", func() bool {
 		looked := time.Now()
 		left, journals := len(q.left()), s.journals(q.t, j)
 		if fewest < 0 || left < fewest {
@@ -367,7 +367,7 @@ func TestQueueIsPublishedOnceAndSweptThoughWorkersAreKilled(t *testing.T) {
 		if strings.Contains(moment, "restored") {
 			from, nth = 0, 1
 		}
-		if _, err := w.findLine(from, 60*time.Second, func(line string) bool {
+		if _, err := w.findLine(from, patience, func(line string) bool {
 			if strings.Contains(line, moment) {
 				nth--
 			}
@@ -422,7 +422,7 @@ func TestQueueIsPublishedInItsOrderWithinTabletsAndAcrossThem(t *testing.T) {
 			q := newQueue(t, s, j, max(buckets, 2))
 			q.load(5000, 500)
 			w := s.start(t, j, "worker")
-			s.awaitRecords(t, j.topic, 1, time.Minute)
+			s.awaitRecords(t, j.topic, 1, patience)
 			q.awaitSwept(s, j, 2*time.Minute)
 			w.stop()
 			records := q.verify(s, j)

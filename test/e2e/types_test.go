@@ -189,7 +189,7 @@ func TestAllScalarTypesArriveWithTheirEdgeValues(t *testing.T) {
 		const partitions = 7
 		j.connector["topic.creation.default.partitions"] = fmt.Sprint(partitions)
 		w := s.start(t, j, "worker")
-		s.awaitRecords(t, j.topic, rows, 30*time.Second)
+		s.awaitRecords(t, j.topic, rows, patience)
 		w.stop()
 		records := s.verify(t, j, "k", "id")
 		keys := []string{"k", "id"}
@@ -298,7 +298,7 @@ func TestTextThatIsNotUTF8FailsTheTaskBeforeItsRow(t *testing.T) {
 		t.Fatal(err)
 	}
 	w := s.start(t, j, "worker")
-	w.awaitLine("task failed", time.Minute)
+	w.awaitLine("task failed", patience)
 	var complaint string
 	if _, err := w.WaitLine(t.Context(), func(line string) bool {
 		complaint = line
@@ -313,7 +313,7 @@ func TestTextThatIsNotUTF8FailsTheTaskBeforeItsRow(t *testing.T) {
 	}
 	// If a hash of the ranges gives both tablets to one task, only the rows
 	// before the bad one are sure to come.
-	s.awaitRecords(t, j.topic, bad, time.Minute)
+	s.awaitRecords(t, j.topic, bad, patience)
 	w.stop()
 	below := 0
 	for _, r := range s.consume(t, j.topic) {
@@ -336,7 +336,7 @@ func TestTextThatIsNotUTF8FailsTheTaskBeforeItsRow(t *testing.T) {
 		t.Fatal(err)
 	}
 	w = s.start(t, j, "mended")
-	s.awaitRecords(t, j.topic, len(rows), time.Minute)
+	s.awaitRecords(t, j.topic, len(rows), patience)
 	w.stop()
 	s.verify(t, j, "id")
 }

@@ -43,10 +43,10 @@ func TestWhereAndColumnsChooseWhatIsPublished(t *testing.T) {
 				t.Fatal(err)
 			}
 			w := s.start(t, j, "worker")
-			s.awaitRecords(t, j.topic, len(want)/2, 30*time.Second)
+			s.awaitRecords(t, j.topic, len(want)/2, patience)
 			w.stop()
 			w = s.start(t, j, "again")
-			s.awaitRecords(t, j.topic, len(want), 30*time.Second)
+			s.awaitRecords(t, j.topic, len(want), patience)
 			w.stop()
 			var got []string
 			for _, p := range s.consume(t, j.topic) {

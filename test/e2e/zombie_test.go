@@ -15,7 +15,7 @@ import (
 func (w *worker) pauseInTransaction(want phase) (task string, size int64) {
 	w.t.Helper()
 	for range 50 {
-		task, _ := w.awaitPhase(w.LogSize(), 1, 30*time.Second, want)
+		task, _ := w.awaitPhase(w.LogSize(), 1, patience, want)
 		if err := w.Pause(w.t.Context()); err != nil {
 			w.t.Fatal(err)
 		}
@@ -66,15 +66,15 @@ func TestZombieIsFencedWhenItWakesUp(t *testing.T) {
 	for round := 0; zombies < 4 && round < 30; round++ {
 		// Only when each has its tasks, and its log says so, is a task that begins
 		// on the other worker one that was taken over.
-		eventually(t, time.Minute, "the workers have two tasks each", func() bool {
+		eventually(t, patience, "the workers have two tasks each", func() bool {
 			return len(workers[0].phases()) == 2 && len(workers[1].phases()) == 2
 		})
 		n := dice.IntN(2)
 		zombie, other := workers[n], workers[1-n]
 		seen := other.LogSize()
 		task, size := zombie.pauseInTransaction([]phase{scanning, flushing}[round%2])
-		other.awaitTaskLine(seen, task, time.Minute, ": task begins:")
-		other.awaitTaskLine(seen, task, time.Minute, ": transaction committed:")
+		other.awaitTaskLine(seen, task, patience, ": task begins:")
+		other.awaitTaskLine(seen, task, patience, ": transaction committed:")
 		// By now all that it wrote before it slept has come through the pipe.
 		asleep := zombie.phases()
 		open := asleep[task] == scanning || asleep[task] == flushing
@@ -82,7 +82,7 @@ func TestZombieIsFencedWhenItWakesUp(t *testing.T) {
 		if err := zombie.Resume(); err != nil {
 			t.Fatal(err)
 		}
-		line := zombie.awaitTaskLine(size, task, time.Minute, ": task ended", ": task restarts:", ": transaction committed:")
+		line := zombie.awaitTaskLine(size, task, patience, ": task ended", ": task restarts:", ": transaction committed:")
 		t.Logf("round %d: worker %d slept with tasks %v: %s", round, n, asleep, line)
 		if open {
 			zombies++
@@ -92,8 +92,8 @@ func TestZombieIsFencedWhenItWakesUp(t *testing.T) {
 		}
 		// It is a member again, and works. Until it was, it must not have fenced
 		// the new owner.
-		zombie.awaitPhase(size, 1, time.Minute, fencing)
-		zombie.awaitPhase(size, 1, time.Minute, settled)
+		zombie.awaitPhase(size, 1, patience, fencing)
+		zombie.awaitPhase(size, 1, patience, settled)
 		if fenced, err := other.hasLine(seen, func(line string) bool {
 			return strings.Contains(line, ": task restarts:") && strings.Contains(line, " task="+task+" ")
 		}); err != nil || fenced {
@@ -106,7 +106,7 @@ func TestZombieIsFencedWhenItWakesUp(t *testing.T) {
 	if !late.underWay() {
 		t.Error("no rows were written any more when the last zombie woke up")
 	}
-	s.awaitRecords(t, j.topic, loaded+late.finish(), time.Minute)
+	s.awaitRecords(t, j.topic, loaded+late.finish(), patience)
 	for _, w := range workers {
 		if !w.Running() {
 			t.Error("a worker has ended by itself")
