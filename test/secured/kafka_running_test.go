@@ -83,7 +83,7 @@ func TestRowsArePublishedOnceWhileKafkaCredentialsChange(t *testing.T) {
 	workers, readers := map[string]*worker{}, map[string]*reader{}
 	for name, security := range ways {
 		// The longest pause of a task is short, so that it comes to what is FAILED soon.
-		workers[name] = newKafkaWorker(t, name, table, "log.level: trace\n"+security)
+		workers[name] = newKafkaWorker(t, name, table, waiting+"log.level: trace\n"+security)
 		workers[name].add(t, "errors.retry.delay.max.ms: 300\n")
 		workers[name].start(t)
 		readers[name] = newReader(t, kafka, name)

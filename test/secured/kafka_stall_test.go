@@ -75,7 +75,7 @@ func stallingBroker(t *testing.T, kafka *testenv.Kafka, ways []*gate) {
 		"by-password": "bootstrap.servers: " + s.SASLPlaintext + "\nsecurity.protocol: SASL_PLAINTEXT\nsasl.mechanism: SCRAM-SHA-512\nsasl.username: " + kafkaUser +
 			"\nsasl.password: ${env:PASSWORD}\n",
 	} {
-		workers[name] = newKafkaWorker(t, name, table, security)
+		workers[name] = newKafkaWorker(t, name, table, waiting+security)
 		workers[name].add(t, "errors.retry.delay.max.ms: 500\ntransaction.timeout.ms: 5000\ntransaction.boundary.interval.ms: 500\n")
 		workers[name].start(t)
 		readers[name] = newReader(t, kafka, name)
@@ -142,7 +142,7 @@ func ticketsForKafka(t *testing.T, kafka *testenv.Kafka, kdc *testenv.KDC) {
 	s := kafka.Secured()
 	table := kuduTable(t, "tickets", 10)
 	written := 10
-	w := newKafkaWorker(t, "by-tickets", table, "bootstrap.servers: "+s.SASLSSL+"\nsecurity.protocol: SASL_SSL\nssl.truststore.location: "+s.CAFile+
+	w := newKafkaWorker(t, "by-tickets", table, waiting+"bootstrap.servers: "+s.SASLSSL+"\nsecurity.protocol: SASL_SSL\nssl.truststore.location: "+s.CAFile+
 		"\nsasl.mechanism: GSSAPI\nsasl.kerberos.principal: "+kafkaUser+"\nsasl.kerberos.keytab: "+keytab+"\nsasl.kerberos.krb5.conf: "+kdc.ClientConf()+"\n")
 	w.add(t, "errors.retry.delay.max.ms: 500\n")
 	w.start(t)
@@ -172,12 +172,14 @@ func ticketsForKafka(t *testing.T, kafka *testenv.Kafka, kdc *testenv.KDC) {
 	}
 	before := got()
 	testenv.Await(t, patience, "the ticket is renewed", func() bool { return got() > before })
+	renewed := time.Now()
+	flow() // the KDC tells of a ticket in its log before the program has its answer
 	if err := kdc.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	died := time.Now()
 	flow()
-	if status := w.status(t); strings.Contains(status.String(), "no Kerberos KDC answers") && time.Since(died) < last/3 {
+	if status := w.status(t); strings.Contains(status.String(), "no Kerberos KDC answers") && time.Since(renewed) < last/2 {
 		t.Errorf("%v after the KDC's end: %v", time.Since(died), status)
 	}
 	status := w.says(t, patience, "RESTARTING", "no Kerberos KDC answers for realm KUDU.TEST")
@@ -212,7 +214,7 @@ func tokenFileForKafka(t *testing.T, kafka *testenv.Kafka) {
 	}
 	table := kuduTable(t, "token-file", 10)
 	w := newKafkaWorker(t, "by-file", table, "bootstrap.servers: "+s.SASLSSL+"\nsecurity.protocol: SASL_SSL\nssl.truststore.location: "+s.CAFile+
-		"\nsasl.mechanism: OAUTHBEARER\nsasl.oauthbearer.token.endpoint.url: file://"+path+"\nstartup.wait.ms: -1\n")
+		"\nsasl.mechanism: OAUTHBEARER\nsasl.oauthbearer.token.endpoint.url: file://"+path+"\n"+waiting)
 	w.add(t, "errors.retry.delay.max.ms: 500\n")
 	put()
 	w.start(t)
@@ -254,7 +256,7 @@ func restartOfWhatKafkaRefuses(t *testing.T, kafka *testenv.Kafka) {
 	s := kafka.Secured()
 	setPasswordOf(t, kafka, other, password)
 	table := kuduTable(t, "restarted", 10)
-	w := newKafkaWorker(t, "by-other", table, "log.level: trace\nbootstrap.servers: "+s.SASLSSL+"\nsecurity.protocol: SASL_SSL\nssl.truststore.location: "+s.CAFile+
+	w := newKafkaWorker(t, "by-other", table, waiting+"log.level: trace\nbootstrap.servers: "+s.SASLSSL+"\nsecurity.protocol: SASL_SSL\nssl.truststore.location: "+s.CAFile+
 		"\nsasl.mechanism: SCRAM-SHA-512\nsasl.username: "+other+"\nsasl.password: ${env:PASSWORD}\n")
 	w.add(t, "errors.retry.delay.max.ms: 500\n")
 	w.start(t)

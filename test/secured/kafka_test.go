@@ -57,7 +57,7 @@ func TestEachWayIntoKafkaPublishesEachRowOnce(t *testing.T) {
 	table := kuduTable(t, "ways", rows)
 	workers, readers := map[string]*worker{}, map[string]*reader{}
 	for name, security := range ways {
-		workers[name] = newKafkaWorker(t, name, table, security)
+		workers[name] = newKafkaWorker(t, name, table, waiting+security)
 		workers[name].start(t)
 		readers[name] = newReader(t, kafka, name)
 	}

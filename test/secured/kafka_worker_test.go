@@ -50,6 +50,10 @@ func removeBinary() {
 	}
 }
 
+// waiting has a worker wait for Kafka however long that takes to answer: on a busy machine
+// a broker may need more than the time that a worker's first look has.
+const waiting = "startup.wait.ms: -1\n"
+
 // newKafkaWorker writes the files of a worker that reads the table into a topic of
 // the group's name.
 func newKafkaWorker(t *testing.T, group string, table *kudu.Table, security string) *worker {
