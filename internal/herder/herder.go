@@ -73,7 +73,9 @@ type Herder struct {
 
 	bus   *bus
 	dirty chan struct{} // something is to be told to the other workers
-	edits sync.Mutex    // held by who asks for a turn of this worker, and has it
+	edits chan struct{} // is full while a turn of this worker is asked for, or used
+	// How long turns are, and how much of them this worker uses.
+	turnTime, editTime time.Duration
 
 	mu      sync.Mutex
 	known   map[string]map[string]string // connectors of the config topic
@@ -109,7 +111,7 @@ func New(o Options) (*Herder, error) {
 		config: o.Config, worker: o.Worker, access: config.Limited(o.Config, o.Env), id: o.WorkerID, uid: hex.EncodeToString(id), levels: o.Levels,
 		version: ServerInfo{Version: o.Version, Commit: o.Commit}, logger: o.Logger.Named("herder"),
 		kafka: connector.KafkaOptions(o.Config, o.Logger),
-		files: make(map[string]File), dirty: make(chan struct{}, 1),
+		files: make(map[string]File), dirty: make(chan struct{}, 1), edits: make(chan struct{}, 1), turnTime: turnTime, editTime: editTime,
 		known: make(map[string]map[string]string), targets: make(map[string]connector.Target),
 		configs: make(map[string]connector.Config), unfit: make(map[string]string), counted: make(map[string]int64), peers: newPeers(o.Config.SessionTimeout),
 	}
@@ -324,11 +326,9 @@ func (h *Herder) applyConfig(r *kgo.Record) error {
 			h.worker.RestartTask(c.name, int32(c.task))
 		}
 	case turnKey:
-		if c.deletes {
-			h.turns.giveBack(c.name, h.when(r))
-		} else {
-			h.turns.ask(c.name, h.when(r))
-		}
+		h.applyTurn(c, r)
+	case barrierKey:
+		h.turns.mark(c.name, r.Offset, h.when(r))
 	case loggerKey:
 		if h.levels != nil && !c.deletes {
 			_, err = h.levels.Set(c.name, c.loggerLevel)

@@ -56,6 +56,7 @@ func (h *Herder) pulse(ctx context.Context) {
 }
 
 func (h *Herder) beat(ctx context.Context) {
+	h.tidyTurn()
 	ctx, cancel := context.WithTimeout(ctx, h.heartbeat())
 	defer cancel()
 	value, err := encodeJSON(workerV1{recordVersion, h.id})
