@@ -87,6 +87,8 @@ type Herder struct {
 	begun   bool             // the config topic was read, and what is in it begun
 	step    string           // what is being done until then
 	echoed  time.Time        // when this worker last saw a sign of life of its own
+	hearing time.Time        // since when it sees them without a gap; zero: there was none yet
+	erased  map[string]bool  // connectors: others have deleted what this worker has told of them
 	current time.Time        // when all of the config topic had last been read
 	counted map[string]int64 // rows by connector, when its topics were reset
 }
@@ -113,7 +115,7 @@ func New(o Options) (*Herder, error) {
 		kafka: connector.KafkaOptions(o.Config, o.Logger),
 		files: make(map[string]File), dirty: make(chan struct{}, 1), edits: make(chan struct{}, 1), turnTime: turnTime, editTime: editTime,
 		known: make(map[string]map[string]string), targets: make(map[string]connector.Target),
-		configs: make(map[string]connector.Config), unfit: make(map[string]string), counted: make(map[string]int64), peers: newPeers(o.Config.SessionTimeout),
+		configs: make(map[string]connector.Config), unfit: make(map[string]string), counted: make(map[string]int64), erased: make(map[string]bool), peers: newPeers(o.Config.SessionTimeout),
 	}
 	for _, f := range o.Files {
 		h.files[f.Config.Name], h.configs[f.Config.Name] = f, f.Config
@@ -263,7 +265,14 @@ func (h *Herder) applyStatus(r *kgo.Record) error {
 	at := h.when(r)
 	key := string(r.Key)
 	if key == workerKey+h.uid && r.Value != nil {
+		if at.Sub(h.echoed) > h.gap() {
+			h.hearing = at
+		}
 		h.echoed = at
+	}
+	if name, is := h.ownReport(key); is && r.Value == nil {
+		h.erased[name] = true
+		h.tell()
 	}
 	forgotten, err := h.peers.apply(key, r.Value, at)
 	if forgotten != "" {

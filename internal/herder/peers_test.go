@@ -188,3 +188,17 @@ func TestForeignStatusRecordsAreNamedSo(t *testing.T) {
 		t.Error("it left something")
 	}
 }
+
+// The first report of a worker may come before its first sign of life.
+func TestWorkerThatHasJustToldSomethingIsNotDead(t *testing.T) {
+	p := newPeers(10 * time.Second)
+	if _, err := p.apply(statusConnectorKey+"c:u1", []byte(`{"version":1,"state":"RUNNING"}`), noon); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.buried(noon.Add(time.Minute), time.Hour); len(got) != 0 {
+		t.Error("it is taken for dead within a minute")
+	}
+	if got := p.buried(noon.Add(2*time.Hour), time.Hour); len(got) != 1 {
+		t.Error("what it has left behind stays")
+	}
+}

@@ -232,3 +232,21 @@ func (h *Herder) refresh(ctx context.Context) error {
 	}
 	return nil
 }
+
+// refreshStatus does the same for the status topic, by a sign of life.
+func (h *Herder) refreshStatus(ctx context.Context) error {
+	h.mu.Lock()
+	err := h.ready()
+	h.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	sign, err := h.signOfLife()
+	if err != nil {
+		return err
+	}
+	if err := h.bus.write(ctx, sign); err != nil {
+		return unavailable("The status topic could not be read to its end", err)
+	}
+	return nil
+}

@@ -287,7 +287,7 @@ func TestWorkerThatSleptThroughItsTurnEditsWhatIsThereNow(t *testing.T) {
 			defer b.mu.Unlock()
 			return b.turns.place(a.uid) == 1
 		})
-		wake := sync.OnceFunc(a.worker.sleep())
+		wake := a.worker.sleep()
 		t.Cleanup(wake)
 		write(change{kind: connectorKey, name: "d", properties: plain("d", "tasks.max", fmt.Sprint(2+round))})
 		write(change{kind: turnKey, name: "other", deletes: true})
