@@ -163,6 +163,7 @@ func (h *Herder) Run(ctx context.Context) error {
 	hush()
 	tellers.Wait() // nothing may follow the farewell
 	h.farewell(ctx)
+	h.endEdits(ctx)
 	return err
 }
 

@@ -175,10 +175,10 @@ func (p *peers) alive(now time.Time) []*peer {
 
 // buried are the workers that have been silent for so long that what they have
 // written can go.
-func (p *peers) buried(now time.Time, after time.Duration) []*peer {
+func (p *peers) buried(now time.Time) []*peer {
 	var buried []*peer
 	for _, one := range p.all {
-		if now.Sub(one.heard) > after {
+		if now.Sub(one.heard) > silence {
 			buried = append(buried, one)
 		}
 	}

@@ -162,7 +162,7 @@ func TestSilentWorkerHasNothingAfterASession(t *testing.T) {
 			t.Errorf("after %v: %s, want %s", after, got, want)
 		}
 	}
-	if got := p.buried(noon.Add(time.Hour+time.Second), time.Hour); len(got) != 1 || got[0].id != "a" {
+	if got := p.buried(noon.Add(silence + time.Second)); len(got) != 1 || got[0].id != "a" {
 		t.Errorf("buried are %v", got)
 	}
 	if _, err := p.apply(workerKey+"uid-a", nil, noon); err != nil || len(p.all) != 1 {
@@ -195,10 +195,10 @@ func TestWorkerThatHasJustToldSomethingIsNotDead(t *testing.T) {
 	if _, err := p.apply(statusConnectorKey+"c:u1", []byte(`{"version":1,"state":"RUNNING"}`), noon); err != nil {
 		t.Fatal(err)
 	}
-	if got := p.buried(noon.Add(time.Minute), time.Hour); len(got) != 0 {
-		t.Error("it is taken for dead within a minute")
+	if got := p.buried(noon.Add(silence - time.Second)); len(got) != 0 {
+		t.Error("it is taken for dead within the time of silence")
 	}
-	if got := p.buried(noon.Add(2*time.Hour), time.Hour); len(got) != 1 {
+	if got := p.buried(noon.Add(silence + time.Second)); len(got) != 1 {
 		t.Error("what it has left behind stays")
 	}
 }

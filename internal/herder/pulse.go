@@ -114,7 +114,7 @@ func (h *Herder) dead(now time.Time) []*peer {
 	if now.Sub(h.echoed) > h.gap() || now.Sub(h.hearing) <= silence {
 		return nil
 	}
-	return h.peers.buried(now, silence)
+	return h.peers.buried(now)
 }
 
 // ownReport is the connector that a record of the status topic tells of, if it is this

@@ -32,6 +32,8 @@ const (
 	// revokePause is the time between two tries to take a turn from a worker that has
 	// let it run out.
 	revokePause = time.Second
+	// lastEditTimeout is how long an edit may take to end when the worker stops.
+	lastEditTimeout = 2 * time.Second
 )
 
 // ranOut is the header of a tombstone that another worker has written, which takes the
@@ -204,6 +206,22 @@ func (h *Herder) tidyTurn() {
 	h.mu.Unlock()
 	for _, one := range left {
 		h.revoke(one) // an edit may begin now
+	}
+}
+
+// endEdits waits for the edit that goes on in this worker as it stops, but not for long,
+// until its turn is given back.
+func (h *Herder) endEdits(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastEditTimeout)
+	defer cancel()
+	select {
+	case h.edits <- struct{}{}:
+		defer func() { <-h.edits }()
+	case <-ctx.Done():
+		return
+	}
+	if err := h.bus.client.Flush(ctx); err != nil {
+		h.logger.Debug("giving back a turn", "error", err)
 	}
 }
 

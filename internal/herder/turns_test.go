@@ -375,3 +375,45 @@ func TestWhoWaitsForAnEditOfTheSameWorkerMayGiveUp(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A worker that is stopped while it edits keeps nobody waiting.
+func TestWorkerThatStopsGivesItsTurnBack(t *testing.T) {
+	f := newFakes(t)
+	ctx := t.Context()
+	b := f.join("b", nil)
+	for round := range 5 {
+		a := f.join(fmt.Sprint("a", round), nil)
+		reading, done, edited := make(chan bool), make(chan bool), make(chan error, 1)
+		go func() {
+			edited <- a.edit(ctx, func(context.Context) error {
+				close(reading)
+				<-done
+				return nil
+			})
+		}()
+		<-reading
+		stopped := make(chan bool)
+		go func() {
+			defer close(stopped)
+			a.stop()
+		}()
+		(&herd{t: t}).eventually("a takes its leave", func() bool {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return b.peers.all[a.uid] == nil
+		})
+		close(done)
+		<-stopped
+		if err := <-edited; err != nil {
+			t.Error(err)
+		}
+		if err := b.mark(ctx); err != nil {
+			t.Fatal(err)
+		}
+		b.mu.Lock()
+		if b.turns.place(a.uid) >= 0 {
+			t.Errorf("round %d: its turn lasts on", round)
+		}
+		b.mu.Unlock()
+	}
+}
