@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -49,13 +48,7 @@ func TestRightsThatAreListedAreUsedAndEnough(t *testing.T) {
 		j.connector["sweep.batch.max.rows"], j.connector["sweep.max.rows.per.second"] = "100", "600" // so that there is something to kill
 		q := newQueue(g.t, g.stack, j, 4)
 		q.load(4000, 500)
-		stop := make(chan struct{}) // rows come until the last kill
-		var writer sync.WaitGroup
-		writer.Go(func() { q.write(stop) })
-		halt := sync.OnceFunc(func() {
-			close(stop)
-			writer.Wait()
-		})
+		halt := q.keepWriting() // rows come until the last kill
 		defer halt()
 		workers := []*worker{g.start(g.t, j, "first"), g.start(g.t, j, "second")}
 		for n, moment := range []string{": sweep committed:", ": sweep written:", ": transaction begun:"} {

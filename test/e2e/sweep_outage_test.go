@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -53,13 +52,7 @@ func TestQueueGoesOnOnceTheBrokerIsBack(t *testing.T) {
 	q, j := newOutage(t, s)
 	dice := newDice(t)
 	w := s.start(t, j, "worker")
-	stop := make(chan struct{})
-	var writer sync.WaitGroup
-	writer.Go(func() { q.write(stop) })
-	halt := sync.OnceFunc(func() {
-		close(stop)
-		writer.Wait()
-	})
+	halt := q.keepWriting()
 	defer halt()
 	for _, moment := range []string{": transaction begun:", ": sweep commits:", ": sweep committed:"} {
 		w.awaitMoment(t, moment, 1+dice.IntN(4))

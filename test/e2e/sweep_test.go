@@ -128,6 +128,17 @@ func (q *queue) one(s *kudu.Session, kind kudu.OpKind, l *queued, payload string
 	return false
 }
 
+// keepWriting writes until halt is called, which returns once nothing more is written.
+func (q *queue) keepWriting() (halt func()) {
+	stop := make(chan struct{})
+	var writer sync.WaitGroup
+	writer.Go(func() { q.write(stop) })
+	return sync.OnceFunc(func() {
+		close(stop)
+		writer.Wait()
+	})
+}
+
 // write adds, reschedules, updates and re-inserts rows until stop is closed.
 func (q *queue) write(stop <-chan struct{}) {
 	s := q.table.NewSession(kudu.SessionOptions{})
@@ -346,13 +357,7 @@ func TestQueueIsPublishedOnceAndSweptThoughWorkersAreKilled(t *testing.T) {
 	for n := range workers {
 		workers[n] = s.start(t, jobs[n], fmt.Sprintf("worker %d", n))
 	}
-	stop := make(chan struct{})
-	var writer sync.WaitGroup
-	writer.Go(func() { q.write(stop) })
-	halt := sync.OnceFunc(func() {
-		close(stop)
-		writer.Wait()
-	})
+	halt := q.keepWriting()
 	defer halt()
 	dice := rand.New(rand.NewPCG(1, 2))
 	met := make(map[string]int)
