@@ -174,8 +174,12 @@ func (b *bus) write(ctx context.Context, records ...*kgo.Record) error {
 }
 
 // send stores records in their order. When it fails, of ctx too, they may still
-// come to be stored: what is on its way can't be taken back, only be given up.
+// come to be stored: what is on its way can't be taken back, only be given up. Once ctx
+// is over nothing is sent.
 func (b *bus) send(ctx context.Context, records ...*kgo.Record) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("writing to topic %q: %w", records[0].Topic, err)
+	}
 	done := make(chan error, len(records))
 	// A record whose context ends fails those of others that wait with it, while
 	// the client gets its id or in a batch; deliveryTimeout is for all the same.

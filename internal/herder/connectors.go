@@ -319,7 +319,12 @@ func (h *Herder) replace(ctx context.Context, name string, edit func(stored map[
 		if err != nil {
 			return err
 		}
-		if err := h.write(ctx, change{kind: connectorKey, name: name, properties: properties}); err != nil {
+		changes := []change{{kind: connectorKey, name: name, properties: properties}}
+		if stored == nil {
+			// A pause may have come too late for an earlier connector of this name.
+			changes = slices.Insert(changes, 0, change{kind: targetKey, name: name, deletes: true})
+		}
+		if err := h.write(ctx, changes...); err != nil {
 			return err
 		}
 		created = stored == nil

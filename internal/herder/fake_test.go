@@ -44,7 +44,7 @@ func (w *fakeWorker) Run(ctx context.Context) error {
 // sleep keeps whoever puts a connector waiting, until wake is called.
 func (w *fakeWorker) sleep() (wake func()) {
 	w.awake.Lock()
-	return w.awake.Unlock
+	return sync.OnceFunc(w.awake.Unlock)
 }
 
 func (w *fakeWorker) Put(cfg connector.Config, target connector.Target) {

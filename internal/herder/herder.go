@@ -73,7 +73,9 @@ type Herder struct {
 
 	bus   *bus
 	dirty chan struct{} // something is to be told to the other workers
-	edits sync.Mutex    // held by who asks for a turn of this worker, and has it
+	edits chan struct{} // is full while a turn of this worker is asked for, or used
+	// How long turns are, and how much of them this worker uses.
+	turnTime, editTime time.Duration
 
 	mu      sync.Mutex
 	known   map[string]map[string]string // connectors of the config topic
@@ -85,6 +87,8 @@ type Herder struct {
 	begun   bool             // the config topic was read, and what is in it begun
 	step    string           // what is being done until then
 	echoed  time.Time        // when this worker last saw a sign of life of its own
+	hearing time.Time        // since when it sees them without a gap; zero: there was none yet
+	erased  map[string]bool  // connectors: others have deleted what this worker has told of them
 	current time.Time        // when all of the config topic had last been read
 	counted map[string]int64 // rows by connector, when its topics were reset
 }
@@ -109,9 +113,9 @@ func New(o Options) (*Herder, error) {
 		config: o.Config, worker: o.Worker, access: config.Limited(o.Config, o.Env), id: o.WorkerID, uid: hex.EncodeToString(id), levels: o.Levels,
 		version: ServerInfo{Version: o.Version, Commit: o.Commit}, logger: o.Logger.Named("herder"),
 		kafka: connector.KafkaOptions(o.Config, o.Logger),
-		files: make(map[string]File), dirty: make(chan struct{}, 1),
+		files: make(map[string]File), dirty: make(chan struct{}, 1), edits: make(chan struct{}, 1), turnTime: turnTime, editTime: editTime,
 		known: make(map[string]map[string]string), targets: make(map[string]connector.Target),
-		configs: make(map[string]connector.Config), unfit: make(map[string]string), counted: make(map[string]int64), peers: newPeers(o.Config.SessionTimeout),
+		configs: make(map[string]connector.Config), unfit: make(map[string]string), counted: make(map[string]int64), erased: make(map[string]bool), peers: newPeers(o.Config.SessionTimeout),
 	}
 	for _, f := range o.Files {
 		h.files[f.Config.Name], h.configs[f.Config.Name] = f, f.Config
@@ -159,6 +163,7 @@ func (h *Herder) Run(ctx context.Context) error {
 	hush()
 	tellers.Wait() // nothing may follow the farewell
 	h.farewell(ctx)
+	h.endEdits(ctx)
 	return err
 }
 
@@ -261,7 +266,14 @@ func (h *Herder) applyStatus(r *kgo.Record) error {
 	at := h.when(r)
 	key := string(r.Key)
 	if key == workerKey+h.uid && r.Value != nil {
+		if at.Sub(h.echoed) > h.gap() {
+			h.hearing = at
+		}
 		h.echoed = at
+	}
+	if name, is := h.ownReport(key); is && r.Value == nil {
+		h.erased[name] = true
+		h.tell()
 	}
 	forgotten, err := h.peers.apply(key, r.Value, at)
 	if forgotten != "" {
@@ -324,11 +336,9 @@ func (h *Herder) applyConfig(r *kgo.Record) error {
 			h.worker.RestartTask(c.name, int32(c.task))
 		}
 	case turnKey:
-		if c.deletes {
-			h.turns.giveBack(c.name, h.when(r))
-		} else {
-			h.turns.ask(c.name, h.when(r))
-		}
+		h.applyTurn(c, r)
+	case barrierKey:
+		h.turns.mark(c.name, r.Offset, h.when(r))
 	case loggerKey:
 		if h.levels != nil && !c.deletes {
 			_, err = h.levels.Set(c.name, c.loggerLevel)

@@ -77,6 +77,7 @@ type topicV1 struct {
 type peer struct {
 	uid, id string    // id is what people are shown; empty before its first sign of life
 	seen    time.Time // its last sign of life, by this process's clock
+	heard   time.Time // the last that it has written, of whatever kind
 	reports map[string]report
 }
 
@@ -92,12 +93,14 @@ func newPeers(session time.Duration) *peers {
 	return &peers{session: session, all: make(map[string]*peer), topics: make(map[string]map[string]bool)}
 }
 
-func (p *peers) get(uid string) *peer {
+// get is the worker that has written something at a time.
+func (p *peers) get(uid string, at time.Time) *peer {
 	one := p.all[uid]
 	if one == nil {
 		one = &peer{uid: uid, reports: make(map[string]report)}
 		p.all[uid] = one
 	}
+	one.heard = at
 	return one
 }
 
@@ -113,7 +116,7 @@ func (p *peers) apply(key string, value []byte, at time.Time) (forgets string, e
 		if err := decodeJSON(value, &v, &v.Version); err != nil {
 			return "", fmt.Errorf("the value under %q: %w", key, err)
 		}
-		one := p.get(uid)
+		one := p.get(uid, at)
 		one.id, one.seen = v.WorkerID, at
 		return "", nil
 	}
@@ -132,7 +135,7 @@ func (p *peers) apply(key string, value []byte, at time.Time) (forgets string, e
 		if err := decodeJSON(value, &v, &v.Version); err != nil {
 			return "", fmt.Errorf("the value under %q: %w", key, err)
 		}
-		p.get(uid).reports[name] = v
+		p.get(uid, at).reports[name] = v
 		return "", nil
 	}
 	if rest, is := strings.CutPrefix(key, statusTopicKey); is {
@@ -172,10 +175,10 @@ func (p *peers) alive(now time.Time) []*peer {
 
 // buried are the workers that have been silent for so long that what they have
 // written can go.
-func (p *peers) buried(now time.Time, after time.Duration) []*peer {
+func (p *peers) buried(now time.Time) []*peer {
 	var buried []*peer
 	for _, one := range p.all {
-		if now.Sub(one.seen) > after {
+		if now.Sub(one.heard) > silence {
 			buried = append(buried, one)
 		}
 	}

@@ -162,7 +162,7 @@ func TestSilentWorkerHasNothingAfterASession(t *testing.T) {
 			t.Errorf("after %v: %s, want %s", after, got, want)
 		}
 	}
-	if got := p.buried(noon.Add(time.Hour+time.Second), time.Hour); len(got) != 1 || got[0].id != "a" {
+	if got := p.buried(noon.Add(silence + time.Second)); len(got) != 1 || got[0].id != "a" {
 		t.Errorf("buried are %v", got)
 	}
 	if _, err := p.apply(workerKey+"uid-a", nil, noon); err != nil || len(p.all) != 1 {
@@ -186,5 +186,19 @@ func TestForeignStatusRecordsAreNamedSo(t *testing.T) {
 	}
 	if !reflect.DeepEqual(p, newPeers(time.Second)) {
 		t.Error("it left something")
+	}
+}
+
+// The first report of a worker may come before its first sign of life.
+func TestWorkerThatHasJustToldSomethingIsNotDead(t *testing.T) {
+	p := newPeers(10 * time.Second)
+	if _, err := p.apply(statusConnectorKey+"c:u1", []byte(`{"version":1,"state":"RUNNING"}`), noon); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.buried(noon.Add(silence - time.Second)); len(got) != 0 {
+		t.Error("it is taken for dead within the time of silence")
+	}
+	if got := p.buried(noon.Add(silence + time.Second)); len(got) != 1 {
+		t.Error("what it has left behind stays")
 	}
 }

@@ -3,6 +3,7 @@ package herder
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -40,6 +41,14 @@ func (h *Herder) statusRecord(key string, value []byte) *kgo.Record {
 	return &kgo.Record{Topic: h.config.StatusTopic(), Key: []byte(key), Value: value}
 }
 
+func (h *Herder) signOfLife() (*kgo.Record, error) {
+	value, err := encodeJSON(workerV1{recordVersion, h.id})
+	if err != nil {
+		return nil, fmt.Errorf("encoding a sign of life: %w", err)
+	}
+	return h.statusRecord(workerKey+h.uid, value), nil
+}
+
 // pulse gives signs of life until ctx ends, and looks whether the config topic is
 // being read.
 func (h *Herder) pulse(ctx context.Context) {
@@ -56,12 +65,13 @@ func (h *Herder) pulse(ctx context.Context) {
 }
 
 func (h *Herder) beat(ctx context.Context) {
+	h.tidyTurn()
 	ctx, cancel := context.WithTimeout(ctx, h.heartbeat())
 	defer cancel()
-	value, err := encodeJSON(workerV1{recordVersion, h.id})
-	records := []*kgo.Record{h.statusRecord(workerKey+h.uid, value)}
+	sign, err := h.signOfLife()
+	records := []*kgo.Record{sign}
 	h.mu.Lock()
-	for _, p := range h.peers.buried(time.Now(), silence) {
+	for _, p := range h.dead(time.Now()) {
 		for name := range p.reports {
 			records = append(records, h.statusRecord(statusConnectorKey+name+":"+p.uid, nil))
 		}
@@ -94,6 +104,40 @@ func (h *Herder) beat(ctx context.Context) {
 	}
 }
 
+// gap is how long a worker may see no sign of life of its own until it is cut off from
+// Kafka, or slept.
+func (h *Herder) gap() time.Duration { return max(3*h.heartbeat(), h.config.SessionTimeout) }
+
+// dead are the workers whose reports can go, none if this worker wasn't there itself to
+// see that they are silent. The caller holds the lock.
+func (h *Herder) dead(now time.Time) []*peer {
+	if now.Sub(h.echoed) > h.gap() || now.Sub(h.hearing) <= silence {
+		return nil
+	}
+	return h.peers.buried(now)
+}
+
+// ownReport is the connector that a record of the status topic tells of, if it is this
+// worker's.
+func (h *Herder) ownReport(key string) (name string, is bool) {
+	rest, is := strings.CutPrefix(key, statusConnectorKey)
+	if !is {
+		return "", false
+	}
+	return strings.CutSuffix(rest, ":"+h.uid)
+}
+
+// forget takes out of what was told what others have deleted: they took this worker for
+// dead.
+func (h *Herder) forget(told map[string]report) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for name := range h.erased {
+		delete(told, name)
+	}
+	clear(h.erased)
+}
+
 // report tells the other workers what the connectors do here, until ctx ends:
 // changed states at once, counters from time to time, and nothing when nothing
 // happens.
@@ -110,6 +154,7 @@ func (h *Herder) report(ctx context.Context) {
 		case <-counters.C:
 			counts = true
 		}
+		h.forget(told)
 		attempt, cancel := context.WithTimeout(ctx, deliveryTimeout)
 		err := h.tellNews(attempt, told, counts)
 		cancel()
@@ -234,7 +279,7 @@ func (h *Herder) farewell(ctx context.Context) {
 func (h *Herder) Health(context.Context) Health {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	limit := max(3*h.heartbeat(), h.config.SessionTimeout)
+	limit := h.gap()
 	// The config topic is written only when something is asked for.
 	denied := h.bus.denial("reading "+h.config.ConfigTopic(), "reading "+h.config.StatusTopic(), "writing "+h.config.StatusTopic())
 	switch now := time.Now(); {

@@ -22,7 +22,8 @@ import (
 //	restart-task-orders-3   {"version":1}
 //	logger-cluster-kudu2kafka.kafka {"version":1,"level":"DEBUG"}
 //	barrier-<worker>        nothing: a worker marks the end that it reads to
-//	turn-<worker>           {"version":1}: a worker asks for its turn to edit (turns.go)
+//	turn-<worker>           {"version":1}: a worker asks for its turn to edit (turns.go);
+//	                        a tombstone with the header ran-out is another worker's
 const (
 	connectorKey   = "connector-"
 	targetKey      = "target-state-"

@@ -136,6 +136,9 @@ func (h *Herder) ResetTopics(ctx context.Context, name string) error {
 	if !h.config.TopicTrackingAllowReset {
 		return &Error{Kind: Forbidden, Message: "Topic tracking reset is disabled: set topic.tracking.allow.reset"}
 	}
+	if err := h.refreshStatus(ctx); err != nil {
+		return err
+	}
 	topics, err := h.Topics(ctx, name)
 	if err != nil || len(topics) == 0 {
 		return err

@@ -12,43 +12,53 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-func TestTurnsAreTakenInTheOrderOfAskingAndEndWithTheirTime(t *testing.T) {
+func TestTurnsAreTakenInTheOrderOfAskingAndTakenOnlyFromWhoIsSilent(t *testing.T) {
 	begin := time.Unix(1000, 0)
 	at := func(seconds int) time.Time { return begin.Add(time.Duration(seconds) * time.Second) }
-	limit := int(turnTime / time.Second)
 	var q turns
-	want := func(now int, uid string, until int) {
+	want := func(since int, uids ...string) {
 		t.Helper()
-		got, ends := q.whose(at(now))
-		if got != uid || uid != "" && !ends.Equal(at(until)) {
-			t.Errorf("after %d s it is the turn of %q until %v, want %q until %v", now, got, ends, uid, at(until))
+		var got []string
+		for _, one := range q.queue {
+			got = append(got, one.uid)
+		}
+		if !slices.Equal(got, uids) || len(uids) > 0 && !q.since.Equal(at(since)) {
+			t.Errorf("the queue is %v since %v, want %v since %v", got, q.since, uids, at(since))
 		}
 	}
-	want(0, "", 0)
 	q.giveBack("a", at(0)) // which never asked
+	q.mark("a", 9, at(0))
+	want(0)
 
-	q.ask("a", at(0))
-	q.ask("b", at(1))
-	q.ask("c", at(2))
-	want(2, "a", limit)
+	q.ask("a", 10, at(0))
+	q.ask("b", 11, at(1))
+	q.ask("c", 12, at(2))
+	want(0, "a", "b", "c")
 	q.giveBack("b", at(3)) // it has given up
+	want(0, "a", "c")
 	q.giveBack("a", at(5))
-	want(5, "c", 5+limit)
+	want(5, "c")
 
 	// Who asks again has to queue again.
-	q.ask("d", at(6))
-	q.ask("c", at(7))
-	want(7, "d", 7+limit)
+	q.ask("d", 13, at(6))
+	q.ask("c", 14, at(7))
+	want(7, "d", "c")
 
-	// One that is dead, or asleep, has its time and no more; so has the next one.
-	want(7+limit-1, "d", 7+limit)
-	want(7+limit, "c", 7+2*limit)
-	if q.stands("d") || !q.stands("c") {
-		t.Errorf("the queue is %v", q.queue)
-	}
-	want(7+2*limit, "", 0)
-	q.ask("e", at(1000))
-	want(1000, "e", 1000+limit)
+	// The first one's time begins anew with what it writes, not with what others do.
+	q.mark("c", 15, at(8))
+	want(7, "d", "c")
+	q.mark("d", 16, at(9))
+	want(9, "d", "c")
+
+	// Who has slept, and doesn't know what it has written, takes nothing from it.
+	q.revoke(asked{"d", 13}, at(70))
+	q.revoke(asked{"x", 13}, at(70))
+	want(9, "d", "c")
+	q.revoke(asked{"d", 16}, at(71))
+	q.revoke(asked{"d", 16}, at(72))
+	want(71, "c")
+	q.revoke(asked{"c", 15}, at(140))
+	want(140)
 }
 
 // The one that has slept through another's edit still knows the configuration of
@@ -246,5 +256,164 @@ func TestTurnOfAWorkerThatDiedLongAgoIsOver(t *testing.T) {
 	must[ConnectorInfo](t)(b.Create(ctx, CreateRequest{Name: "c", Config: plain("c")}))
 	if took := time.Since(began); took > turnTime/2 {
 		t.Errorf("it took %v", took)
+	}
+}
+
+// A worker that is asleep when its turn comes finds, when it wakes up, that another one
+// has edited meanwhile.
+func TestWorkerThatSleptThroughItsTurnEditsWhatIsThereNow(t *testing.T) {
+	f := newFakes(t)
+	ctx := t.Context()
+	a, b := f.join("a", nil), f.join("b", nil)
+	must[ConnectorInfo](t)(b.Create(ctx, CreateRequest{Name: "c", Config: plain("c")}))
+	a.hears(t, "put c")
+	b.turnTime = time.Second
+	h := &herd{t: t}
+	write := func(c change) {
+		t.Helper()
+		if err := b.write(ctx, c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for round := range 4 {
+		write(change{kind: turnKey, name: "other"})
+		patched := make(chan error, 1)
+		go func() {
+			_, err := a.PatchConfig(ctx, "c", map[string]*string{"poll.interval.ms": new(fmt.Sprint(70 + round))})
+			patched <- err
+		}()
+		h.eventually("a stands behind the other", func() bool {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return b.turns.place(a.uid) == 1
+		})
+		wake := a.worker.sleep()
+		t.Cleanup(wake)
+		write(change{kind: connectorKey, name: "d", properties: plain("d", "tasks.max", fmt.Sprint(2+round))})
+		write(change{kind: turnKey, name: "other", deletes: true})
+		must[ConnectorInfo](t)(b.PatchConfig(ctx, "c", map[string]*string{"tasks.max": new(fmt.Sprint(2 + round))}))
+		wake()
+		if err := <-patched; err != nil {
+			t.Fatal(err)
+		}
+		if err := b.mark(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if got := must[ConnectorInfo](t)(b.Connector(ctx, "c")).Config; got["tasks.max"] != fmt.Sprint(2+round) || got["poll.interval.ms"] != fmt.Sprint(70+round) {
+			t.Fatalf("round %d: the configuration is %v", round, got)
+		}
+	}
+}
+
+func TestNothingIsWrittenOnceTheTurnIsOver(t *testing.T) {
+	f := newFakes(t)
+	ctx := t.Context()
+	a, b := f.join("a", nil), f.join("b", nil)
+	must[ConnectorInfo](t)(b.Create(ctx, CreateRequest{Name: "c", Config: plain("c")}))
+	a.editTime, b.turnTime = 500*time.Millisecond, time.Second
+	reading, slept, edited := make(chan bool), make(chan bool), make(chan error, 1)
+	go func() {
+		edited <- a.edit(ctx, func(ctx context.Context) error {
+			close(reading)
+			<-slept
+			return a.write(ctx, change{kind: connectorKey, name: "c", properties: plain("c", "tasks.max", "9")})
+		})
+	}()
+	<-reading
+	must[ConnectorInfo](t)(b.PatchConfig(ctx, "c", map[string]*string{"tasks.max": new("3")}))
+	close(slept)
+	wantKind(t, <-edited, Unavailable, "could not be stored")
+	for _, m := range []*faked{a, b} {
+		if err := m.mark(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if got := must[ConnectorInfo](t)(m.Connector(ctx, "c")).Config; got["tasks.max"] != "3" {
+			t.Errorf("%s has %v", m.id, got)
+		}
+	}
+}
+
+// A tombstone that Kafka didn't take in time is written again.
+func TestTurnThatNobodyWantsAnyMoreIsGivenBack(t *testing.T) {
+	f := newFakes(t)
+	ctx := t.Context()
+	a, b := f.join("a", nil), f.join("b", nil)
+	if err := a.write(ctx, change{kind: turnKey, name: a.uid}); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	must[ConnectorInfo](t)(b.Create(ctx, CreateRequest{Name: "c", Config: plain("c")}))
+	if took := time.Since(began); took > turnTime/2 {
+		t.Errorf("it took %v", took)
+	}
+}
+
+func TestWhoWaitsForAnEditOfTheSameWorkerMayGiveUp(t *testing.T) {
+	f := newFakes(t)
+	a := f.join("a", nil)
+	reading, done, edited := make(chan bool), make(chan bool), make(chan error, 1)
+	go func() {
+		edited <- a.edit(t.Context(), func(context.Context) error {
+			close(reading)
+			<-done
+			return nil
+		})
+	}()
+	<-reading
+	ctx, hangUp := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer hangUp()
+	gaveUp := make(chan error, 1)
+	go func() { gaveUp <- a.Delete(ctx, "c") }()
+	select {
+	case err := <-gaveUp:
+		wantKind(t, err, Unavailable, "isn't done")
+	case <-time.After(10 * time.Second):
+		t.Error("it waits still")
+	}
+	close(done)
+	if err := <-edited; err != nil {
+		t.Error(err)
+	}
+}
+
+// A worker that is stopped while it edits keeps nobody waiting.
+func TestWorkerThatStopsGivesItsTurnBack(t *testing.T) {
+	f := newFakes(t)
+	ctx := t.Context()
+	b := f.join("b", nil)
+	for round := range 5 {
+		a := f.join(fmt.Sprint("a", round), nil)
+		reading, done, edited := make(chan bool), make(chan bool), make(chan error, 1)
+		go func() {
+			edited <- a.edit(ctx, func(context.Context) error {
+				close(reading)
+				<-done
+				return nil
+			})
+		}()
+		<-reading
+		stopped := make(chan bool)
+		go func() {
+			defer close(stopped)
+			a.stop()
+		}()
+		(&herd{t: t}).eventually("a takes its leave", func() bool {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			return b.peers.all[a.uid] == nil
+		})
+		close(done)
+		<-stopped
+		if err := <-edited; err != nil {
+			t.Error(err)
+		}
+		if err := b.mark(ctx); err != nil {
+			t.Fatal(err)
+		}
+		b.mu.Lock()
+		if b.turns.place(a.uid) >= 0 {
+			t.Errorf("round %d: its turn lasts on", round)
+		}
+		b.mu.Unlock()
 	}
 }
