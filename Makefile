@@ -31,11 +31,25 @@ SYFT        := bin/tools/syft-$(SYFTVERSION)
 # The database of known vulnerabilities: another address, or a copy as file:///PATH.
 GOVULNDB ?= https://vuln.go.dev
 
-# Packages are tested one after another: several start real servers, and two
-# such packages at once on a small machine make each other's deadlines fail.
-# Results are never taken from the cache, which doesn't notice that a machine
-# has got servers, or lost them. The time limit is each package's.
-GOTEST := $(GO) test -count=1 -p 1
+# Results are never taken from the cache, which doesn't notice that a machine has
+# got servers, or lost them. The time limit is each package's.
+GOTEST := $(GO) test -count=1
+
+# Packages are tested one after another: several start real servers, and two such
+# packages at once on a small machine make each other's deadlines fail. Only those
+# here, whose tests mostly wait, are tested two at a time, in this order, before the
+# others. None of them starts Kudu, Kafka or anything else of weight: internal/archtest
+# sees to that. None measures how long something takes, or builds much.
+WAITING := $(addprefix $(MODULE)/,kudu/internal/kerberos internal/herder internal/preflight internal/kafka internal/rest)
+
+# $(call tests,FLAGS) tests PKGS: the others too if those that wait have failed, which is
+# told by the exit code.
+tests = $(call two-parts,$(filter $(PACKAGES),$(WAITING)),$(filter-out $(WAITING),$(PACKAGES)),$(1))
+two-parts = code=0; \
+	$(if $(1),$(GOTEST) -p 2 $(3) $(TESTFLAGS) $(1) || code=$$?;) \
+	$(if $(2),$(GOTEST) -p 1 $(3) $(TESTFLAGS) $(2) || code=$$?;) \
+	exit $$code
+PACKAGES = $(or $(shell $(GO) list -e $(PKGS)),$(error PKGS=$(PKGS) names no packages))
 
 .PHONY: help
 help: ## list the targets
@@ -66,11 +80,11 @@ demo: build ## show rows going from Kudu to Kafka, on servers of its own (MODE, 
 .PHONY: test
 test: check-format ## all tests; with K2K_REQUIRE_SERVERS=1 a missing server is a failure
 	$(GO) vet $(PKGS)
-	$(GOTEST) -timeout 40m $(TESTFLAGS) $(PKGS)
+	$(call tests,-timeout 40m)
 
 .PHONY: race
 race: ## all tests with the race detector (needs a C compiler)
-	$(GOTEST) -race -timeout 80m $(TESTFLAGS) $(PKGS)
+	$(call tests,-race -timeout 80m)
 
 .PHONY: check-format
 check-format:

@@ -9,6 +9,7 @@ import (
 )
 
 func TestExpiredAuthorizationsAreRenewed(t *testing.T) {
+	t.Parallel()
 	cluster := testenv.NewKudu(t, testenv.KuduConfig{
 		MasterFlags:       []string{"--authz_token_validity_seconds=1"},
 		TabletServerFlags: []string{"--tserver_enforce_access_control=true"},

@@ -43,6 +43,7 @@ func clusterAuthority(t *testing.T, cluster *testenv.Kudu) (file string) {
 // TestJSONWebTokensAreRenewedWhileRowsFlow has tokens of some seconds, and
 // servers that close idle connections after one.
 func TestJSONWebTokensAreRenewedWhileRowsFlow(t *testing.T) {
+	t.Parallel()
 	issuer, err := testenv.NewTokenIssuer()
 	if err != nil {
 		t.Fatal(err)

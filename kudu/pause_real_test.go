@@ -18,6 +18,7 @@ import (
 // kept for long: a scan goes on at its snapshot. A lease that is kept is lost on a
 // machine that stands still for as long, hence it isn't shorter.
 func TestReadersPauseForLongerThanTheLease(t *testing.T) {
+	t.Parallel()
 	lease, pause := 6*time.Second, 9*time.Second
 	if os.Getenv("K2K_LONG") == "1" {
 		lease, pause = 10*time.Second, time.Minute

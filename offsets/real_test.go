@@ -15,6 +15,7 @@ import (
 // TestLoadAgreesWithARealBroker: the gaps that compaction leaves, aborted data
 // at the end, a fenced producer's open transaction.
 func TestLoadAgreesWithARealBroker(t *testing.T) {
+	t.Parallel()
 	kafka := testenv.NewKafka(t, testenv.KafkaConfig{Properties: map[string]string{"log.cleaner.backoff.ms": "100"}})
 	opts := []kgo.Opt{kgo.SeedBrokers(kafka.BootstrapServers())}
 	client, err := kgo.NewClient(opts...)

@@ -58,6 +58,7 @@ func TestCheckWritesNothing(t *testing.T) {
 }
 
 func TestKafkaThatIsAwayIsOneErrorAndSkipsWhatNeedsIt(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.w.BootstrapServers = []string{"127.0.0.1:1"} // nothing ever listens there
 	r := w.check()
@@ -225,6 +226,7 @@ func TestAGroupOfAnotherProgramIsAnError(t *testing.T) {
 }
 
 func TestCoordinatorsThatComeLateAreWaitedForAndThoseThatDoNotAreWarnings(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.makeTopics()
 	w.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.DescribeGroups}, Group: "g-orders", Err: kerr.CoordinatorNotAvailable, Count: 3})

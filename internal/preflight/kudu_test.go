@@ -23,6 +23,7 @@ func TestMastersThatAreNotListedAreAWarning(t *testing.T) {
 }
 
 func TestKuduThatIsAwayIsAnErrorAndSkipsWhatNeedsIt(t *testing.T) {
+	t.Parallel()
 	w := newWorld(t)
 	w.c.KuduMasters = []string{"127.0.0.1:1"}
 	w.c.KuduOperationTimeout = 300 * time.Millisecond

@@ -9,6 +9,7 @@ import (
 )
 
 func TestFakeClusterConforms(t *testing.T) {
+	t.Parallel()
 	for _, opts := range []kudufake.Options{{}, {Masters: 3, TabletServers: 3, RequireAuthz: true}} {
 		c, err := kudufake.New(opts)
 		if err != nil {
@@ -20,6 +21,7 @@ func TestFakeClusterConforms(t *testing.T) {
 }
 
 func TestRealClusterConforms(t *testing.T) {
+	t.Parallel()
 	c := testenv.SharedKudu(t)
 	kudutest.Run(t, kudutest.Cluster{Masters: c.Masters()})
 }

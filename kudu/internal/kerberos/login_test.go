@@ -323,6 +323,7 @@ func TestTicketServesToItsEndWhenItsRenewalIsRefused(t *testing.T) {
 }
 
 func TestTicketsAreRenewedBeforeTheyExpireAndOutliveAKDCThatIsAway(t *testing.T) {
+	t.Parallel()
 	// A third of it is left when a renewal begins: that is what the machine may stand still.
 	const life = 18 * time.Second
 	r := newRealm(t, life)
@@ -394,6 +395,7 @@ func TestTicketsAreRenewedBeforeTheyExpireAndOutliveAKDCThatIsAway(t *testing.T)
 }
 
 func TestTicketCacheThatOthersRenewIsReadAgain(t *testing.T) {
+	t.Parallel()
 	r := newRealm(t, 6*time.Second)
 	l := newLogin(t, Config{Cache: r.cache, Conf: r.ClientConf()}, r.dial)
 	got, _, err := l.ticketFor(t.Context(), "127.0.0.1")
