@@ -125,15 +125,13 @@ func (h *Herder) edit(ctx context.Context, f func(ctx context.Context) error) er
 	case <-ctx.Done():
 		return unavailable("This worker is changing a connector, and isn't done", ctx.Err())
 	}
-	h.mu.Lock()
-	err := h.ready()
-	h.mu.Unlock()
-	if err != nil {
+	if err := h.checkReady(); err != nil {
 		return err
 	}
 	// Even if asking fails, for it may be heard.
 	defer h.post(change{kind: turnKey, name: h.uid, deletes: true})
 	for {
+		var err error
 		began := time.Now()
 		if h.place() < 0 {
 			err = h.write(ctx, change{kind: turnKey, name: h.uid})
@@ -236,13 +234,17 @@ func (h *Herder) post(c change, headers ...kgo.RecordHeader) {
 	h.bus.post(record)
 }
 
+// checkReady is ready for who doesn't hold the lock.
+func (h *Herder) checkReady() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.ready()
+}
+
 // refresh returns once everything is known here that was in the config topic when it
 // was called, so that what is asked of this worker finds what was answered by another.
 func (h *Herder) refresh(ctx context.Context) error {
-	h.mu.Lock()
-	err := h.ready()
-	h.mu.Unlock()
-	if err != nil {
+	if err := h.checkReady(); err != nil {
 		return err
 	}
 	if err := h.mark(ctx); err != nil {
@@ -253,10 +255,7 @@ func (h *Herder) refresh(ctx context.Context) error {
 
 // refreshStatus does the same for the status topic, by a sign of life.
 func (h *Herder) refreshStatus(ctx context.Context) error {
-	h.mu.Lock()
-	err := h.ready()
-	h.mu.Unlock()
-	if err != nil {
+	if err := h.checkReady(); err != nil {
 		return err
 	}
 	sign, err := h.signOfLife()
