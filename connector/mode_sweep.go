@@ -22,8 +22,10 @@ const (
 	// by one write, and about so many bytes, far below what brokers take.
 	journalChunkRows  = 2000
 	journalChunkBytes = 256 << 10
-	// journalRowBytes is about what a row takes in a journal besides its key.
-	journalRowBytes = 18
+	// journalsAtOnce are written as soon as there are rows for as many, where these
+	// come in the order of the primary key: one by one, each would be a batch of its
+	// own to the broker.
+	journalsAtOnce = 8
 	// With sweep.max.rows.per.second, a journal is what one second's worth of
 	// sweeping may be, but not fewer rows than this.
 	journalLeastRows = 100
@@ -77,17 +79,20 @@ type sweepTask struct {
 	rows      map[string]*openRows // published and not yet in a journal, by tablet
 	fresh     []*sweepEntry        // the journals of the others
 	snapshots map[string]kudu.Timestamp
-	spareRows []entryRow // memory for the next transaction's
-	keys      []byte     // for keysOf
-	ends      []int
+	// Memory for the next ones.
+	spareRows publishedRows
+	places    []uint64 // for entries
+	packing   offsets.JournalRows
+	key       []byte
 
 	counts SweepCounts
 	logged time.Time
 
-	committedAt time.Time
-	chunkRows   int           // journalChunkRows, but for tests
-	trust       time.Duration // replayTrust, but for tests
-	idleCommit  time.Duration // idleCommit, but for tests
+	committedAt  time.Time
+	chunkRows    int           // journalChunkRows, but for tests
+	journalAfter int           // rows of a stream: journalsAtOnce*journalChunkRows, but for tests
+	trust        time.Duration // replayTrust, but for tests
+	idleCommit   time.Duration // idleCommit, but for tests
 }
 
 // retiredTablet is something stored of a tablet that is gone with its range
@@ -116,7 +121,7 @@ func newSweepTask(t *task, o sweepOptions) (*sweepTask, error) {
 	s := &sweepTask{
 		task: t, plan: o.sweep, reading: o.reading, pace: o.pace, counted: o.counted,
 		live: make(map[offsets.JournalKey]*sweepEntry),
-		rows: make(map[string]*openRows), snapshots: make(map[string]kudu.Timestamp), logged: time.Now(), chunkRows: journalChunkRows, trust: replayTrust,
+		rows: make(map[string]*openRows), snapshots: make(map[string]kudu.Timestamp), logged: time.Now(), chunkRows: journalChunkRows, journalAfter: journalsAtOnce * journalChunkRows, trust: replayTrust,
 		committedAt: time.Now(), idleCommit: idleCommit,
 	}
 	for tablet, pos := range o.stored {
@@ -135,7 +140,7 @@ func newSweepTask(t *task, o sweepOptions) (*sweepTask, error) {
 	if s.picker, err = newPicker(o.reading, o.sorting, o.sweep, o.tablets); err != nil {
 		return nil, err
 	}
-	if s.digest, err = newDigester(digestColumns(o.table.Schema()), s.picker.schema); err != nil {
+	if s.digest, err = newDigester(offsets.HashXX64, digestColumns(o.table.Schema()), s.picker.schema); err != nil {
 		return nil, err
 	}
 	var readers []*tabletReader
@@ -265,7 +270,7 @@ func (s *sweepTask) rounds(ctx context.Context) error {
 			wait = s.whileFull()
 		case more:
 		case rows > 0:
-			wait = idle
+			wait = max(idle, min(s.longestReading(), s.pace.max))
 		default:
 			wait = max(idle, lookShare*took)
 			idle = min(2*idle, max(s.pace.max, s.pace.interval))
@@ -276,13 +281,23 @@ func (s *sweepTask) rounds(ctx context.Context) error {
 	}
 }
 
+// longestReading is the most that it took to read a group's tablets. After a round that
+// has published what there was, those rows are read once more in vain unless they are
+// swept by then.
+func (s *sweepTask) longestReading() (most time.Duration) {
+	for _, g := range s.groups {
+		most = max(most, g.reading)
+	}
+	return most
+}
+
 // whileFull is how long to wait for something to be swept. What is left of passes
 // doesn't wait longer than it lives: it may hold memory that others wait for.
 func (s *sweepTask) whileFull() time.Duration {
 	wait := time.Hour
 	for _, g := range s.groups {
 		if g.live() {
-			wait = min(wait, time.Until(g.backlog.until)+time.Millisecond)
+			wait = min(wait, time.Until(g.backlog.ends())+time.Millisecond)
 		}
 	}
 	return wait

@@ -19,7 +19,8 @@ const (
 	// read it: reading takes a small part of the time, however much there is.
 	backlogLife  = 2 * time.Second
 	backlogShare = 4
-	// backlogOld is the most of that, unless reading took longer itself.
+	// backlogOld is the most of that, unless reading took longer itself. See also
+	// ends.
 	backlogOld = time.Minute
 	// pieceBytes ends a piece of large rows.
 	pieceBytes = 8 << 20
@@ -32,15 +33,16 @@ type backlog struct {
 	snapshot kudu.Timestamp
 	views    []view
 	where    *predicate.Bound
-	until    time.Time // no piece is taken after it
+	born     time.Time     // when its first piece was taken
+	life     time.Duration // for which pieces are taken; see ends
 
 	// The order of the primary key needs no sorting: pieces are taken from the
 	// scan of one tablet, or from scans of several behind what was taken.
 	stream *tabletStream
 	after  []byte
 	// Any other order.
-	sorted *extsort.Sorter
-	left   int64 // in it
+	sorted      *extsort.Sorter
+	total, left int64 // rows in it
 }
 
 // tabletStream is a scan that is read in pieces.
@@ -60,9 +62,17 @@ func (b *backlog) close() {
 	}
 }
 
-// expired reports whether the tablets are to be read anew, for what has become due
-// since, or has changed.
-func (b *backlog) expired() bool { return time.Now().After(b.until) }
+// ends is when the tablets are to be read anew, for what has become due since, or
+// has changed. A smaller half of what was sorted may take as long again: it is
+// published soon, and would have to be read and sorted once more.
+func (b *backlog) ends() time.Time {
+	if 2*b.left < b.total {
+		return b.born.Add(2 * b.life)
+	}
+	return b.born.Add(b.life)
+}
+
+func (b *backlog) expired() bool { return time.Now().After(b.ends()) }
 
 // lifeOf is how long to publish from a backlog whose first piece took so long.
 func lifeOf(took time.Duration) time.Duration {
@@ -159,7 +169,8 @@ func (p *picker) sort(ctx context.Context, g *queueGroup, b *backlog) error {
 			return err
 		}
 	}
-	b.left = b.sorted.Len()
+	b.total = b.sorted.Len()
+	b.left = b.total
 	return b.sorted.Sort(ctx)
 }
 
@@ -260,7 +271,7 @@ func (p *picker) takeMerged(ctx context.Context, g *queueGroup, s *selection) (m
 	s.settle()
 	n := s.best.NumRows()
 	if n > 0 {
-		b.after = append([]byte(nil), s.best.key(n-1)...)
+		b.after = append([]byte(nil), s.best.keys.key(n-1)...)
 	}
 	return n == s.limit, nil
 }

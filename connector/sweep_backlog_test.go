@@ -53,10 +53,59 @@ func TestLargeBacklogIsReadOnce(t *testing.T) {
 				if err := <-ended; err != nil {
 					t.Fatal(err)
 				}
-				if scans > 30 {
-					t.Errorf("%d scans for %d pieces", scans, 1500/20)
+				if scans != 2 {
+					t.Errorf("%d scans of two tablets, for %d pieces", scans, 1500/20)
 				}
 			})
+		}
+	}
+}
+
+// What is published waits for its sweep, and is read in vain until then: after a round
+// that took all there was a task waits for as long as reading it took, within bounds.
+func TestWhatIsPublishedIsNotReadAgainAtOnce(t *testing.T) {
+	const reading = 300 * time.Millisecond
+	for _, order := range []string{"due", "payload DESC"} {
+		t.Run(order, func(t *testing.T) {
+			spec := queueSpec()
+			spec.Hash = nil
+			b := newSweepBenchOn(t, 1, kudufake.Options{}, spec)
+			b.cfg.SweepOrderBy, b.cfg.SweepBatchRows, b.cfg.SweepInterval = []string{order}, 20, time.Hour
+			b.life, b.cfg.PollMax = patient, time.Minute
+			b.add(100, past())
+			opened := make(chan time.Time, 100)
+			b.kudu.Control("Scan", func(c *kudufake.Call) kudufake.Decision {
+				if !c.Opens() {
+					return kudufake.Decision{}
+				}
+				opened <- time.Now()
+				return kudufake.Decision{Delay: reading}
+			})
+			ctx, cancel := context.WithCancelCause(t.Context())
+			ended := make(chan error, 1)
+			go func() { ended <- b.run(ctx, nil) }()
+			first, second := <-opened, <-opened
+			cancel(errRevoked)
+			if err := <-ended; err != nil {
+				t.Fatal(err)
+			}
+			if between := second.Sub(first); between < 2*reading {
+				t.Errorf("the tablet was read again %s after reading it began, which took %s", between, reading)
+			}
+		})
+	}
+}
+
+// Who has published most of a backlog doesn't read it anew for the rest.
+func TestSmallerHalfOfABacklogTakesAsLongAgain(t *testing.T) {
+	born := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for _, c := range []struct {
+		total, left int64
+		lives       time.Duration
+	}{{1000, 1000, 2 * time.Second}, {1000, 500, 2 * time.Second}, {1000, 499, 4 * time.Second}, {1000, 1, 4 * time.Second}, {0, 0, 2 * time.Second}} {
+		b := &backlog{born: born, life: 2 * time.Second, total: c.total, left: c.left}
+		if got := b.ends().Sub(born); got != c.lives {
+			t.Errorf("with %d of %d rows left it lives for %s, want %s", c.left, c.total, got, c.lives)
 		}
 	}
 }

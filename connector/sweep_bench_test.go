@@ -19,8 +19,9 @@ func BenchmarkJournalledRow(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
+	const rowsOfTransaction = 100_000
 	builder := kudu.NewBatchBuilder(schema)
-	for i := range 10_000 {
+	for i := range rowsOfTransaction {
 		if err := builder.Append(1767323045000006+int64(i)*1234567, int64(100000+i*7919), fmt.Sprintf("user-%08d", i*31), float64(i)/100); err != nil {
 			b.Fatal(err)
 		}
@@ -30,26 +31,29 @@ func BenchmarkJournalledRow(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	digest, err := newDigester(digestColumns(schema), schema)
+	digest, err := newDigester(offsets.HashXX64, digestColumns(schema), schema)
 	if err != nil {
 		b.Fatal(err)
 	}
-	s := &sweepTask{task: &task{}, digest: digest, reading: reading{plan: &readPlan{order: order}}}
-	batch := &batch{rows: rows}
-	of := make([]entryRow, 0, rows.NumRows())
-	journals := func(record bool) int {
-		keys, from, bytes := s.keysOf(batch), 0, 0
-		of = of[:0]
-		for row := range rows.NumRows() {
-			of = append(of, entryRow{key: keys[from:s.ends[row]], digest: digest.of(rows, row)})
-			from = s.ends[row]
+	primary := &readPlan{order: order}
+	s := &sweepTask{
+		task: &task{name: "c", table: "t"}, rows: make(map[string]*openRows), plan: &sweepPlan{action: sweepDelete}, digest: digest, chunkRows: journalChunkRows,
+		reading: reading{plan: primary, table: &kudu.Table{}},
+	}
+	open := s.rowsOf("a")
+	journals := func(step int, record bool) int {
+		bytes := 0
+		open.reset()
+		for n := range rows.NumRows() {
+			row := n * step % rows.NumRows()
+			s.key = order.appendKey(s.key[:0], rows, row)
+			open.add(s.key, digest.of(rows, row))
 		}
-		for rest := of; record && len(rest) > 0; rest = rest[min(journalChunkRows, len(rest)):] {
-			j := offsets.Journal{Columns: digest.columns, Action: sweepDelete}
-			for _, r := range rest[:min(journalChunkRows, len(rest))] {
-				j.Rows.Add(r.key, r.digest)
-			}
-			r, err := offsets.JournalRecord("offsets", 0, offsets.JournalKey{Connector: "c", Table: "t", Tablet: "a", ID: "1"}, j)
+		if !record {
+			return 0
+		}
+		for _, e := range s.entries(open.tablet, &open.publishedRows, offsets.Journal{Columns: digest.columns, Hash: digest.hash}) {
+			r, err := offsets.JournalRecord("offsets", 0, e.key, e.journal)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -57,12 +61,18 @@ func BenchmarkJournalledRow(b *testing.B) {
 		}
 		return bytes
 	}
-	for _, record := range []bool{false, true} {
-		b.Run(map[bool]string{false: "key and digest", true: "with the journal's record"}[record], func(b *testing.B) {
+	for _, c := range []struct {
+		name   string
+		step   int // through the rows; all are met
+		record bool
+	}{
+		{"key and digest", 1, false}, {"with the journal's record", 1, true}, {"published in another order", 7919, true},
+	} {
+		b.Run(c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			bytes := 0
 			for n := 0; n < b.N; n += rows.NumRows() {
-				bytes = journals(record)
+				bytes = journals(c.step, c.record)
 			}
 			b.ReportMetric(float64(bytes)/float64(rows.NumRows()), "journal-B/op")
 		})

@@ -3,7 +3,6 @@ package connector
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -29,10 +28,7 @@ func (s *sweepTask) close(ctx context.Context) error {
 		if err := add(offsets.JournalTombstone(s.offsets, s.id, e.key)); err != nil {
 			return err
 		}
-		if len(e.refused) == 0 {
-			continue
-		}
-		for _, e := range s.entries(e.key.Tablet, e.refused, e.journal) {
+		for _, e := range s.entries(e.key.Tablet, &e.refused, e.journal) {
 			if err := add(offsets.JournalRecord(s.offsets, s.id, e.key, e.journal)); err != nil {
 				return err
 			}
@@ -85,12 +81,12 @@ func (s *sweepTask) close(ctx context.Context) error {
 // openRows are a tablet's rows in the open transaction that have no journal yet.
 type openRows struct {
 	tablet string
-	rows   []entryRow
+	publishedRows
 }
 
 // journal produces the journals of a tablet's rows.
 func (s *sweepTask) journal(ctx context.Context, open *openRows) error {
-	for _, e := range s.entries(open.tablet, open.rows, offsets.Journal{Snapshot: uint64(s.snapshots[open.tablet]), Columns: s.digest.columns}) {
+	for _, e := range s.entries(open.tablet, &open.publishedRows, offsets.Journal{Snapshot: uint64(s.snapshots[open.tablet]), Columns: s.digest.columns, Hash: s.digest.hash}) {
 		r, err := offsets.JournalRecord(s.offsets, s.id, e.key, e.journal)
 		if err != nil {
 			return err
@@ -100,8 +96,7 @@ func (s *sweepTask) journal(ctx context.Context, open *openRows) error {
 		}
 		s.fresh = append(s.fresh, e)
 	}
-	clear(open.rows) // of their keys
-	open.rows = open.rows[:0]
+	open.reset()
 	return nil
 }
 
@@ -109,8 +104,8 @@ func (s *sweepTask) journal(ctx context.Context, open *openRows) error {
 // for the next one.
 func (s *sweepTask) emptyRows() {
 	for _, open := range s.rows {
-		if cap(open.rows) > cap(s.spareRows) {
-			s.spareRows = open.rows
+		if cap(open.bytes) > cap(s.spareRows.bytes) {
+			s.spareRows = open.publishedRows
 		}
 	}
 	clear(s.rows)
@@ -120,42 +115,42 @@ func (s *sweepTask) emptyRows() {
 func (s *sweepTask) rowsOf(tablet string) *openRows {
 	open := s.rows[tablet]
 	if open == nil {
-		open = &openRows{tablet: tablet, rows: s.spareRows}
-		s.rows[tablet], s.spareRows = open, nil
+		open = &openRows{tablet, s.spareRows}
+		s.rows[tablet], s.spareRows = open, publishedRows{}
 	}
 	return open
 }
 
 // entries splits a tablet's rows into journals, which are like the one that is
 // given.
-func (s *sweepTask) entries(tablet string, rows []entryRow, like offsets.Journal) []*sweepEntry {
-	if !slices.IsSortedFunc(rows, compareEntryRows) {
-		slices.SortFunc(rows, compareEntryRows)
-	}
+func (s *sweepTask) entries(tablet string, rows *publishedRows, like offsets.Journal) []*sweepEntry {
 	most := s.chunkRows
 	if rate := s.plan.rate; rate > 0 {
 		most = int(min(int64(most), max(rate, journalLeastRows)))
 	}
 	var all []*sweepEntry
-	var e *sweepEntry
-	for len(rows) > 0 {
+	s.places = rows.inOrder(s.places)
+	for rest := s.places; len(rest) > 0; {
 		request := newRequest()
-		e = &sweepEntry{
+		e := &sweepEntry{
 			key: offsets.JournalKey{Connector: s.name, Table: s.table, Tablet: tablet, ID: request.Client},
 			journal: offsets.Journal{
-				TableID: s.reading.table.ID(), Snapshot: like.Snapshot, Columns: like.Columns,
+				TableID: s.reading.table.ID(), Snapshot: like.Snapshot, Columns: like.Columns, Hash: like.Hash,
 				Action: s.plan.action, Set: s.plan.texts, Request: request,
 			},
 		}
 		all = append(all, e)
-		n := 0
-		e.journal.Rows.Grow(min(min(most, len(rows))*(len(rows[0].key)+journalRowBytes), journalChunkBytes))
-		for n < min(most, len(rows)) && (n == 0 || e.journal.Rows.Bytes()+len(rows[n].key) <= journalChunkBytes) {
-			e.journal.Rows.Add(rows[n].key, rows[n].digest)
-			n++
+		p := &s.packing
+		p.Reset()
+		for len(rest) > 0 && p.Len() < most {
+			key, digest, _ := rows.row(int(rest[0]))
+			if p.Len() > 0 && p.Bytes()+len(key) > journalChunkBytes {
+				break
+			}
+			p.Add(key, digest)
+			rest = rest[1:]
 		}
-		e.journal.Rows.Clip()
-		rows = rows[n:]
+		e.journal.Rows = p.Clone()
 	}
 	return all
 }

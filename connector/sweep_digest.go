@@ -7,26 +7,32 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
 )
 
 // digester tells a row that was published from one that was changed since. Its
 // digests are stored: what goes into them may only change with the version of
-// the journal.
+// the journal, or the name of the hash in it.
 type digester struct {
 	columns []string
+	hash    string
 	places  []int
 	buf     []byte
 }
 
+// formerDigestBytes is the size of digests in former journals.
+const formerDigestBytes = 16
+
 // parseDigest reads the text that a digest was stored as in former journals.
 func parseDigest(text string) (d offsets.Digest, err error) {
 	b, err := base64.RawStdEncoding.DecodeString(text)
-	if err != nil || len(b) != len(d) {
+	if err != nil || len(b) != formerDigestBytes {
 		return d, fmt.Errorf("%q is no digest of a row", text)
 	}
-	return offsets.Digest(b), nil
+	return offsets.Digest(b[:len(d)]), nil
 }
 
 // digestColumns are the columns that digests are made of: all of the table that
@@ -41,9 +47,9 @@ func digestColumns(schema *kudu.Schema) []string {
 	return all
 }
 
-// newDigester makes digests of rows of the projection.
-func newDigester(columns []string, projection *kudu.Schema) (*digester, error) {
-	d := &digester{columns: columns}
+// newDigester makes digests of rows of the projection with the hash.
+func newDigester(hash string, columns []string, projection *kudu.Schema) (*digester, error) {
+	d := &digester{columns: columns, hash: hash}
 	for _, name := range columns {
 		i := projection.Index(name)
 		if i < 0 {
@@ -54,7 +60,7 @@ func newDigester(columns []string, projection *kudu.Schema) (*digester, error) {
 	return d, nil
 }
 
-// of gives the digest of a row: 128 bits of the SHA-256 of its cells.
+// of gives the digest of a row: 64 bits of the hash of its cells.
 func (d *digester) of(rows *kudu.RowBatch, row int) offsets.Digest {
 	b := d.buf[:0]
 	for _, place := range d.places {
@@ -88,6 +94,12 @@ func (d *digester) of(rows *kudu.RowBatch, row int) offsets.Digest {
 		}
 	}
 	d.buf = b
-	sum := sha256.Sum256(b)
-	return offsets.Digest(sum[:])
+	var digest offsets.Digest
+	if d.hash == offsets.HashSHA256 {
+		sum := sha256.Sum256(b)
+		copy(digest[:], sum[:])
+	} else {
+		binary.LittleEndian.PutUint64(digest[:], xxhash.Sum64(b))
+	}
+	return digest
 }

@@ -1,13 +1,13 @@
 package connector
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 
 	"github.com/kudu2kafka/kudu2kafka/kudu"
@@ -18,16 +18,10 @@ import (
 type sweepEntry struct {
 	key     offsets.JournalKey
 	journal offsets.Journal
-	rows    []entryRow // in the order of the primary key; while they are swept
+	rows    journalledRows // in the order of the primary key; while they are swept
 	// restored says that another run stored it: its write may have been sent.
 	restored bool
 	whole    *kudu.ScanOptions // that read all rows, once they are made
-}
-
-// entryRow is one row of a journal.
-type entryRow struct {
-	key    string // encoded primary key
-	digest offsets.Digest
 }
 
 // newEntry reads a journal that is stored.
@@ -50,20 +44,22 @@ func newEntry(key offsets.JournalKey, j offsets.Journal, o *order) (*sweepEntry,
 }
 
 func packFormer(former []offsets.FormerRow, o *order) (packed offsets.JournalRows, err error) {
-	var rows []entryRow
+	var rows publishedRows
 	for _, r := range former {
-		row, err := formerRow(r, o)
+		key, digest, err := formerRow(r, o)
 		if err != nil {
 			return packed, fmt.Errorf("its row %s: %w", r.PrimaryKey, err)
 		}
-		rows = append(rows, row)
+		rows.add(key, digest)
 	}
-	slices.SortFunc(rows, compareEntryRows)
-	for n, r := range rows {
-		if n > 0 && r.key == rows[n-1].key {
-			return packed, fmt.Errorf("it has the row %x twice", r.key)
+	var last []byte
+	for n, place := range rows.inOrder(nil) {
+		key, digest, _ := rows.row(int(place))
+		if n > 0 && bytes.Equal(key, last) {
+			return packed, fmt.Errorf("it has the row %x twice", key)
 		}
-		packed.Add(r.key, r.digest)
+		packed.Add(key, digest)
+		last = key
 	}
 	return packed, nil
 }
@@ -73,10 +69,8 @@ func (e *sweepEntry) len() int { return e.journal.Rows.Len() }
 
 // unpack makes the rows, for as long as they are swept.
 func (e *sweepEntry) unpack() {
-	e.rows = make([]entryRow, 0, e.len())
-	e.each(func(key []byte, digest offsets.Digest) {
-		e.rows = append(e.rows, entryRow{key: string(key), digest: digest})
-	})
+	e.rows = journalledRows{keyList: keyList{ends: make([]int, 0, e.len())}, digests: make([]offsets.Digest, 0, e.len())}
+	e.each(e.rows.add)
 }
 
 func (e *sweepEntry) eachKey(fn func(key []byte)) {
@@ -93,40 +87,21 @@ func (e *sweepEntry) each(fn func(key []byte, digest offsets.Digest)) {
 	}
 }
 
-func formerRow(r offsets.FormerRow, o *order) (entryRow, error) {
+func formerRow(r offsets.FormerRow, o *order) (key []byte, digest offsets.Digest, err error) {
 	values, err := restoreValues(o.primary, r.PrimaryKey, false)
 	if err != nil {
-		return entryRow{}, err
+		return nil, digest, err
 	}
-	encoded, err := kudu.EncodeKey(o.primary, values)
-	if err != nil {
-		return entryRow{}, err
+	if key, err = kudu.EncodeKey(o.primary, values); err != nil {
+		return nil, digest, err
 	}
-	digest, err := parseDigest(r.Digest)
-	return entryRow{key: string(encoded), digest: digest}, err
-}
-
-func compareEntryRows(a, b entryRow) int { return strings.Compare(a.key, b.key) }
-
-// place finds a row by its encoded primary key.
-func (e *sweepEntry) place(key []byte) (int, bool) {
-	return slices.BinarySearchFunc(e.rows, key, func(r entryRow, key []byte) int { return -compareKey(key, r.key) })
-}
-
-// compareKey is bytes.Compare, without making bytes of text.
-func compareKey(a []byte, b string) int {
-	switch {
-	case string(a) < b: // doesn't copy
-		return -1
-	case string(a) > b:
-		return 1
-	}
-	return 0
+	digest, err = parseDigest(r.Digest)
+	return key, digest, err
 }
 
 // all are the places of all rows.
 func (e *sweepEntry) all() []int {
-	all := make([]int, len(e.rows))
+	all := make([]int, e.rows.len())
 	for i := range all {
 		all[i] = i
 	}
@@ -165,7 +140,7 @@ func (k *keyReader) look(ctx context.Context, e *sweepEntry) (view, error) {
 // without a time is of the tablet's present, which it returns. each, if not nil,
 // is given the rows that are there.
 func (k *keyReader) read(ctx context.Context, e *sweepEntry, rows []int, v view, each func(place int, b *kudu.RowBatch, row int)) ([]rowState, kudu.Timestamp, error) {
-	states := make([]rowState, len(e.rows))
+	states := make([]rowState, e.rows.len())
 	if len(rows) == 0 {
 		return states, v.at, nil
 	}
@@ -179,7 +154,7 @@ func (k *keyReader) read(ctx context.Context, e *sweepEntry, rows []int, v view,
 		return nil, 0, err
 	}
 	defer sc.Close()
-	wanted := make([]bool, len(e.rows))
+	wanted := make([]bool, e.rows.len())
 	for _, i := range rows {
 		wanted[i] = true
 	}
@@ -194,13 +169,13 @@ func (k *keyReader) read(ctx context.Context, e *sweepEntry, rows []int, v view,
 			return nil, 0, fmt.Errorf("reading %d rows of the journal: %w", len(rows), err)
 		}
 		if d == nil {
-			if d, err = newDigester(e.journal.Columns, b.Schema()); err != nil {
+			if d, err = newDigester(e.journal.Hash, e.journal.Columns, b.Schema()); err != nil {
 				return nil, 0, err
 			}
 		}
 		for row := range b.NumRows() {
 			key = k.plan.order.appendKey(key[:0], b, row)
-			i, ours := e.place(key)
+			i, ours := e.rows.place(key)
 			if !ours || !wanted[i] {
 				continue
 			}
@@ -215,12 +190,12 @@ func (k *keyReader) read(ctx context.Context, e *sweepEntry, rows []int, v view,
 // options narrow a scan to the rows: by the range of the primary key, and by
 // the values of the key column that tells most of them apart.
 func (k *keyReader) options(e *sweepEntry, rows []int) (kudu.ScanOptions, error) {
-	if len(rows) == len(e.rows) && e.whole != nil {
+	if len(rows) == e.rows.len() && e.whole != nil {
 		return *e.whole, nil // of the look, for the audit
 	}
 	opts := kudu.ScanOptions{Columns: k.plan.columns, Ordered: true, Mode: kudu.ReadAtSnapshot, BatchBytes: k.batchBytes}
 	first, last := slices.Min(rows), slices.Max(rows)
-	opts.From = []byte(e.rows[first].key)
+	opts.From = e.rows.key(first)
 	keys := k.plan.order.primary
 	spare, _ := k.spare.Get().(*keyValues)
 	if spare == nil {
@@ -238,7 +213,7 @@ func (k *keyReader) options(e *sweepEntry, rows []int) (kudu.ScanOptions, error)
 	}()
 	var greatest any // of the first column
 	for _, i := range rows {
-		values, err := kudu.DecodeKey(keys, []byte(e.rows[i].key))
+		values, err := kudu.DecodeKey(keys, e.rows.key(i))
 		if err != nil {
 			return opts, err // our own bytes: can't happen
 		}
@@ -263,7 +238,7 @@ func (k *keyReader) options(e *sweepEntry, rows []int) (kudu.ScanOptions, error)
 	if best > 0 {
 		opts.Predicates = append(opts.Predicates, kudu.LessEqual(keys[0].Name, greatest))
 	}
-	if len(rows) == len(e.rows) {
+	if len(rows) == e.rows.len() {
 		e.whole = &opts
 	}
 	return opts, nil

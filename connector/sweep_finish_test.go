@@ -2,7 +2,6 @@ package connector
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 	"strings"
 	"sync"
@@ -11,13 +10,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/kudu/kudufake"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
-	"github.com/kudu2kafka/kudu2kafka/serde"
 )
 
 func TestRowsThatKuduRefusesStayInTheJournalAloneAndAreNotPublishedAgain(t *testing.T) {
@@ -172,65 +168,6 @@ func TestRangePartitionIsDroppedWhileItsRowsAreJournalled(t *testing.T) {
 			t.Errorf("the position of tablet %s is still there", key.Tablet)
 		}
 	}
-}
-
-func TestJournalOfAnEarlierFormatIsFinished(t *testing.T) {
-	for _, version := range []int{1, 2} {
-		for action, set := range map[string]map[string]string{sweepDelete: nil, sweepUpdate: {"status": "DONE"}} {
-			t.Run(fmt.Sprintf("%d %s", version, action), func(t *testing.T) {
-				b := newSweepBench(t, 1)
-				b.cfg.SweepAction, b.cfg.SweepSet = action, set
-				b.add(12, past())
-				b.crashBeforeSweep()
-				client, err := kgo.NewClient(kgo.SeedBrokers(b.cluster.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()))
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer client.Close()
-				for key, j := range b.stored() {
-					r, err := offsets.JournalRecord(offsetsTopic, 1, key, b.former(j))
-					if err != nil {
-						t.Fatal(err)
-					}
-					old := string(r.Value)
-					if version == 1 {
-						old = strings.Replace(old, `"set":{"status":"DONE"},`, "", 1)
-						old = strings.Replace(old, `{"version":2,`, `{"version":1,`, 1)
-					}
-					if !strings.HasPrefix(old, fmt.Sprintf(`{"version":%d,`, version)) {
-						t.Fatalf("the journal %s isn't of version %d", old, version)
-					}
-					r.Value = []byte(old)
-					if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
-						t.Fatal(err)
-					}
-				}
-				b.drain() // until they are swept
-				if got := len(b.published()); got != 12 {
-					t.Errorf("%d records, want 12", got)
-				}
-			})
-		}
-	}
-}
-
-// former is a journal as releases before wrote it.
-func (b *sweepBench) former(j offsets.Journal) offsets.Journal {
-	b.t.Helper()
-	primary := []kudu.Column{{Name: "due", Type: kudu.UnixtimeMicros, Key: true}, {Name: "id", Type: kudu.Int64, Key: true}}
-	if err := j.Rows.Each(func(key []byte, digest offsets.Digest) error {
-		values, err := kudu.DecodeKey(primary, key)
-		if err != nil {
-			return err
-		}
-		text, err := serde.MarshalValues(primary, values)
-		j.Former = append(j.Former, offsets.FormerRow{PrimaryKey: text, Digest: base64.RawStdEncoding.EncodeToString(digest[:])})
-		return err
-	}); err != nil {
-		b.t.Fatal(err)
-	}
-	j.Rows = offsets.JournalRows{}
-	return j
 }
 
 func TestChangedSettingsOfASweepWaitForTheJournal(t *testing.T) {
@@ -410,7 +347,7 @@ func TestJournalsMoveWithAChangeOfTasksMax(t *testing.T) {
 	}
 	rows := 0
 	for task := range int32(3) {
-		loaded, err := offsets.Load(t.Context(), second.kafka.ClientOpts(), second.cfg.OffsetsTopic("g"), task, second.cfg.Name)
+		loaded, err := offsets.Load(t.Context(), second.kafka.Within(t.Context()), second.cfg.OffsetsTopic("g"), task, second.cfg.Name)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -203,7 +203,7 @@ func (b *sweepBench) run(ctx context.Context, counted func(SweepCounts)) error {
 		return err
 	}
 	defer p.close()
-	stored, err := offsets.Load(ctx, kafka.Options{BootstrapServers: b.cluster.ListenAddrs()}.ClientOpts(), offsetsTopic, 1, "orders")
+	stored, err := offsets.Load(ctx, kafka.Options{BootstrapServers: b.cluster.ListenAddrs()}.Within(b.t.Context()), offsetsTopic, 1, "orders")
 	if err != nil {
 		return err
 	}
@@ -251,7 +251,7 @@ func (b *sweepBench) run(ctx context.Context, counted func(SweepCounts)) error {
 		s.picker.life = b.life
 	}
 	if b.chunk != 0 {
-		s.chunkRows = b.chunk
+		s.chunkRows, s.journalAfter = b.chunk, 2*b.chunk
 	}
 	if b.idle != 0 {
 		s.idleCommit = b.idle
@@ -389,7 +389,7 @@ func (b *sweepBench) eachRow(fn func(tablet string, rows *kudu.RowBatch, i int))
 // stored are the journals in the offsets topic.
 func (b *sweepBench) stored() map[offsets.JournalKey]offsets.Journal {
 	b.t.Helper()
-	loaded, err := offsets.Load(b.t.Context(), kafka.Options{BootstrapServers: b.cluster.ListenAddrs()}.ClientOpts(), offsetsTopic, 1, "orders")
+	loaded, err := offsets.Load(b.t.Context(), kafka.Options{BootstrapServers: b.cluster.ListenAddrs()}.Within(b.t.Context()), offsetsTopic, 1, "orders")
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -398,7 +398,7 @@ func (b *sweepBench) stored() map[offsets.JournalKey]offsets.Journal {
 
 func (b *sweepBench) positions() map[offsets.Key]offsets.Position {
 	b.t.Helper()
-	loaded, err := offsets.Load(b.t.Context(), kafka.Options{BootstrapServers: b.cluster.ListenAddrs()}.ClientOpts(), offsetsTopic, 1, "orders")
+	loaded, err := offsets.Load(b.t.Context(), kafka.Options{BootstrapServers: b.cluster.ListenAddrs()}.Within(b.t.Context()), offsetsTopic, 1, "orders")
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -39,6 +39,7 @@ type queueTablet struct {
 type queueGroup struct {
 	tablets []*tabletReader
 	idle    bool           // the last pass has found nothing
+	reading time.Duration  // what reading the tablets last took, up to the first rows
 	swept   kudu.Timestamp // newest sweep before the pass
 	backlog *backlog       // what is left of the last pass; nil: nothing
 }
@@ -100,7 +101,9 @@ func (p *picker) pass(ctx context.Context, g *queueGroup, limit int) (*batch, er
 	began := time.Now()
 	fresh := g.backlog == nil
 	if fresh {
-		if err := p.open(ctx, g); err != nil {
+		err := p.open(ctx, g)
+		g.reading = time.Since(began)
+		if err != nil {
 			return nil, err
 		}
 		if g.backlog == nil {
@@ -113,8 +116,11 @@ func (p *picker) pass(ctx context.Context, g *queueGroup, limit int) (*batch, er
 	if err := p.piece(ctx, g, s); err != nil {
 		return nil, err
 	}
+	if fresh {
+		g.reading = time.Since(began)
+	}
 	if g.backlog != nil && fresh {
-		g.backlog.until = time.Now().Add(p.life(time.Since(began)))
+		g.backlog.born, g.backlog.life = time.Now(), p.life(g.reading)
 	}
 	n := s.best.NumRows()
 	if fresh {

@@ -143,14 +143,14 @@ func (s *sweeper) refresh(ctx context.Context, e *sweepEntry) error {
 	e.journal.Columns = columns
 	then, _, err := s.keys.read(ctx, e, e.all(), view{at: kudu.Timestamp(e.journal.Snapshot)}, nil)
 	if err != nil {
-		err = fmt.Errorf("reading %d journalled rows of tablet %s as they were published, since the table's columns have changed: %w", len(e.rows), e.key.Tablet, err)
+		err = fmt.Errorf("reading %d journalled rows of tablet %s as they were published, since the table's columns have changed: %w", e.rows.len(), e.key.Tablet, err)
 		if errors.Is(err, kudu.ErrSnapshotTooOld) {
 			return &FatalError{fmt.Errorf("%w: whether they were changed since can't be told any more; once you have decided about them, delete the journal %s from the offsets topic", err, e.key.ID)}
 		}
 		return err
 	}
-	for i := range e.rows {
-		e.rows[i].digest = then[i].digest
+	for i := range e.rows.digests {
+		e.rows.digests[i] = then[i].digest
 	}
 	return nil
 }

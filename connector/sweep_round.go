@@ -11,10 +11,11 @@ import (
 )
 
 // round publishes what passes over all groups of tablets find, piece by piece. More
-// says that there may be more at once.
+// says that it has left some of that.
 func (s *sweepTask) round(ctx context.Context) (rows int, more bool, err error) {
 	ahead := s.pickAhead(ctx)
 	defer ahead.close()
+	backlog := false
 	for {
 		select {
 		case err := <-s.sweeper.failed:
@@ -26,7 +27,7 @@ func (s *sweepTask) round(ctx context.Context) (rows int, more bool, err error) 
 			return rows, false, err
 		}
 		if p == nil {
-			more = more || ahead.denied()
+			more = ahead.denied()
 			break
 		}
 		if p.err != nil {
@@ -38,8 +39,8 @@ func (s *sweepTask) round(ctx context.Context) (rows int, more bool, err error) 
 		}
 		s.picked(p.group, p.batch)
 		rows += p.batch.published()
-		more = more || p.more
-		s.allowSweeps(more)
+		backlog = backlog || p.more
+		s.allowSweeps(backlog)
 		if err := s.publishPicked(ctx, p.batch, nil); err != nil {
 			return rows, false, s.keepWhole(ctx, err)
 		}
@@ -112,6 +113,7 @@ type pickAhead struct {
 	// picked of them before must be in the journal. goOn have been, and have rows
 	// left.
 	left, goOn []*queueGroup
+	expired    bool // what one of them had left
 	running    []*pickedRows
 	pending    int // rows that were given and aren't produced yet
 	done       chan *pickedRows
@@ -183,8 +185,8 @@ func (a *pickAhead) next(ctx context.Context) (*pickedRows, error) {
 	return p, nil
 }
 
-// denied reports whether there was no room for what is left.
-func (a *pickAhead) denied() bool { return len(a.goOn) > 0 || len(a.left) > 0 }
+// denied reports whether there was no room, or no time, for what is left.
+func (a *pickAhead) denied() bool { return len(a.goOn) > 0 || len(a.left) > 0 || a.expired }
 
 // start begins passes. Tablets are read and sorted one after the other, and not while
 // something sorted is left: a sort may wait for memory, and this task must hold none
@@ -200,7 +202,8 @@ func (a *pickAhead) start() {
 		case len(a.goOn) > 0:
 			p.group, p.goesOn, a.goOn = a.goOn[0], true, a.goOn[1:]
 			if !p.group.live() {
-				continue // it is read anew in the next round
+				a.expired = true // it is read anew in the next round
+				continue
 			}
 		case len(a.left) > 0 && (a.s.plan.streams || len(a.running) == 0):
 			p.group, a.left = a.left[0], a.left[1:]
@@ -252,7 +255,7 @@ func (s *sweepTask) full() bool {
 func (s *sweepTask) unswept() int {
 	n := 0
 	for _, open := range s.rows {
-		n += len(open.rows)
+		n += open.n
 	}
 	for _, e := range s.fresh {
 		n += e.len()
@@ -266,11 +269,6 @@ func (s *sweepTask) publishPicked(ctx context.Context, b *batch, mark []kgo.Reco
 	now := time.Now()
 	headers := s.headersFor(b, mark)
 	journalled := mark == nil && s.plan.action != sweepNone
-	keys := ""
-	if journalled {
-		keys = s.keysOf(b)
-	}
-	from := 0
 	var open *openRows // of the tablet of the row before
 	for row := range b.published() {
 		if row%stopCheck == 0 && ctx.Err() != nil {
@@ -293,9 +291,9 @@ func (s *sweepTask) publishPicked(ctx context.Context, b *batch, mark []kgo.Reco
 			s.snapshots[tablet] = b.snapshot
 		}
 		if journalled {
-			open.rows = append(open.rows, entryRow{key: keys[from:s.ends[row]], digest: s.digest.of(b.rows, row)})
-			from = s.ends[row]
-			if s.plan.streams && len(open.rows) >= s.chunkRows {
+			s.key = s.reading.plan.order.appendKey(s.key[:0], b.rows, row)
+			open.add(s.key, s.digest.of(b.rows, row))
+			if s.plan.streams && open.n >= s.journalAfter {
 				if err := s.journal(ctx, open); err != nil {
 					return err
 				}
@@ -309,17 +307,6 @@ func (s *sweepTask) publishPicked(ctx context.Context, b *batch, mark []kgo.Reco
 		}
 	}
 	return nil
-}
-
-// keysOf gives the encoded primary keys of the rows, one behind the other, and in
-// s.ends where they end. They are one allocation for all.
-func (s *sweepTask) keysOf(b *batch) string {
-	s.keys, s.ends = s.keys[:0], s.ends[:0]
-	for row := range b.published() {
-		s.keys = s.reading.plan.order.appendKey(s.keys, b.rows, row)
-		s.ends = append(s.ends, len(s.keys))
-	}
-	return string(s.keys)
 }
 
 // keepWhole commits the rows before one that was refused.

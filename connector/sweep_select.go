@@ -2,9 +2,6 @@ package connector
 
 import (
 	"bytes"
-	"cmp"
-	"encoding/binary"
-	"slices"
 
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 )
@@ -16,8 +13,8 @@ type selection struct {
 	limit       int
 	most        int // bytes of a piece; 0: no limit
 	best, spare *chosen
-	refs        []rowRef
-	key         []byte // of the row that is offered
+	places      []uint64 // for settle
+	key         []byte   // of the row that is offered
 	// edge is the key of the last row that is kept, once there are as many as may
 	// be; rows behind it need not be kept.
 	edge []byte
@@ -27,37 +24,23 @@ type selection struct {
 type chosen struct {
 	*kudu.BatchBuilder
 	from []uint16 // tablets
-	keys []byte   // one behind the other
-	ends []int    // of the keys
-}
-
-// rowRef sorts a row; the head of its key settles most comparisons.
-type rowRef struct {
-	head uint64
-	row  int
+	keys keyList
 }
 
 func newSelection(schema *kudu.Schema) *selection {
 	return &selection{best: &chosen{BatchBuilder: kudu.NewBatchBuilder(schema)}, spare: &chosen{BatchBuilder: kudu.NewBatchBuilder(schema)}}
 }
 
-func (c *chosen) key(row int) []byte {
-	if row == 0 {
-		return c.keys[:c.ends[0]]
-	}
-	return c.keys[c.ends[row-1]:c.ends[row]]
-}
-
 func (c *chosen) add(rows *kudu.RowBatch, row int, from uint16, key []byte) {
 	c.AppendFrom(rows, row)
 	c.from = append(c.from, from)
-	c.keys = append(c.keys, key...)
-	c.ends = append(c.ends, len(c.keys))
+	c.keys.add(key)
 }
 
 func (c *chosen) reset() {
 	c.Reset()
-	c.from, c.keys, c.ends = c.from[:0], c.keys[:0], c.ends[:0]
+	c.keys.reset()
+	c.from = c.from[:0]
 }
 
 // whole reports whether a piece is to have no more rows.
@@ -81,7 +64,7 @@ func (s *selection) offer(rows *kudu.RowBatch, row int, tablet uint16) bool {
 	}
 	if n >= 2*s.limit {
 		s.settle()
-		s.edge = append(s.edge[:0], s.best.key(s.limit-1)...)
+		s.edge = append(s.edge[:0], s.best.keys.key(s.limit-1)...)
 	}
 	return true
 }
@@ -89,32 +72,16 @@ func (s *selection) offer(rows *kudu.RowBatch, row int, tablet uint16) bool {
 // settle sorts what is there and lets go of what is beyond the limit.
 func (s *selection) settle() {
 	n := s.best.NumRows()
-	s.refs = s.refs[:0]
-	for i := range n {
-		s.refs = append(s.refs, rowRef{head: head(s.best.key(i)), row: i})
-	}
-	compare := func(a, b rowRef) int {
-		if c := cmp.Compare(a.head, b.head); c != 0 {
-			return c
-		}
-		return bytes.Compare(s.best.key(a.row), s.best.key(b.row))
-	}
-	if n > s.limit || !slices.IsSortedFunc(s.refs, compare) {
-		slices.SortFunc(s.refs, compare)
+	var were bool
+	if s.places, were = s.best.keys.inOrder(s.places); n > s.limit || !were {
 		s.spare.reset()
 		all := s.best.Batch()
-		for _, r := range s.refs[:min(n, s.limit)] {
-			s.spare.add(all, r.row, s.best.from[r.row], s.best.key(r.row))
+		for _, place := range s.places[:min(n, s.limit)] {
+			row := int(place)
+			s.spare.add(all, row, s.best.from[row], s.best.keys.key(row))
 		}
 		s.best, s.spare = s.spare, s.best
 	}
-}
-
-// head is the beginning of a key as a number: equal ones may differ behind.
-func head(key []byte) uint64 {
-	var b [8]byte
-	copy(b[:], key)
-	return binary.BigEndian.Uint64(b[:])
 }
 
 // reset forgets the rows.

@@ -58,7 +58,7 @@ type sweptEntry struct {
 	snapshot kudu.Timestamp // of again
 	written  kudu.Timestamp // the sweep's; 0 without
 	// refused are rows that Kudu won't sweep, for the reason that failure tells.
-	refused []entryRow
+	refused publishedRows
 	failure error
 }
 
@@ -230,7 +230,7 @@ func (s *sweeper) sweep(ctx context.Context, e *sweepEntry) (*sweptEntry, error)
 	}
 	out := &sweptEntry{sweepEntry: e}
 	e.unpack()
-	defer func() { e.rows, e.whole = nil, nil }()
+	defer func() { e.rows, e.whole = journalledRows{}, nil }()
 	if err := s.refresh(ctx, e); err != nil {
 		return nil, err
 	}
@@ -270,7 +270,7 @@ func (s *sweeper) look(ctx context.Context, e *sweepEntry) (*presence, error) {
 		switch {
 		case st.gone(s.action):
 			p.gone = append(p.gone, i)
-		case st.digest == e.rows[i].digest:
+		case st.digest == e.rows.digests[i]:
 			p.unchanged = append(p.unchanged, i)
 		default:
 			p.changed = append(p.changed, i)
@@ -302,7 +302,7 @@ func (s *sweeper) settle(ctx context.Context, out *sweptEntry, rows []int, w kud
 			if err != nil {
 				return fmt.Errorf("sweeping %d rows: %w", len(rows), r)
 			}
-			i, ours := out.place(key)
+			i, ours := out.rows.place(key)
 			if !ours {
 				return fmt.Errorf("sweeping %d rows: Kudu refuses another one: %w", len(rows), r)
 			}
@@ -310,9 +310,9 @@ func (s *sweeper) settle(ctx context.Context, out *sweptEntry, rows []int, w kud
 				continue
 			}
 			refused[i] = true
-			out.refused = append(out.refused, out.rows[i])
+			out.refused.add(out.rows.key(i), out.rows.digests[i])
 		}
-		out.counts.Failed += int64(len(out.refused))
+		out.counts.Failed += int64(out.refused.n)
 		out.failure = &FatalError{fmt.Errorf("sweeping %d published rows of tablet %s: Kudu refuses %d of them, which stay in the journal; the first: %w", len(rows), out.key.Tablet, len(w.Refused), w.Refused[0])}
 		rows = slices.DeleteFunc(slices.Clone(rows), func(i int) bool { return refused[i] })
 	}
@@ -331,7 +331,7 @@ func (o *sweptEntry) count(row int, before rowState, action string) {
 	switch {
 	case before.gone(action):
 		o.counts.Gone++
-	case before.digest != o.rows[row].digest:
+	case before.digest != o.rows.digests[row]:
 		o.counts.Again++
 	default:
 		o.counts.Swept++
@@ -360,7 +360,7 @@ func (s *sweeper) write(ctx context.Context, e *sweepEntry, id offsets.Request, 
 	w, err := s.keys.table.WriteBatch(ctx, e.key.Tablet, kudu.RequestID(id), func(yield func(kudu.OpKind, *kudu.Row) bool) {
 		for _, i := range rows {
 			row.Reset()
-			values, err := kudu.DecodeKey(s.keys.plan.order.primary, []byte(e.rows[i].key))
+			values, err := kudu.DecodeKey(s.keys.plan.order.primary, e.rows.key(i))
 			if err != nil {
 				panic(err) // our own bytes
 			}
@@ -392,9 +392,9 @@ func (s *sweeper) before(ctx context.Context, out *sweptEntry, rows []int, v vie
 			return
 		}
 		if d == nil {
-			d, _ = newDigester(out.journal.Columns, b.Schema()) // read has made one
+			d, _ = newDigester(out.journal.Hash, out.journal.Columns, b.Schema()) // read has made one
 		}
-		if d.of(b, row) == out.rows[i].digest || s.action == sweepUpdate && s.keys.marked(b, row) {
+		if d.of(b, row) == out.rows.digests[i] || s.action == sweepUpdate && s.keys.marked(b, row) {
 			return
 		}
 		if out.again == nil {

@@ -25,13 +25,23 @@ type Journal struct {
 	// Request is the id of the write that sweeps the rows. Sent again, it tells
 	// how the first attempt ended.
 	Request Request
-	// Columns are those that the digests are made of, in their order.
+	// Columns are those that the digests are made of, in their order, and Hash is
+	// how: HashXX64 or HashSHA256.
 	Columns []string
+	Hash    string
 	Rows    JournalRows
 	// Former are the rows of a journal that was written by a release whose journals
 	// had version 1 or 2; then Rows has none.
 	Former []FormerRow
 }
+
+// The hashes that digests of rows are made with.
+const (
+	HashXX64 = "xxh64"
+	// HashSHA256 is that of the releases whose journals had no member for it, up to
+	// version 3. Of their digests we use the first eight bytes.
+	HashSHA256 = "sha256"
+)
 
 // NumRows is the number of rows.
 func (j *Journal) NumRows() int { return j.Rows.Len() + len(j.Former) }
@@ -58,10 +68,11 @@ type JournalKey struct {
 }
 
 // journalVersion is the layout that Journal is written in (I7). Version 1 had no
-// set, and both 1 and 2 had the rows one by one.
-const journalVersion = 3
+// set, both 1 and 2 had the rows one by one, and 3 had no digest, which names the
+// hash, and digests of 16 bytes.
+const journalVersion = 4
 
-type journalV3 struct {
+type journalV4 struct {
 	Version  int               `json:"version"`
 	TableID  string            `json:"table_id"`
 	Snapshot uint64            `json:"snapshot,string"`
@@ -69,19 +80,9 @@ type journalV3 struct {
 	Set      map[string]string `json:"set,omitempty"`
 	Request  requestV1         `json:"request"`
 	Columns  []string          `json:"columns"`
+	Digest   string            `json:"digest"`
 	Count    int               `json:"count"`
 	Rows     json.RawMessage   `json:"rows,omitempty"`
-}
-
-type journalV2 struct {
-	Version  int               `json:"version"`
-	TableID  string            `json:"table_id"`
-	Snapshot uint64            `json:"snapshot,string"`
-	Action   string            `json:"action"`
-	Set      map[string]string `json:"set,omitempty"`
-	Request  requestV1         `json:"request"`
-	Columns  []string          `json:"columns"`
-	Rows     []rowV1           `json:"rows"`
 }
 
 type requestV1 struct {
@@ -108,35 +109,23 @@ func (k JournalKey) AppendJSON(b []byte) ([]byte, error) {
 	}{k.Table, k.Tablet, k.ID}})
 }
 
-// AppendJSON appends the stored form of j. That of former rows is the former one.
+// AppendJSON appends the stored form of j, which has no former rows: these are packed
+// first.
 func (j Journal) AppendJSON(b []byte) ([]byte, error) {
-	var v any
-	if len(j.Former) > 0 {
-		former := journalV2{
-			Version: 2, TableID: j.TableID, Snapshot: j.Snapshot, Action: j.Action, Set: j.Set,
-			Request: requestV1(j.Request), Columns: j.Columns, Rows: make([]rowV1, len(j.Former)),
-		}
-		for i, r := range j.Former {
-			former.Rows[i] = rowV1(r)
-		}
-		v = former
-	} else {
-		v = journalV3{
-			Version: journalVersion, TableID: j.TableID, Snapshot: j.Snapshot, Action: j.Action, Set: j.Set,
-			Request: requestV1(j.Request), Columns: j.Columns, Count: j.Rows.Len(),
-		}
+	if len(j.Former) > 0 || !knownHash(j.Hash) {
+		return b, fmt.Errorf("encoding a journal: %d former rows, hash %q", len(j.Former), j.Hash)
 	}
-	out, err := appendJSON(b, v)
+	out, err := appendJSON(b, journalV4{
+		Version: journalVersion, TableID: j.TableID, Snapshot: j.Snapshot, Action: j.Action, Set: j.Set,
+		Request: requestV1(j.Request), Columns: j.Columns, Digest: j.Hash, Count: j.Rows.Len(),
+	})
 	if err != nil {
 		return b, fmt.Errorf("encoding a journal: %w", err)
 	}
-	if len(j.Former) == 0 {
-		// The last member, without the detour through the encoder, which looks at each
-		// byte: there are many.
-		out = append(out[:len(out)-1], `,"rows":`...)
-		out = append(j.Rows.appendJSON(out), '}')
-	}
-	return out, nil
+	// The last member, without the detour through the encoder, which looks at each
+	// byte: there are many.
+	out = append(out[:len(out)-1], `,"rows":`...)
+	return append(j.Rows.appendJSON(out), '}'), nil
 }
 
 // ParseJournalKey reads the stored form of a key, in exactly the spelling that
@@ -188,7 +177,7 @@ func ParseJournal(b []byte) (Journal, error) {
 	if err != nil || version < 1 || version > journalVersion {
 		return Journal{}, fmt.Errorf("the journal has version %s, this release reads up to version %d: upgrade kudu2kafka", members["version"], journalVersion)
 	}
-	var v journalV3
+	var v journalV4
 	if err := decodeStrictly(b, &v); err != nil {
 		return Journal{}, fmt.Errorf("the journal: %w", err)
 	}
@@ -200,9 +189,19 @@ func ParseJournal(b []byte) (Journal, error) {
 	case version == 1 && v.Set != nil, version > 1 && (v.Action == "update") != (len(v.Set) > 0):
 		return Journal{}, fmt.Errorf("the journal of version %d and action %q has the set %v", version, v.Action, v.Set)
 	}
-	j := Journal{TableID: v.TableID, Snapshot: v.Snapshot, Action: v.Action, Set: v.Set, Request: Request(v.Request), Columns: v.Columns}
-	if version == journalVersion {
+	j := Journal{TableID: v.TableID, Snapshot: v.Snapshot, Action: v.Action, Set: v.Set, Request: Request(v.Request), Columns: v.Columns, Hash: v.Digest}
+	switch {
+	case version == journalVersion && !knownHash(v.Digest):
+		return Journal{}, fmt.Errorf("the journal's digests are made with %q, which this release doesn't know: upgrade kudu2kafka", v.Digest)
+	case version == journalVersion:
 		j.Rows, err = unpackRows(v.Rows, v.Count)
+		return j, err
+	case v.Digest != "":
+		return Journal{}, errors.New("the journal has a digest, which its version hasn't")
+	}
+	j.Hash = HashSHA256
+	if version == 3 {
+		j.Rows, err = unpackRowsV3(v.Rows, v.Count)
 		return j, err
 	}
 	var former []rowV1
@@ -220,6 +219,8 @@ func ParseJournal(b []byte) (Journal, error) {
 	}
 	return j, nil
 }
+
+func knownHash(name string) bool { return name == HashXX64 || name == HashSHA256 }
 
 // decodeStrictly refuses members that it doesn't know.
 func decodeStrictly(b []byte, v any) error {

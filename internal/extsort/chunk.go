@@ -46,7 +46,7 @@ func (c *chunk) fits(size int) bool {
 func (c *chunk) add(key, row []byte) {
 	off := len(c.data)
 	c.data = appendRecord(c.data, key, row)
-	c.entries = append(c.entries, entry{prefixOf(key), uint32(off), uint32(len(c.data))})
+	c.entries = append(c.entries, entry{Prefix(key), uint32(off), uint32(len(c.data))})
 }
 
 func appendRecord(dst, key, row []byte) []byte {
@@ -56,9 +56,9 @@ func appendRecord(dst, key, row []byte) []byte {
 	return append(dst, row...)
 }
 
-// prefixOf is the first eight bytes of a key as a number of the same order.
+// Prefix is the first eight bytes of a key as a number of the same order.
 // Keys of equal prefixes may differ.
-func prefixOf(key []byte) uint64 {
+func Prefix(key []byte) uint64 {
 	if len(key) >= 8 {
 		return binary.BigEndian.Uint64(key)
 	}

@@ -132,7 +132,7 @@ func (r *runReader) next() (bool, error) {
 		}
 	}
 	r.lo += size
-	r.prefix, r.key, r.row = prefixOf(key), key, row
+	r.prefix, r.key, r.row = Prefix(key), key, row
 	return true, nil
 }
 
