@@ -37,14 +37,16 @@ GOTEST := $(GO) test -count=1
 
 # Packages are tested one after another: several start real servers, and two such
 # packages at once on a small machine make each other's deadlines fail. Only those
-# here, whose tests mostly wait, are tested two at a time, in this order, before the
-# others. None of them starts Kudu, Kafka or anything else of weight: internal/archtest
-# sees to that. None measures how long something takes, or builds much.
-WAITING := $(addprefix $(MODULE)/,kudu/internal/kerberos internal/herder internal/preflight internal/kafka internal/rest)
+# here are tested two at a time, in this order, before the others. The tests of WAITING
+# mostly wait, and start neither Kafka nor anything else of weight: internal/archtest
+# sees to that. Those of PAIRED have few servers, with little to do, and wait for them.
+# None measures how long something takes, or builds much.
+WAITING := $(addprefix $(MODULE)/,kudu/internal/kerberos internal/herder internal/preflight internal/kafka internal/rest connector)
+PAIRED := $(addprefix $(MODULE)/test/,connect demo page secrets)
 
-# $(call tests,FLAGS) tests PKGS: the others too if those that wait have failed, which is
-# told by the exit code.
-tests = $(call two-parts,$(filter $(PACKAGES),$(WAITING)),$(filter-out $(WAITING),$(PACKAGES)),$(1))
+# $(call tests,FLAGS) tests PKGS: the others too if the first have failed, which is told
+# by the exit code.
+tests = $(call two-parts,$(filter $(PACKAGES),$(WAITING) $(PAIRED)),$(filter-out $(WAITING) $(PAIRED),$(PACKAGES)),$(1))
 two-parts = code=0; \
 	$(if $(1),$(GOTEST) -p 2 $(3) $(TESTFLAGS) $(1) || code=$$?;) \
 	$(if $(2),$(GOTEST) -p 1 $(3) $(TESTFLAGS) $(2) || code=$$?;) \

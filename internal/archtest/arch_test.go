@@ -43,13 +43,14 @@ var allowed = map[string][]string{
 	"cmd/kudu2kafka": {"connector", "internal/config", "internal/herder", "internal/logs", "internal/metrics", "internal/preflight", "internal/rest", "internal/status", hclog, "github.com/spf13/cobra", "golang.org/x/term"},
 
 	// x/sync: a migration does what it does for all partitions several at a time.
-	"connector": {"kudu", "kudu/secret", "offsets", "serde", "internal/extsort", "internal/kafka", "internal/predicate", franzgo, hclog, backoff, "golang.org/x/sync"},
+	"connector": {"kudu", "kudu/secret", "offsets", "serde", "internal/extsort", "internal/grace", "internal/kafka", "internal/predicate", franzgo, hclog, backoff, "github.com/cespare/xxhash/v2", "golang.org/x/sync"},
 	"serde":     {"kudu"},
 	// internal/kafka: the rights that Kafka denies are named alike everywhere.
 	"offsets": {"internal/kafka", franzgo},
 	// Keystores as Java has them are PKCS12; Kerberos is Kudu's.
 	"internal/kafka":   {"kudu/gssapi", "kudu/secret", "internal/pemfile", franzgo, hclog, "software.sslmate.com/src/go-pkcs12"},
 	"internal/extsort": {},
+	"internal/grace":   {},
 	"internal/pemfile": {},
 	// What where says, as predicates that Kudu evaluates.
 	"internal/predicate": {"kudu", "github.com/alecthomas/participle/v2"},
@@ -62,7 +63,7 @@ var allowed = map[string][]string{
 	"internal/preflight": {"connector", "kudu", "offsets", "internal/kafka", "internal/predicate", franzgo, hclog},
 
 	// What REST and the commands steer workers by.
-	"internal/herder": {"connector", "offsets", "internal/config", "internal/kafka", franzgo, hclog, backoff},
+	"internal/herder": {"connector", "offsets", "internal/config", "internal/grace", "internal/kafka", franzgo, hclog, backoff},
 
 	// The only importer of a metrics library: it observes connectors, and brings
 	// the hooks of their clients.

@@ -14,11 +14,11 @@ import (
 )
 
 // light is what packages that are tested two at a time may take from internal/testenv.
-// Of servers that is a KDC, which costs next to nothing.
+// Of servers that is a KDC, which costs next to nothing, and one Kudu.
 var light = []string{
 	"Await", "Eventually", "Journal", "NewJournal", "Hidden", "HiddenInPrint", "ShowText", "ClosingShared",
 	"Authority", "NewAuthority", "CertificateSpec", "KeyPair",
-	"KDC", "Realm", "NewKDC", "NewRealm",
+	"KDC", "Realm", "NewKDC", "NewRealm", "SharedKudu",
 }
 
 func TestPackagesThatAreTestedTogetherStartNoServersOfWeight(t *testing.T) {
@@ -31,12 +31,12 @@ func TestPackagesThatAreTestedTogetherStartNoServersOfWeight(t *testing.T) {
 	if list == nil {
 		t.Fatal("the Makefile has no list WAITING")
 	}
-	waiting, tested := strings.Fields(string(list[1])), map[string]bool{}
+	waiting, tested := strings.Fields(string(list[1])), make(map[string]bool)
 	for _, f := range files(t) {
+		tested[f.folder] = tested[f.folder] || f.test
 		if !slices.Contains(waiting, f.folder) {
 			continue
 		}
-		tested[f.folder] = tested[f.folder] || f.test
 		for _, name := range namesOf(t, filepath.Join(root, f.path), module+"/internal/testenv") {
 			if !slices.Contains(light, name) {
 				t.Errorf("%s uses testenv.%s, and is among WAITING in the Makefile, which are tested together", f.path, name)
@@ -48,9 +48,16 @@ func TestPackagesThatAreTestedTogetherStartNoServersOfWeight(t *testing.T) {
 			}
 		}
 	}
+	paired := regexp.MustCompile(`(?m)^PAIRED := \$\(addprefix \$\(MODULE\)/test/,(.+)\)$`).FindSubmatch(text)
+	if paired == nil {
+		t.Fatal("the Makefile has no list PAIRED")
+	}
+	for folder := range strings.FieldsSeq(string(paired[1])) {
+		waiting = append(waiting, "test/"+folder)
+	}
 	for _, folder := range waiting {
 		if !tested[folder] {
-			t.Errorf("WAITING in the Makefile has a package %s without tests", folder)
+			t.Errorf("WAITING or PAIRED in the Makefile has a package %s without tests", folder)
 		}
 	}
 }

@@ -83,6 +83,7 @@ func fromEnv(t *testing.T, name string, otherwise int) int {
 // logs of one that fails are kept, in K2K_CHAOS_LOGS if that is set. Without a number
 // there are more schedules if the usual ones have interrupted no transaction.
 func TestEachRowIsPublishedOnceWhateverFails(t *testing.T) {
+	t.Parallel()
 	const usual = 5
 	schedules, seconds := fromEnv(t, "K2K_CHAOS_SCHEDULES", usual), fromEnv(t, "K2K_CHAOS_SECONDS", 10)
 	seed := seedOf(t)

@@ -236,6 +236,7 @@ func TestLateRowsArePublishedOnceThoughWorkersAreKilled(t *testing.T) {
 // rows; when it goes on, it answers reads for a moment as if it still led. Two
 // connectors read it, by the primary key and by a column that isn't part of it.
 func TestRowsADeposedLeaderDoesNotShowAreNotLost(t *testing.T) {
+	t.Parallel()
 	cluster := testenv.NewKudu(t, testenv.KuduConfig{TabletServers: 3})
 	s := newStackOn(t, cluster, testenv.SharedKafka(t))
 	j := newLateJob(t, 1)

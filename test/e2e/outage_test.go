@@ -58,6 +58,7 @@ func TestStopInTheMiddleOfABacklogLosesAndRepeatsNothing(t *testing.T) {
 }
 
 func TestRowsGoOnOnceTheBrokerIsBack(t *testing.T) {
+	t.Parallel()
 	s := newStackOn(t, testenv.SharedKudu(t), testenv.NewKafka(t, testenv.KafkaConfig{}))
 	j := newCrashJob(t, 2)
 	const loaded, later = 150_000, 5_000
@@ -95,6 +96,7 @@ func TestRowsGoOnOnceTheBrokerIsBack(t *testing.T) {
 }
 
 func TestRowsGoOnOnceTheTabletServerIsBack(t *testing.T) {
+	t.Parallel()
 	s := newStackOn(t, testenv.NewKudu(t, testenv.KuduConfig{}), testenv.SharedKafka(t))
 	j := newCrashJob(t, 2)
 	const loaded, later = 150_000, 5_000

@@ -12,6 +12,7 @@ import (
 // numbers of tasks and both order scopes, while rows are written, with workers
 // killed and with one that still runs the old configuration.
 func TestTasksMaxChangesOnALivingConnector(t *testing.T) {
+	t.Parallel()
 	s := newStack(t)
 	j := newJob(t, 2)
 	const backlog, rate = 30_000, 1500

@@ -150,6 +150,7 @@ func (d *deprived) askedSince(g *guarded, from int64) int {
 }
 
 func TestEachMissingRightIsNamedAndAskedForSeldom(t *testing.T) {
+	t.Parallel()
 	g := newGuarded(t)
 	const table = "deprived"
 	if err := g.tool.CreateTable(t.Context(), eventTable(table)); err != nil {

@@ -48,6 +48,7 @@ func (q *queue) wantMore(when string) {
 }
 
 func TestQueueGoesOnOnceTheBrokerIsBack(t *testing.T) {
+	t.Parallel()
 	s := newStackOn(t, testenv.SharedKudu(t), testenv.NewKafka(t, testenv.KafkaConfig{}))
 	q, j := newOutage(t, s)
 	dice := newDice(t)

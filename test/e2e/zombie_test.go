@@ -48,6 +48,7 @@ func (w *worker) awaitTaskLine(from int64, task string, within time.Duration, te
 // up as a zombie: another worker has its tasks. Nothing that it still believes
 // may come into the topic.
 func TestZombieIsFencedWhenItWakesUp(t *testing.T) {
+	t.Parallel()
 	s := newStackOn(t, testenv.SharedKudu(t), quickGroups(t))
 	j := newCrashJob(t, 4)
 	// The worker that is awake must be heard in it even on a busy machine, or it sleeps

@@ -20,7 +20,7 @@ import (
 func TestMain(m *testing.M) {
 	// Parallel tests wait for ends of lives most of the time, and not for a processor. A
 	// number on the command line comes after this one.
-	if err := flag.Set("test.parallel", strconv.Itoa(runtime.GOMAXPROCS(0)+2)); err != nil {
+	if err := flag.Set("test.parallel", strconv.Itoa(runtime.GOMAXPROCS(0)+3)); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(testenv.WithOverlay(testenv.ClosingShared(m)), goleak.Cleanup(func(code int) {
