@@ -174,7 +174,7 @@ func TestTwoWorkersHaveOneTaskEachAfterTasksMaxWasLowered(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { g.leave(false) })
+		t.Cleanup(func() { g.leave(context.WithoutCancel(t.Context()), false) })
 		return g
 	}
 	has := make(map[int]map[int32]bool)

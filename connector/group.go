@@ -157,8 +157,8 @@ func (g *group) stop(parts []int32, cause error) {
 }
 
 // leave ends all tasks, then gives the membership up. A static member keeps its
-// place, for it to come back, unless it leaves for good.
-func (g *group) leave(forGood bool) {
+// place, for it to come back, unless it leaves for good. ctx bounds the farewell.
+func (g *group) leave(ctx context.Context, forGood bool) {
 	g.mu.Lock()
 	g.closed = true
 	var all []int32
@@ -168,8 +168,9 @@ func (g *group) leave(forGood bool) {
 	g.mu.Unlock()
 	g.stop(all, errRevoked)
 
-	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	ctx, cancel := context.WithTimeout(ctx, leaveTimeout)
 	defer cancel()
+	defer context.AfterFunc(ctx, g.cut)() // requests don't all heed ctx
 	if err := g.client.LeaveGroupContext(ctx); err != nil && !errors.Is(err, context.Canceled) {
 		g.logger.Debug("leaving the group", "group", g.id, "error", err)
 	}
@@ -190,8 +191,13 @@ func (g *group) generation() int32 {
 	return generation
 }
 
-// leaveTimeout bounds the farewell, which only saves the others a wait.
-const leaveTimeout = 2 * time.Second
+const (
+	// leaveTimeout bounds the farewell, which only saves the others a wait.
+	leaveTimeout = 2 * time.Second
+	// leftWithin is when the farewell is over in any case, counted from the stop, also
+	// if the tasks took their time: the process is to end within 10 s.
+	leftWithin = 8 * time.Second
+)
 
 // confirm makes sure, with a heartbeat of its own, that the broker counts this
 // worker as a member of the group's present generation. A worker that slept
@@ -241,7 +247,7 @@ func (g *group) heartbeat(ctx context.Context) error {
 	if g.instance != "" {
 		req.InstanceID = &g.instance
 	}
-	resp, err := req.RequestWith(ctx, g.client)
+	resp, err := kafka.Heed(ctx, func() (*kmsg.HeartbeatResponse, error) { return req.RequestWith(ctx, g.client) })
 	if err == nil {
 		err = kerr.ErrorForCode(resp.ErrorCode)
 	}

@@ -33,7 +33,7 @@ func joined(t *testing.T, instance string) (*txnBench, *group) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { g.leave(false) })
+	t.Cleanup(func() { g.leave(context.WithoutCancel(t.Context()), false) })
 	<-running
 	<-running
 	return b, g
@@ -53,7 +53,7 @@ func TestRoundIsCountedOnceHoweverOftenItsSyncIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer g.leave(false)
+	defer g.leave(context.WithoutCancel(t.Context()), false)
 	if d := <-took; d <= 0 || d > time.Since(began) {
 		t.Errorf("the round took %v, since its begin it is %v", d, time.Since(began))
 	}
@@ -126,7 +126,7 @@ func TestLeavingDoesNotWaitForACoordinatorThatIsSilent(t *testing.T) {
 		g.client.ForceRebalance()
 		<-joining
 		began := time.Now()
-		g.leave(false)
+		g.leave(context.WithoutCancel(t.Context()), false)
 		// Without a bound of our own it takes the client's 10 s for a request.
 		if took := time.Since(began); took > 2*leaveTimeout {
 			t.Errorf("instance %q: leaving took %v", instance, took)
@@ -235,7 +235,7 @@ func TestMemberWithoutAShareIsToldThatItHasJoined(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return joined, func() { g.leave(false) }
+		return joined, func() { g.leave(context.WithoutCancel(t.Context()), false) }
 	}
 	all := make(chan int32, 100)
 	first, leave := join(all)

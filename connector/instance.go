@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/kudu2kafka/kudu2kafka/internal/extsort"
+	"github.com/kudu2kafka/kudu2kafka/internal/grace"
 	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
@@ -98,6 +99,8 @@ func (i *instance) run(ctx context.Context) error {
 		return err
 	}
 	var watching sync.WaitGroup
+	farewell, forget := grace.Outlive(ctx, context.WithoutCancel(ctx), leftWithin)
+	defer forget()
 	watchCtx, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	denied := make(chan error, 1)
 	i.board.set(Running, nil)
@@ -127,7 +130,7 @@ func (i *instance) run(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-denied: // the client would ask each second, and be denied
 	}
-	g.leave(i.forGood.Load())
+	g.leave(farewell, i.forGood.Load())
 	stopWatching()
 	watching.Wait()
 	i.board.set(Unassigned, nil)

@@ -69,11 +69,11 @@ func (s *stack) rowsOf(i *instance, task int32) map[int]bool {
 func (s *stack) forget(i *instance, partition int32) {
 	s.t.Helper()
 	topic := i.cfg.OffsetsTopic("g")
-	stored, err := offsets.LoadRecords(s.t.Context(), i.kafka.ClientOpts(), topic, partition, i.cfg.Name)
+	stored, err := offsets.LoadRecords(s.t.Context(), i.kafka.Within(s.t.Context()), topic, partition, i.cfg.Name)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	client, err := kgo.NewClient(append(i.kafka.ClientOpts(), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	client, err := kgo.NewClient(append(i.kafka.Within(s.t.Context()), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -163,7 +163,7 @@ func TestConnectorThatIsToBeginWithTheLatestRowsAfterAllHasItsPlanStoredAnew(t *
 	stop = s.runSome(i, 1)
 	for marked := false; !marked; {
 		// The first task's run has the plan stored anew, for all tasks.
-		stored, err := offsets.Load(t.Context(), i.kafka.ClientOpts(), i.cfg.OffsetsTopic("g"), 3, i.cfg.Name)
+		stored, err := offsets.Load(t.Context(), i.kafka.Within(t.Context()), i.cfg.OffsetsTopic("g"), 3, i.cfg.Name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -257,7 +257,7 @@ func TestMigrationFencesSeveralTasksAtATime(t *testing.T) {
 	if err := i.prepare(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	plan, err := offsets.LoadPlan(t.Context(), i.kafka.ClientOpts(), i.cfg.OffsetsTopic("g"), 5, i.cfg.Name)
+	plan, err := offsets.LoadPlan(t.Context(), i.kafka.Within(t.Context()), i.cfg.OffsetsTopic("g"), 5, i.cfg.Name)
 	if err != nil || plan == nil || !plan.Ready {
 		t.Errorf("%+v, %v", plan, err)
 	}

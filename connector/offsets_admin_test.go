@@ -227,7 +227,7 @@ func TestJournalIsNeverOrphanedByAReset(t *testing.T) {
 	s.published(i, 40)
 	tablet := listed(t, a)[0]
 	key := offsets.JournalKey{Connector: i.cfg.Name, Table: tablet.Table, Tablet: tablet.Tablet, ID: "1"}
-	r, err := offsets.JournalRecord(i.cfg.OffsetsTopic("g"), 1, key, offsets.Journal{TableID: s.table.ID(), Action: "delete"})
+	r, err := offsets.JournalRecord(i.cfg.OffsetsTopic("g"), 1, key, offsets.Journal{TableID: s.table.ID(), Action: "delete", Hash: offsets.HashXX64})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/kudu2kafka/kudu2kafka/internal/grace"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/offsets"
 	"github.com/kudu2kafka/kudu2kafka/serde"
@@ -94,7 +95,7 @@ func (t *task) loop(ctx context.Context) error {
 	}
 	// A row that waits for room when the task is stopped isn't given up at once:
 	// then the whole transaction would be.
-	patient, cancel := outlive(ctx, context.WithoutCancel(ctx), t.producer.opts.StopTimeout/patience)
+	patient, cancel := grace.Outlive(ctx, context.WithoutCancel(ctx), t.producer.opts.StopTimeout/patience)
 	defer cancel()
 	completed := t.source.Completed()
 	for {

@@ -172,7 +172,7 @@ func (b *taskBench) wantStored(rows int, at map[string]int) {
 	if visible != rows {
 		b.t.Errorf("%d rows are visible, want %d", visible, rows)
 	}
-	loaded, err := offsets.Load(b.t.Context(), b.options().Kafka.ClientOpts(), offsetsTopic, 1, testKey.Connector)
+	loaded, err := offsets.Load(b.t.Context(), b.options().Kafka.Within(b.t.Context()), offsetsTopic, 1, testKey.Connector)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -412,7 +412,7 @@ func TestHeadersAndTimestampComeFromTheRow(t *testing.T) {
 	b.give(b.rows(tabletA, 5, 6))
 	b.source.drained <- struct{}{}
 	b.wantCommit(1)
-	client, err := kgo.NewClient(append(b.options().Kafka.ClientOpts(), kgo.ConsumeTopics(rowsTopic))...)
+	client, err := kgo.NewClient(append(b.options().Kafka.Within(b.t.Context()), kgo.ConsumeTopics(rowsTopic))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"github.com/kudu2kafka/kudu2kafka/internal/grace"
 	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
 )
 
@@ -132,13 +133,14 @@ var codecs = map[string]kgo.CompressionCodec{
 	"zstd":   kgo.ZstdCompression(),
 }
 
-// clientOpts are chosen for a million small records a second.
-func (o *producerOptions) clientOpts() ([]kgo.Opt, error) {
+// clientOpts are chosen for a million small records a second. The client lives as long
+// as run, at most.
+func (o *producerOptions) clientOpts(run context.Context) ([]kgo.Opt, error) {
 	codec, ok := codecs[o.Compression]
 	if !ok {
 		return nil, fmt.Errorf("opening producer %s: no compression type %q: choose none, gzip, snappy, lz4 or zstd", o.TransactionalID, o.Compression)
 	}
-	return append(o.Kafka.ClientOpts(),
+	return append(o.Kafka.Within(run),
 		kgo.TransactionalID(o.TransactionalID),
 		kgo.TransactionTimeout(o.TransactionTimeout),
 		// A transaction needs acks=all and idempotence. With these the client
@@ -165,6 +167,13 @@ func (o *producerOptions) clientOpts() ([]kgo.Opt, error) {
 type producer struct {
 	opts   producerOptions
 	client *kgo.Client
+
+	// run ends StopTimeout after the context that the producer was opened with, and the
+	// client with it: all that a stopped task still waits for shares that time.
+	run    context.Context
+	endRun context.CancelFunc
+
+	offsetsNoted bool // by the client: the partitions of the offsets topic, see awaitOffsetsTopic
 
 	open  bool  // between begin and its end
 	spent error // set by an unknown outcome: no method works any more
@@ -201,20 +210,23 @@ type producer struct {
 // have left open has ended (I3). Only then may positions be read.
 func openProducer(ctx context.Context, opts producerOptions) (*producer, error) {
 	opts.setDefaults()
-	clientOpts, err := opts.clientOpts()
+	run, endRun := grace.Outlive(ctx, context.WithoutCancel(ctx), opts.StopTimeout)
+	clientOpts, err := opts.clientOpts(run)
 	if err != nil {
+		endRun()
 		return nil, err
 	}
 	client, err := kgo.NewClient(clientOpts...)
 	if err != nil {
+		endRun()
 		return nil, fmt.Errorf("opening producer %s: %w", opts.TransactionalID, err)
 	}
-	p := &producer{opts: opts, client: client, room: make(chan struct{}, 1)}
+	p := &producer{opts: opts, client: client, run: run, endRun: endRun, room: make(chan struct{}, 1)}
 	p.promise = p.done
 	// InitProducerID. While the coordinator still ends the predecessor's
 	// transaction it answers CONCURRENT_TRANSACTIONS and the client asks again.
 	if _, _, err := client.ProducerID(ctx); err != nil {
-		client.Close()
+		p.close()
 		return nil, p.wrap("opening producer", err)
 	}
 	return p, nil
@@ -406,6 +418,9 @@ func (p *producer) end(ctx context.Context, positions []*kgo.Record) (outcome, e
 	if err := p.firstFailure(); err != nil {
 		return p.rollback(ctx, err)
 	}
+	if err := p.awaitOffsetsTopic(ctx); err != nil {
+		return p.rollback(ctx, p.wrap("committing", err))
+	}
 	// The client gets a new epoch by itself when a partition has forgotten it.
 	// The broker then has aborted what was in the transaction before, while a
 	// commit now would succeed, for the rest. Nothing is in flight after the
@@ -430,6 +445,25 @@ func (p *producer) end(ctx context.Context, positions []*kgo.Record) (outcome, e
 	err = p.wrap("committing", err)
 	p.spend(err)
 	return unknown, err
+}
+
+// awaitOffsetsTopic returns once the client can see its partitions of the offsets topic. It sends
+// a topic's first records a moment before it has noted the topic's partitions. Should all
+// be acknowledged, and the transaction end, within that moment, then it finds none that
+// has records in it: it takes the transaction for one in which nothing was produced,
+// aborts it, and tells of no error (franz-go 1.22.2, EndTransaction where anyAdded is
+// false, and storePartitionsUpdate).
+func (p *producer) awaitOffsetsTopic(ctx context.Context) error {
+	for !p.offsetsNoted {
+		leader, epoch, _ := p.client.PartitionLeader(p.opts.OffsetsTopic, 0)
+		if p.offsetsNoted = leader >= 0 || epoch >= 0; p.offsetsNoted {
+			break
+		}
+		if err := pause(ctx, time.Millisecond); err != nil {
+			return fmt.Errorf("waiting for the client to note the partitions of %s: %w", p.opts.OffsetsTopic, err)
+		}
+	}
+	return nil
 }
 
 // abort ends the open transaction without effect. It returns aborted, or
@@ -485,34 +519,28 @@ func (p *producer) spend(err error) {
 }
 
 // endContext returns the context of a commit or an abort: not cancelled with
-// ctx but StopTimeout after it, and in any case when the coordinator will have
-// aborted the transaction by itself.
+// ctx but StopTimeout after it and after the run's, and in any case when the
+// coordinator will have aborted the transaction by itself.
 func (p *producer) endContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.opts.TransactionTimeout)
-	end, stop := outlive(ctx, end, p.opts.StopTimeout)
+	end, cancel := context.WithTimeout(p.run, p.opts.TransactionTimeout)
+	end, stop := grace.Outlive(ctx, end, p.opts.StopTimeout)
 	return end, func() {
 		stop()
 		cancel()
 	}
 }
 
-// outlive returns a context made of parent that ends the grace after ctx does.
-func outlive(ctx, parent context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
-	longer, cancel := context.WithCancel(parent)
-	timer := time.AfterFunc(math.MaxInt64, cancel)
-	stop := context.AfterFunc(ctx, func() { timer.Reset(grace) })
-	return longer, func() {
-		stop()
-		timer.Stop()
-		cancel()
-	}
-}
-
 // close gives everything up at once, without a word to the broker: what is
 // open ends when the next producer of the id is opened, or by its timeout.
-func (p *producer) close() { p.client.Close() }
+func (p *producer) close() {
+	p.client.Close()
+	p.endRun()
+}
 
 func (p *producer) wrap(doing string, err error) error {
+	if errors.Is(err, kgo.ErrClientClosed) && p.run.Err() != nil {
+		err = fmt.Errorf("%w: %w", p.run.Err(), err) // the time of a stop is over
+	}
 	if errors.Is(err, kerr.InvalidTransactionTimeout) {
 		err = fmt.Errorf("%w: lower transaction.timeout.ms from %v to the broker's transaction.max.timeout.ms", err, p.opts.TransactionTimeout)
 	}

@@ -237,7 +237,7 @@ func TestRefusedCommitMayHaveBeenCarriedOut(t *testing.T) {
 	forBothBrokers(t, func(t *testing.T, versions *kversion.Versions) {
 		for _, code := range []*kerr.Error{kerr.ProducerFenced, kerr.InvalidProducerEpoch, kerr.InvalidTxnState, kerr.TransactionAbortable} {
 			m := newMiniTask(t, versions)
-			raw, err := kgo.NewClient(m.options().Kafka.ClientOpts()...)
+			raw, err := kgo.NewClient(m.options().Kafka.Within(m.t.Context())...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -337,7 +337,7 @@ func TestTransactionThatTimedOutIsPublishedAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 		// Load waits for the coordinator's marker.
-		if loaded, err := offsets.Load(t.Context(), options.Kafka.ClientOpts(), rowsTopic, 0, "none"); loaded != nil && len(loaded.Positions) != 0 {
+		if loaded, err := offsets.Load(t.Context(), options.Kafka.Within(t.Context()), rowsTopic, 0, "none"); loaded != nil && len(loaded.Positions) != 0 {
 			t.Error(loaded.Positions, err)
 		}
 		out, err := p.end(t.Context(), []*kgo.Record{b.positionRecord(1)})

@@ -104,7 +104,7 @@ func (b *txnBench) positionRecord(n int) *kgo.Record {
 // load returns how many rows the stored position covers.
 func (b *txnBench) load() int {
 	b.t.Helper()
-	loaded, err := offsets.Load(b.t.Context(), b.options().Kafka.ClientOpts(), offsetsTopic, 1, "orders")
+	loaded, err := offsets.Load(b.t.Context(), b.options().Kafka.Within(b.t.Context()), offsetsTopic, 1, "orders")
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -115,7 +115,7 @@ func (b *txnBench) load() int {
 // key in order.
 func (b *txnBench) visible() map[string][]string {
 	b.t.Helper()
-	client, err := kgo.NewClient(append(b.options().Kafka.ClientOpts(),
+	client, err := kgo.NewClient(append(b.options().Kafka.Within(b.t.Context()),
 		kgo.ConsumeTopics(rowsTopic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
 	if err != nil {
 		b.t.Fatal(err)
@@ -206,6 +206,28 @@ func TestCommittedRowsAndPositionsAreVisibleAndAbortedOnesAreNot(t *testing.T) {
 			t.Errorf("the position covers %d rows", n)
 		}
 	})
+}
+
+// A client that is to commit before it has noted where its first records have gone aborts,
+// and says that it has committed.
+func TestCommitWaitsUntilTheClientHasNotedThePartitions(t *testing.T) {
+	b := newTxnBench(t, nil, 1)
+	p := b.open()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := p.awaitOffsetsTopic(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("nothing was produced, and the client has partitions: %v", err)
+	}
+	b.begin(p)
+	if out, err := p.end(t.Context(), []*kgo.Record{b.positionRecord(1)}); out != committed {
+		t.Fatal(out, err)
+	}
+	if !p.offsetsNoted {
+		t.Error("the commit didn't look whether the client has the partitions")
+	}
+	if b.load() != 1 {
+		t.Error("the position isn't stored")
+	}
 }
 
 func TestPositionIsWrittenToTheTasksPartitionWhateverItsKey(t *testing.T) {
@@ -357,6 +379,32 @@ func TestStopGivesUpOnABrokerThatDoesNotAnswer(t *testing.T) {
 	stop()
 	if out, err := p.end(ctx, []*kgo.Record{b.positionRecord(1)}); out != unknown || !errors.Is(err, context.Canceled) {
 		t.Errorf("%v, %v", out, err)
+	}
+}
+
+// A stopped task may wait for room first, then for a commit, then for an abort: it has
+// StopTimeout for all of it together.
+func TestWhatAStoppedTaskWaitsForSharesOneTime(t *testing.T) {
+	b := newTxnBench(t, nil, 1)
+	ctx, stop := context.WithCancel(t.Context())
+	options := b.options()
+	options.StopTimeout = 50 * time.Millisecond
+	p, err := openProducer(ctx, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	if end, cancel := p.endContext(ctx); end.Err() != nil {
+		t.Error("a transaction can't end, though nothing was stopped")
+	} else {
+		cancel()
+	}
+	stop()
+	<-p.run.Done()
+	end, cancel := p.endContext(ctx)
+	defer cancel()
+	if end.Err() == nil {
+		t.Error("what ends a transaction has time anew, though the time of the stop is over")
 	}
 }
 

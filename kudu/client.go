@@ -111,6 +111,7 @@ type Client struct {
 	// new scans, so that they see at least what was seen before.
 	propagated atomic.Uint64
 	requests   *requestTracker
+	farewells  farewells
 	// rowWise has the addresses of tablet servers that lack the columnar
 	// layout.
 	rowWise sync.Map
@@ -140,9 +141,11 @@ func New(cfg Config) (*Client, error) {
 	return c, nil
 }
 
-// Close cuts the connections. Scanners that are still open fail; close them
-// first. Afterwards no goroutine of the client is left.
+// Close cuts the connections, once the servers' scanners are freed, for which it waits
+// up to a second. Scanners that are still open fail; close them first. Afterwards no
+// goroutine of the client is left.
 func (c *Client) Close() error {
+	c.farewells.close()
 	// Connecting to a tablet server may take a call to a master.
 	c.toMasters.Close()
 	c.pool.Close()

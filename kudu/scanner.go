@@ -119,8 +119,8 @@ func (s *Scanner) Snapshot() Timestamp { return Timestamp(s.snapshot.Load()) }
 // Next waits, when no row in them passes the predicates. Safe for concurrent use.
 func (s *Scanner) Answers() uint64 { return s.answers.Load() }
 
-// Close ends the scan, also in the middle, and waits for its goroutine. It may
-// be called more than once.
+// Close ends the scan, also in the middle, and waits for its goroutine, but not for the
+// server, which is told to free its scanner. It may be called more than once.
 func (s *Scanner) Close() error {
 	s.close.Do(func() {
 		s.cancel()
@@ -166,7 +166,7 @@ type pump struct {
 
 func (p *pump) run(ctx context.Context) {
 	defer close(p.s.out)
-	defer p.closeRemote(ctx)
+	defer p.closeRemote()
 	if p.conditions.never {
 		return
 	}
@@ -259,22 +259,24 @@ func (p *pump) keepAlive(ctx context.Context) {
 	}
 }
 
-// closeRemote frees the server's scanner, if one is open.
-func (p *pump) closeRemote(ctx context.Context) {
+// closeRemote has the server's scanner freed, if one is open. Nobody waits for that but
+// the client's Close: with many scanners at a server that is silent it would take long.
+func (p *pump) closeRemote() {
 	if p.id == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	payload, err := p.c.call(ctx, p.addr, "closing a scanner", &krpc.Request{
-		Service: krpc.TabletServerService, Method: "Scan",
-		Body: &pb.ScanRequestPB{ScannerId: p.id, BatchSizeBytes: ptr(uint32(0)), CloseScanner: ptr(true)},
-	}, &pb.ScanResponsePB{})
-	payload.Release()
-	if err != nil {
-		// The server drops it by itself when its lease runs out.
-		p.c.cfg.Logger.Debug("closing a scanner", "tablet", p.tablet, "error", err)
-	}
+	c, tablet, id, addr := p.c, p.tablet, p.id, p.addr
+	c.farewells.begin(func(ctx context.Context) {
+		payload, err := c.call(ctx, addr, "closing a scanner", &krpc.Request{
+			Service: krpc.TabletServerService, Method: "Scan",
+			Body: &pb.ScanRequestPB{ScannerId: id, BatchSizeBytes: ptr(uint32(0)), CloseScanner: ptr(true)},
+		}, &pb.ScanResponsePB{})
+		payload.Release()
+		if err != nil {
+			// The server drops it by itself when its lease runs out.
+			c.cfg.Logger.Debug("closing a scanner", "tablet", tablet, "error", err)
+		}
+	})
 }
 
 // named adds table and tablet to the error.

@@ -127,6 +127,9 @@ func (a *app) progressBar(cfg connector.WorkerConfig) (io.Writer, *status.Bar) {
 func (a *app) work(ctx context.Context, p setup) error {
 	w, err := a.newWorker(ctx, p)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil // the name of a listener was being looked up
+		}
 		return fmt.Errorf("making the worker: %w", err)
 	}
 	if err := w.Check(ctx); err != nil {

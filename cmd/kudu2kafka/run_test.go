@@ -106,6 +106,17 @@ func TestRunStopsInOrderOnTheFirstSignal(t *testing.T) {
 	}
 }
 
+// Making the worker looks the names of listeners up, which fails when it is cut off.
+func TestStopWhileTheWorkerIsMadeIsNoFailure(t *testing.T) {
+	h := newHarness(t, fakeWorker{}, "")
+	h.newWorker = func(ctx context.Context, _ setup) (worker, error) {
+		h.signals <- syscall.SIGTERM
+		<-ctx.Done()
+		return nil, &connector.ConfigError{Faults: []connector.Fault{{Key: "listeners", What: "lookup localhost: operation was canceled"}}}
+	}
+	h.want(t, h.runFiles(), exitOK, "stopped")
+}
+
 func TestRunEndsAloneWhenTheWorkerDoes(t *testing.T) {
 	h := newHarness(t, fakeWorker{run: func(context.Context) error { return nil }}, "")
 	h.want(t, h.runFiles(), exitOK, "stopped")

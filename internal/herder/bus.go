@@ -247,7 +247,7 @@ func (b *bus) await(ctx context.Context, p place, offset int64) error {
 // applied. The end of a compacted topic may be a gap, in which nothing ever comes;
 // then it isn't, until something is written.
 func (b *bus) reached(ctx context.Context, topic string) (bool, error) {
-	ends, err := b.admin.ListEndOffsets(ctx, topic)
+	ends, err := kafka.Heed(ctx, func() (kadm.ListedOffsets, error) { return b.admin.ListEndOffsets(ctx, topic) })
 	if err != nil {
 		return false, err
 	}

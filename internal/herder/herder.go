@@ -17,6 +17,7 @@ import (
 
 	"github.com/kudu2kafka/kudu2kafka/connector"
 	"github.com/kudu2kafka/kudu2kafka/internal/config"
+	"github.com/kudu2kafka/kudu2kafka/internal/grace"
 	"github.com/kudu2kafka/kudu2kafka/internal/kafka"
 )
 
@@ -133,16 +134,24 @@ func New(o Options) (*Herder, error) {
 // order.
 func (h *Herder) Run(ctx context.Context) error {
 	defer h.bus.close()
+	starting := context.AfterFunc(ctx, h.bus.cut)
+	defer starting()
 	if err := h.ensureTopics(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
+	if !starting() {
+		return nil // stopped before anything was begun
+	}
 	h.begins("it reads the config topic " + h.config.ConfigTopic())
 	h.bus.subscribe(h.config.ConfigTopic(), h.config.StatusTopic())
 	// What is followed and told goes on while the worker ends.
 	own, stop := context.WithCancel(context.WithoutCancel(ctx))
+	last, done := grace.Outlive(ctx, context.WithoutCancel(ctx), endedWithin)
+	defer done()
+	defer context.AfterFunc(last, h.bus.cut)() // requests don't all heed their context
 	var following sync.WaitGroup
 	defer following.Wait()
 	defer stop()
@@ -162,8 +171,8 @@ func (h *Herder) Run(ctx context.Context) error {
 	err := h.worker.Run(ctx)
 	hush()
 	tellers.Wait() // nothing may follow the farewell
-	h.farewell(ctx)
-	h.endEdits(ctx)
+	h.farewell(last)
+	h.endEdits(last)
 	return err
 }
 

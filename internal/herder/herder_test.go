@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/kudu2kafka/kudu2kafka/connector"
@@ -333,5 +335,41 @@ func TestFileCountsOnItsWorkerThoughRESTHasMadeItsName(t *testing.T) {
 	}
 	if got := b.worker.was(); slices.Contains(got, "remove c") {
 		t.Errorf("b's worker was told %q", got)
+	}
+}
+
+// The client waits 10 s and more for a connection that is being opened, whatever is to
+// end meanwhile.
+func TestStopAtTheStartDoesNotWaitForABrokerThatIsSilent(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // connections come about, and nothing is answered
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	cfg := connector.DefaultWorkerConfig()
+	cfg.BootstrapServers, cfg.GroupID = []string{l.Addr().String()}, "g"
+	w, err := connector.NewWorker(cfg, nil, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := New(Options{Config: cfg, Worker: w, WorkerID: "a", Env: func(string) (string, bool) { return "", false }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- h.Run(ctx) }()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	stop()
+	stopped := time.Now()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(stopped); took > 5*time.Second {
+		t.Errorf("it took %v", took)
 	}
 }

@@ -19,6 +19,9 @@ const (
 	// farewellTimeout bounds the deletion of what a worker has told, which only
 	// saves the others a wait.
 	farewellTimeout = time.Second
+	// endedWithin is when a worker has said all in any case, counted from the stop, also
+	// if its connectors took their time: the process is to end within 10 s.
+	endedWithin = 8500 * time.Millisecond
 	// silence is how long a worker must be gone before the others delete what it
 	// has told.
 	silence = time.Hour
@@ -260,7 +263,7 @@ func (h *Herder) newTopics() ([]*kgo.Record, error) {
 
 // farewell deletes what this worker has told, once it has ended.
 func (h *Herder) farewell(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellTimeout)
+	ctx, cancel := context.WithTimeout(ctx, farewellTimeout)
 	defer cancel()
 	records := []*kgo.Record{h.statusRecord(workerKey+h.uid, nil)}
 	h.mu.Lock()

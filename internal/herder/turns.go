@@ -210,7 +210,7 @@ func (h *Herder) tidyTurn() {
 // endEdits waits for the edit that goes on in this worker as it stops, but not for long,
 // until its turn is given back.
 func (h *Herder) endEdits(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastEditTimeout)
+	ctx, cancel := context.WithTimeout(ctx, lastEditTimeout)
 	defer cancel()
 	select {
 	case h.edits <- struct{}{}:

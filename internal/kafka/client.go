@@ -10,7 +10,7 @@ import (
 
 // Options says how to reach the Kafka cluster. It is the one source of client
 // options: producers, group members and admin clients all start from
-// ClientOpts, so that security settings need to be known here only.
+// Within, so that security settings need to be known here only.
 type Options struct {
 	// BootstrapServers are host:port addresses, at least one.
 	BootstrapServers []string
@@ -34,15 +34,10 @@ func (o Options) Principal() string {
 	return "User:" + o.Security.Username
 }
 
-// Within returns ClientOpts for a client whose connections and requests end with
-// ctx, also those that are being opened. Close must be called all the same.
+// Within returns the options that every client is made with. Its connections and requests
+// end with ctx, also those that are being opened. Close must be called all the same.
 func (o Options) Within(ctx context.Context) []kgo.Opt {
 	return append(o.common(), append(accessOf(o).opts(ctx), kgo.WithContext(ctx))...)
-}
-
-// ClientOpts returns the options every client is made with.
-func (o Options) ClientOpts() []kgo.Opt {
-	return append(o.common(), accessOf(o).opts(context.Background())...)
 }
 
 func (o Options) common() []kgo.Opt {

@@ -21,7 +21,7 @@ func newAdmin(t *testing.T) (*kfake.Cluster, *kadm.Client) {
 	t.Helper()
 	c := kfake.MustCluster(kfake.NumBrokers(1))
 	t.Cleanup(c.Close)
-	client, err := kgo.NewClient(Options{BootstrapServers: c.ListenAddrs()}.ClientOpts()...)
+	client, err := kgo.NewClient(Options{BootstrapServers: c.ListenAddrs()}.Within(t.Context())...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func TestClientsIntroduceThemselves(t *testing.T) {
 	c := kfake.MustCluster(kfake.NumBrokers(1))
 	defer c.Close()
 	for given, want := range map[string]string{"": "kudu2kafka", "orders": "orders"} {
-		client, err := kgo.NewClient(Options{BootstrapServers: c.ListenAddrs(), ClientID: given}.ClientOpts()...)
+		client, err := kgo.NewClient(Options{BootstrapServers: c.ListenAddrs(), ClientID: given}.Within(t.Context())...)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -89,7 +89,8 @@ func (r *chaosRun) leave(n int) {
 	}()
 }
 
-// left waits for the end of a worker that leaves.
+// left waits for the end of a worker that leaves. No fault ends meanwhile, though its
+// time may be over: a worker must end in time also if nothing gets better.
 func (r *chaosRun) left(n int) {
 	slot := r.slots[n]
 	if slot.leaving == nil {
