@@ -183,6 +183,14 @@ func (l *lateTable) poll(t failer, row, end func() (commit, crash bool)) {
 // run has a way of polling hand out batches.
 func (l *lateTable) run(t failer, row, end func() (commit, crash bool), how func(ctx context.Context, emit func(*batch) bool) (more bool, err error)) {
 	t.Helper()
+	if err := l.attempt(t, row, end, how); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// attempt is a run that may fail, and then is over as by a crash.
+func (l *lateTable) attempt(t failer, row, end func() (commit, crash bool), how func(ctx context.Context, emit func(*batch) bool) (more bool, err error)) error {
+	t.Helper()
 	ctx, crash := context.WithCancelCause(context.Background())
 	defer crash(nil)
 	step := func(ask func() (bool, bool)) bool {
@@ -223,11 +231,12 @@ func (l *lateTable) run(t failer, row, end func() (commit, crash bool), how func
 	_, err := how(ctx, emit)
 	if context.Cause(ctx) != nil {
 		l.restart(t)
-		return
+		return nil
 	}
 	if err != nil {
-		t.Fatal(err)
+		l.restart(t)
 	}
+	return err
 }
 
 // mark is the order key up to which rows are published once this one is.
@@ -442,6 +451,46 @@ func TestMainScanAtADeposedLeaderLosesNothing(t *testing.T) {
 	l.check(t)
 	if old.Addr() == l.leader(t) {
 		t.Error("the old leader leads again")
+	}
+}
+
+// A scan that ends before its time would show some of the rows, and the others would be
+// taken for published from then on.
+func TestScanThatBreaksLosesNoRow(t *testing.T) {
+	for cut := range 6 {
+		t.Run(fmt.Sprintf("call %d", cut), func(t *testing.T) {
+			l := story(t, guardBarrier)
+			for id := int64(10); id <= 3000; id += 10 {
+				l.write(t, id, false)
+			}
+			calls := 0
+			l.cluster.Control("Scan", func(c *kudufake.Call) kudufake.Decision {
+				if !c.Opens() && !c.Continues() {
+					return kudufake.Decision{}
+				}
+				calls++
+				return kudufake.Decision{CutAfter: calls == 1+cut}
+			})
+			settle := func() {
+				calls = 0
+				for range 5 {
+					l.reader.repairAt = time.Time{}
+					if err := l.attempt(t, never, never, l.pollWith); err != nil && !kudu.Retriable(err) {
+						t.Fatal(err)
+					}
+					l.commit(t)
+				}
+				if calls <= cut {
+					t.Fatalf("%d calls, too few", calls)
+				}
+				l.check(t)
+			}
+			settle()
+			for id := int64(15); id <= 3000; id += 10 {
+				l.write(t, id, false)
+			}
+			settle()
+		})
 	}
 }
 

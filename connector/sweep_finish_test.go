@@ -403,3 +403,48 @@ func TestStatusCountsRowsThatAreNotSwept(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
+
+// A look at journalled rows that broke would say that they are gone: they would leave
+// the journal unswept, and be published again.
+func TestReadThatBreaksIsNoWordOnTheRows(t *testing.T) {
+	for _, order := range []string{"", "priority DESC, due"} {
+		for _, fault := range []kudufake.Decision{{CutBefore: true}, {CutAfter: true}} {
+			t.Run(fmt.Sprintf("by %q, cut before %t", order, fault.CutBefore), func(t *testing.T) {
+				b := newSweepBench(t, 1)
+				if order != "" {
+					b.cfg.SweepOrderBy = []string{order}
+				}
+				b.add(600, past())
+				var mu sync.Mutex
+				calls, cuts := 0, 0
+				b.kudu.Control("Scan", func(c *kudufake.Call) kudufake.Decision {
+					if !c.Opens() && !c.Continues() {
+						return kudufake.Decision{}
+					}
+					mu.Lock()
+					defer mu.Unlock()
+					if calls++; calls%3 != 0 || cuts == 20 {
+						return kudufake.Decision{}
+					}
+					cuts++
+					return fault
+				})
+				healed := func() bool {
+					mu.Lock()
+					defer mu.Unlock()
+					return cuts == 20
+				}
+				for !healed() { // a task that has failed is run again
+					if err := b.crash(func(func()) func() { return func() {} }, 500*time.Millisecond); err != nil {
+						t.Fatal(err)
+					}
+				}
+				b.drain()
+				b.verify()
+				if got := len(b.published()); got != 600 {
+					t.Errorf("%d records, want 600", got)
+				}
+			})
+		}
+	}
+}

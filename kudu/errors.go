@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 
 	"github.com/kudu2kafka/kudu2kafka/kudu/internal/krpc"
@@ -290,6 +291,10 @@ func callError(op, addr string, err error) *Error {
 	// stands still; the caller's context is looked at by the retry loop.
 	if errors.Is(err, context.DeadlineExceeded) {
 		out.Class, out.Code = ClassReconnect, "TIMED_OUT"
+	}
+	// Whoever reads a scan would take it for its end. A caller's dialer may bring it.
+	if errors.Is(err, io.EOF) {
+		out.Err = errors.New(err.Error())
 	}
 	return out
 }

@@ -117,6 +117,9 @@ func TestFailedCallsAreClassified(t *testing.T) {
 		if ClassOf(fmt.Errorf("outside: %w", e)) != c.class || Retriable(e) != (c.class != ClassFatal) {
 			t.Errorf("%v: class of the wrapped error is %v", c.err, ClassOf(e))
 		}
+		if errors.Is(e, io.EOF) {
+			t.Errorf("%v: a scan's reader would take it for the end", c.err)
+		}
 		if e.SafeToRetry() != (c.class != ClassFatal && !c.sent) {
 			t.Errorf("%v: safe to retry is %v", c.err, e.SafeToRetry())
 		}

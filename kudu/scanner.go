@@ -87,7 +87,8 @@ func (t *Table) Scan(tablet string, opts ScanOptions) (*Scanner, error) {
 
 // Next gives the next batch with at least one row, or io.EOF after the last.
 // The batch, and all that was taken from the one before, is valid until the
-// following call of Next or Close. A failure is final.
+// following call of Next or Close. A failure is final; none wraps io.EOF, also when
+// it is that a connection ended.
 func (s *Scanner) Next(ctx context.Context) (*RowBatch, error) {
 	s.giveBack()
 	if s.err != nil {

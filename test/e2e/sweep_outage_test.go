@@ -42,7 +42,9 @@ func (w *worker) awaitMoment(t *testing.T, moment string, nth int) {
 // wantMore makes sure that an outage came before the queue was empty.
 func (q *queue) wantMore(when string) {
 	q.t.Helper()
-	if left := len(q.left()); left < 6_000 {
+	left := len(q.left())
+	q.t.Logf("%s: %d rows are left", when, left)
+	if left < 6_000 {
 		q.t.Errorf("%s: %d rows are left, too few to show anything", when, left)
 	}
 }

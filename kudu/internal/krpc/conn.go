@@ -113,8 +113,8 @@ func (c *Conn) Negotiated() Negotiated { return c.negotiated }
 // Done is closed when the connection has ended.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
-// Err tells why the connection has ended, and nil while it is up. io.EOF means
-// that the server closed it, which it does after 65 idle seconds.
+// Err tells why the connection has ended, and nil while it is up. Servers close what
+// was idle for 65 seconds (ErrClosedByServer).
 func (c *Conn) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

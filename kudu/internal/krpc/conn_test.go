@@ -329,7 +329,7 @@ func TestBrokenAnswersEndTheConnection(t *testing.T) {
 		want   error
 	}{
 		{"cut in the frame", func(id int32) []byte { return response(id)[:6] }, io.ErrUnexpectedEOF},
-		{"cut before the frame", func(id int32) []byte { return nil }, io.EOF},
+		{"cut before the frame", func(id int32) []byte { return nil }, ErrClosedByServer},
 		{"unknown call id", func(id int32) []byte { return response(id + 1) }, ErrMalformed},
 		{"negative call id", func(id int32) []byte { return response(negotiateCallID) }, ErrMalformed},
 		{"too large", func(int32) []byte { return []byte{0x7f, 0, 0, 0} }, ErrFrameTooLarge},

@@ -25,6 +25,9 @@ func (c *Conn) readLoop() error {
 	var scratch []uint32
 	for {
 		f, err := frames.next()
+		if err == io.EOF {
+			return ErrClosedByServer
+		}
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,10 @@ var (
 	// ErrClosed is the cause of failure of a connection, pool or server that
 	// was closed on this side.
 	ErrClosed = errors.New("connection closed")
+	// ErrClosedByServer is the cause of failure of a connection that ended between two
+	// frames. It is not io.EOF, which says of what is read that it has come to its end,
+	// while calls in flight have failed.
+	ErrClosedByServer = errors.New("the server closed the connection")
 	// ErrMalformed marks bytes that do not follow the protocol.
 	ErrMalformed = errors.New("malformed frame")
 	// ErrFrameTooLarge marks a frame beyond the limit of its direction.

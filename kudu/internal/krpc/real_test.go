@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"io"
 	"testing"
 	"time"
 
@@ -157,7 +156,7 @@ func TestRealServersThatRequireEncryption(t *testing.T) {
 	case <-ctx.Done():
 		t.Fatal("the server kept an idle connection")
 	}
-	if took := time.Since(idle); !errors.Is(c.Err(), io.EOF) || took < 2*time.Second {
+	if took := time.Since(idle); !errors.Is(c.Err(), ErrClosedByServer) || took < 2*time.Second {
 		t.Errorf("connection ended with %v after %v", c.Err(), took)
 	}
 	if c, err = p.Get(ctx, master); err != nil {
