@@ -32,9 +32,11 @@ type instance struct {
 	// catalog is the table as all tasks see it.
 	catalog *catalog
 	sorts   *extsort.Budget
-	board   *statusBoard
-	seen    ConnectorObserver
-	steer   *steering // nil: nobody steers it
+	// throttles are of mode sweep.
+	throttles throttles
+	board     *statusBoard
+	seen      ConnectorObserver
+	steer     *steering // nil: nobody steers it
 	// forGood says that the membership is given up also by a static member.
 	forGood atomic.Bool
 	logger  hclog.Logger
@@ -62,8 +64,8 @@ func newInstanceOn(board *statusBoard, seen ConnectorObserver, cfg Config, worke
 	}
 	extsort.Sweep(cfg.SortDirectory) // what a killed process may have left
 	return &instance{
-		sorts: extsort.NewBudget(cfg.SortMemory),
-		cfg:   cfg, worker: worker, kudu: client, catalog: newCatalog(client, cfg.KuduTable), board: board, seen: seen, logger: logger,
+		sorts: extsort.NewBudget(cfg.SortMemory), throttles: throttles{rate: cfg.SweepRate},
+		cfg: cfg, worker: worker, kudu: client, catalog: newCatalog(client, cfg.KuduTable), board: board, seen: seen, logger: logger,
 		kafka: KafkaOptions(worker, logger, seen.KafkaHooks()...),
 	}, nil
 }

@@ -54,14 +54,15 @@ const (
 // a record (task.go) and sends it (txn.go); sweeper.go sweeps it.
 type sweepTask struct {
 	*task
-	plan    *sweepPlan
-	reading reading
-	picker  *picker
-	digest  *digester
-	groups  []*queueGroup
-	pace    pollPace
-	sweeper *sweeper
-	counted func(SweepCounts)
+	plan     *sweepPlan
+	reading  reading
+	picker   *picker
+	digest   *digester
+	groups   []*queueGroup
+	pace     pollPace
+	sweeper  *sweeper
+	throttle *throttle
+	counted  func(SweepCounts)
 
 	restored []*sweepEntry
 	// finishing says that the journal is being finished, before anything is picked.
@@ -112,6 +113,7 @@ type sweepOptions struct {
 	gone     func(tablet string) bool
 	scope    string
 	pace     pollPace
+	throttle *throttle // of the task, for all of its runs
 	counted  func(SweepCounts)
 }
 
@@ -119,7 +121,7 @@ type sweepOptions struct {
 // configuration is an error, and nothing is published or swept.
 func newSweepTask(t *task, o sweepOptions) (*sweepTask, error) {
 	s := &sweepTask{
-		task: t, plan: o.sweep, reading: o.reading, pace: o.pace, counted: o.counted,
+		task: t, plan: o.sweep, reading: o.reading, pace: o.pace, throttle: o.throttle, counted: o.counted,
 		live: make(map[offsets.JournalKey]*sweepEntry),
 		rows: make(map[string]*openRows), snapshots: make(map[string]kudu.Timestamp), logged: time.Now(), chunkRows: journalChunkRows, journalAfter: journalsAtOnce * journalChunkRows, trust: replayTrust,
 		committedAt: time.Now(), idleCommit: idleCommit,
@@ -234,7 +236,7 @@ func (s *sweepTask) loop(ctx context.Context) error {
 	if s.plan.dry {
 		return s.rehearse(ctx)
 	}
-	s.sweeper = startSweeper(s.reading, s.plan, s.trust)
+	s.sweeper = startSweeper(s.reading, s.plan, s.throttle, s.trust)
 	defer s.sweeper.close()
 	return s.stopped(ctx, s.rounds(ctx))
 }

@@ -76,10 +76,32 @@ func TestSweepingKeepsToItsRate(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if pace.wait(ctx, 1) == nil {
+		if pace.wait(ctx, 5000) == nil {
 			t.Error("a cancelled wait went on")
 		}
+		// What was given up takes no time from others.
+		began = time.Now()
+		if err := pace.wait(t.Context(), 1); err != nil || time.Since(began) > time.Second {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
 	})
+}
+
+func TestRunsThatFailKeepToTheRateOfTheirTask(t *testing.T) {
+	const rate = 100
+	b := newSweepBench(t, 1)
+	b.cfg.SweepRate = rate
+	b.add(1000, past())
+	began := time.Now()
+	for range 6 {
+		if err := b.crash(func(func()) func() { return func() {} }, 300*time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+	}
+	swept, within := 1000-len(b.rowsLeft("")), time.Since(began)
+	if most := rate + int(within.Seconds()*rate); swept == 0 || swept > most {
+		t.Errorf("%d rows were swept within %v, want at most %d", swept, within, most)
+	}
 }
 
 func TestSweepsAreAsSmallAsTheRateAsks(t *testing.T) {

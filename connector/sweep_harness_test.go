@@ -33,6 +33,8 @@ type sweepBench struct {
 	trust time.Duration // 0: the sweeper's own
 	idle  time.Duration // idleCommit; 0: the task's own
 	seen  observed
+	// throttles are a connector's of this rate.
+	throttles *throttles
 	// life is how long a backlog is published from; nil: the task's own.
 	life  func(took time.Duration) time.Duration
 	age   time.Duration // of a transaction at most, so that a round is one but for what fills it
@@ -231,6 +233,9 @@ func (b *sweepBench) run(ctx context.Context, counted func(SweepCounts)) error {
 	if counted == nil {
 		counted = func(SweepCounts) {}
 	}
+	if b.throttles == nil || b.throttles.rate != b.cfg.SweepRate {
+		b.throttles = &throttles{rate: b.cfg.SweepRate}
+	}
 	s, err := newSweepTask(&task{
 		id: 1, name: "orders", table: "shop.queue", topic: rowsTopic, offsets: offsetsTopic,
 		limits:  limits{rows: b.cfg.TransactionMaxRows, bytes: b.cfg.TransactionMaxBytes, age: b.age},
@@ -239,7 +244,7 @@ func (b *sweepBench) run(ctx context.Context, counted func(SweepCounts)) error {
 	}, sweepOptions{
 		reading: rd, sweep: sweep, tablets: tablets, stored: byTablet, journals: stored.Journals,
 		sorting: sorting{budget: extsort.NewBudget(0)}, gone: func(string) bool { return true }, scope: b.cfg.OrderScope,
-		pace: pollPace{interval: b.cfg.PollInterval, max: b.cfg.PollMax}, counted: counted,
+		pace: pollPace{interval: b.cfg.PollInterval, max: b.cfg.PollMax}, throttle: b.throttles.of(1), counted: counted,
 	})
 	if err != nil {
 		return err

@@ -50,7 +50,7 @@ func (i *instance) runSweep(ctx context.Context, id int32, p *producer, stored *
 		},
 	}, sweepOptions{
 		reading: rd, sorting: sorting{budget: i.sorts, directory: i.cfg.SortDirectory}, sweep: sweep, tablets: tablets, stored: byTablet, journals: stored.Journals, gone: state.gone,
-		scope: i.cfg.OrderScope, pace: pollPace{interval: i.cfg.PollInterval, max: i.cfg.PollMax},
+		scope: i.cfg.OrderScope, pace: pollPace{interval: i.cfg.PollInterval, max: i.cfg.PollMax}, throttle: i.throttles.of(id),
 		counted: func(c SweepCounts) {
 			i.board.addSwept(id, c)
 			seen.task().Swept(c)

@@ -88,9 +88,9 @@ type sweeper struct {
 	done []*sweptEntry
 }
 
-func startSweeper(rd reading, p *sweepPlan, trust time.Duration) *sweeper {
+func startSweeper(rd reading, p *sweepPlan, pace *throttle, trust time.Duration) *sweeper {
 	s := &sweeper{
-		keys: keyReader{rd, p.set, &sync.Pool{}}, action: p.action, every: p.interval, pace: &throttle{rate: p.rate}, trust: trust,
+		keys: keyReader{rd, p.set, &sync.Pool{}}, action: p.action, every: p.interval, pace: pace, trust: trust,
 		in: make(chan *sweepEntry), work: make(chan *sweepEntry), ready: make(chan struct{}, 1), failed: make(chan error, 1),
 		turn: make(chan struct{}, 1),
 	}
@@ -406,6 +406,29 @@ func (s *sweeper) before(ctx context.Context, out *sweptEntry, rows []int, v vie
 	return states, err
 }
 
+// throttles are those of a connector's tasks, which outlive their runs: a task whose runs
+// fail mustn't sweep faster than one that goes on.
+type throttles struct {
+	rate int64 // rows per second; 0: no limit
+
+	mu     sync.Mutex
+	byTask map[int32]*throttle
+}
+
+func (t *throttles) of(task int32) *throttle {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	one := t.byTask[task]
+	if one == nil {
+		one = &throttle{rate: t.rate}
+		if t.byTask == nil {
+			t.byTask = make(map[int32]*throttle)
+		}
+		t.byTask[task] = one
+	}
+	return one
+}
+
 // throttle spreads rows over time.
 type throttle struct {
 	rate int64 // per second; 0: no limit
@@ -414,17 +437,25 @@ type throttle struct {
 	next time.Time
 }
 
-// wait returns when n more rows may be written, or ctx ends.
+// wait returns when n more rows may be written, or ctx ends; then others may write
+// instead.
 func (t *throttle) wait(ctx context.Context, n int) error {
 	if t.rate == 0 || n == 0 {
 		return ctx.Err()
 	}
+	takes := time.Duration(n) * time.Second / time.Duration(t.rate)
 	t.mu.Lock()
 	at := t.next
 	if now := time.Now(); at.Before(now) {
 		at = now
 	}
-	t.next = at.Add(time.Duration(n) * time.Second / time.Duration(t.rate))
+	t.next = at.Add(takes)
 	t.mu.Unlock()
-	return pause(ctx, time.Until(at))
+	err := pause(ctx, time.Until(at))
+	if err != nil {
+		t.mu.Lock()
+		t.next = t.next.Add(-takes)
+		t.mu.Unlock()
+	}
+	return err
 }
