@@ -263,6 +263,10 @@ func (c *chaosTable) randomJob(dice *rand.Rand, name string) *job {
 	if c.where != "" {
 		j.connector["where"] = c.where
 	}
+	if dice.IntN(2) == 0 && !c.unordered {
+		// No row is late, but all is read at the one server that knows it all.
+		j.connector["late.rows"], j.connector["late.rows.interval.ms"] = "repair", between(300, 3000)
+	}
 	return j
 }
 

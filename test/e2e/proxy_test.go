@@ -15,6 +15,7 @@ type proxy struct {
 
 	mu      sync.Mutex
 	links   map[*link]struct{}
+	made    int // links so far
 	weather weather
 	changed chan struct{} // closed and replaced when the weather changes
 }
@@ -32,6 +33,7 @@ type link struct {
 	client, server net.Conn
 	once           sync.Once
 	gone           chan struct{} // closed when the link is cut
+	inOrder        bool          // how it is cut
 	lossy          bool          // an answer was lost; guarded by proxy.mu
 }
 
@@ -75,6 +77,8 @@ func (p *proxy) connect(client net.Conn) {
 	l.server = server
 	p.mu.Lock()
 	refused := p.weather.refuse
+	p.made++
+	l.inOrder = p.made%2 == 0
 	if !refused {
 		p.links[l] = struct{}{}
 	}
@@ -153,7 +157,7 @@ func (p *proxy) set(w weather) {
 	}
 }
 
-// cut resets all connections and tells how many there were.
+// cut ends all connections and tells how many there were.
 func (p *proxy) cut() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -163,9 +167,16 @@ func (p *proxy) cut() int {
 	return len(p.links)
 }
 
+// cut ends every other link with FIN, as if the other process had ended, and the rest
+// with RST, as if the other machine were gone.
 func (l *link) cut() {
 	l.once.Do(func() {
 		close(l.gone)
+		if l.inOrder {
+			_ = l.client.Close()
+			_ = l.server.Close()
+			return
+		}
 		reset(l.client)
 		reset(l.server)
 	})

@@ -19,7 +19,7 @@ func newOutage(t *testing.T, s *stack) (*queue, *job) {
 	j.connector["sweep.batch.max.rows"] = "300"
 	j.connector["sweep.journal.max.rows"] = "1000" // so that rows are swept all the time
 	// A quick worker must not be done before a slow test has taken all servers away.
-	j.connector["sweep.max.rows.per.second"] = "1000"
+	j.connector["sweep.max.rows.per.second"] = "700"
 	j.connector["errors.retry.delay.max.ms"] = "1000"
 	q := newQueue(t, s, j, 4)
 	q.load(30_000, 3_000)
@@ -103,6 +103,40 @@ func TestQueueGoesOnOnceKuduIsBack(t *testing.T) {
 	// Nobody else has written, so each row has but one version.
 	if len(records) != 30_000 {
 		t.Errorf("%d records, want 30000", len(records))
+	}
+}
+
+// Breaks come in the middle of whatever a task asks Kudu: looks, sweeps, audits, passes.
+func TestQueueGoesOnThoughConnectionsToKuduBreak(t *testing.T) {
+	t.Parallel()
+	var way *proxy
+	s := newStackOn(t, testenv.NewKudu(t, testenv.KuduConfig{Proxy: func(addr string) (_ string, err error) {
+		if way, err = startProxy(t, addr); err != nil {
+			return "", err
+		}
+		return way.addr(), nil
+	}}), testenv.SharedKafka(t))
+	q, j := newOutage(t, s)
+	dice := newDice(t)
+	w := s.start(t, j, "worker")
+	halt := q.keepWriting()
+	defer halt()
+	rounds, broken := 0, 0
+	for ; rounds < 60 && (rounds < 20 || rounds%5 != 0 || len(q.left()) > 9_000); rounds++ {
+		w.awaitMoment(t, ": sweep commits:", 1)
+		for range 3 {
+			time.Sleep(upTo(dice, 50*time.Millisecond)) // any moment is as good
+			broken += way.cut()
+		}
+	}
+	q.wantMore("connections were cut")
+	halt()
+	q.awaitSwept(s, j, 2*time.Minute)
+	w.stop()
+	q.verify(s, j)
+	t.Logf("%d connections were cut in %d rounds", broken, rounds)
+	if broken < 2*rounds {
+		t.Errorf("%d connections were cut in %d rounds, too few to show anything", broken, rounds)
 	}
 }
 
