@@ -28,7 +28,7 @@ type catalog struct {
 type tableState struct {
 	table   *kudu.Table
 	tablets []*kudu.Tablet
-	taken   time.Time
+	taken   time.Time     // when the look began
 	changed chan struct{} // closed when a later look shows another state
 }
 
@@ -43,9 +43,15 @@ func newCatalog(client *kudu.Client, table string) *catalog {
 // get gives the table as it is now. Tasks that ask at the same time share one
 // look.
 func (c *catalog) get(ctx context.Context) (*tableState, error) {
+	return c.since(ctx, time.Now().Add(-freshFor))
+}
+
+// since gives the table as a look shows it that has begun no earlier. What was stored
+// before then is of tablets that it shows, or of such that are gone.
+func (c *catalog) since(ctx context.Context, earliest time.Time) (*tableState, error) {
 	for {
 		c.mu.Lock()
-		if s := c.current; s != nil && time.Since(s.taken) < freshFor {
+		if s := c.current; s != nil && !s.taken.Before(earliest) {
 			c.mu.Unlock()
 			return s, nil
 		}
@@ -104,6 +110,7 @@ func (c *catalog) watch(ctx context.Context, interval time.Duration) {
 }
 
 func (c *catalog) look(ctx context.Context) (*tableState, error) {
+	began := time.Now()
 	table, err := c.client.OpenTable(ctx, c.table)
 	if err != nil {
 		return nil, err
@@ -112,7 +119,7 @@ func (c *catalog) look(ctx context.Context) (*tableState, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &tableState{table: table, tablets: tablets, taken: time.Now(), changed: make(chan struct{})}, nil
+	return &tableState{table: table, tablets: tablets, taken: began, changed: make(chan struct{})}, nil
 }
 
 // take makes s the current state, unless it shows nothing new. The caller holds

@@ -350,7 +350,7 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func(), w *waits
 	if err := noJournals(stored); err != nil {
 		return err
 	}
-	t, closeSource, err := i.newTask(ctx, id, p, stored.Positions, logger, w, seen)
+	t, closeSource, err := i.newTask(ctx, id, p, stored, logger, w, seen)
 	if err != nil {
 		return err
 	}
@@ -369,9 +369,9 @@ func (i *instance) runTask(ctx context.Context, id int32, alive func(), w *waits
 }
 
 // newTask opens the table and starts the source that reads the task's tablets.
-func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored map[offsets.Key]offsets.Position, logger hclog.Logger, w *waits, seen observed) (*task, func(), error) {
+func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored *offsets.Loaded, logger hclog.Logger, w *waits, seen observed) (*task, func(), error) {
 	waiting := w.begin("the table's tablets")
-	state, err := i.catalog.get(ctx)
+	state, err := i.catalog.since(ctx, stored.ReadAt)
 	waiting.end()
 	if err != nil {
 		return nil, nil, err
@@ -383,7 +383,7 @@ func (i *instance) newTask(ctx context.Context, id int32, p *producer, stored ma
 	}
 	tablets := state.tabletsOf(id, i.cfg)
 	byTablet := make(map[string]offsets.Position)
-	for key, pos := range stored {
+	for key, pos := range stored.Positions {
 		if key.Table != i.cfg.KuduTable {
 			continue
 		}

@@ -186,3 +186,31 @@ func TestRowsLeftOutDoNotKeepTheProgressOfRepairsUnsaved(t *testing.T) {
 		t.Error("a published row doesn't take the progress with it")
 	}
 }
+
+// To spare idle tablets the write of a barrier, what there is to read is looked at before.
+func TestRowThatIsLeftOutHidesNoOthersFromTheLookBeforeABarrier(t *testing.T) {
+	for _, scope := range []string{scopeTablet, scopeTable} {
+		t.Run(scope, func(t *testing.T) {
+			cfg := DefaultConfig()
+			cfg.LateRows = lateRepair
+			s := newSparse(t, cfg)
+			s.read.late.guard = guardBarrier
+			tablets, err := s.read.table.Tablets(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := &tabletReader{id: tablets[0].ID}
+			p, _ := choosePoller(offsetOptions{reading: s.read, scope: scope}, []*tabletReader{r})
+			s.insert(1, "no")
+			s.insert(5, "yes")
+			total := 0
+			for range 3 {
+				n, _ := s.poll(p, r)
+				total += n
+			}
+			if total != 5 {
+				t.Errorf("%d rows are published, want 5", total)
+			}
+		})
+	}
+}

@@ -151,7 +151,7 @@ func (i *instance) planProducer() producerOptions {
 }
 
 func (i *instance) migrate(ctx context.Context, from *offsets.Plan) error {
-	partitions, err := i.offsetsPartitions(ctx)
+	partitions, err := i.offsetsPartitions(ctx, topicShown)
 	if err != nil {
 		return err
 	}
@@ -210,9 +210,30 @@ func (i *instance) migrate(ctx context.Context, from *offsets.Plan) error {
 	return commitRecords(ctx, p, append(moves, ready...))
 }
 
-// offsetsPartitions is the number of partitions of the offsets topic, which may
-// be more than tasks.max.
-func (i *instance) offsetsPartitions(ctx context.Context) (int32, error) {
+// A broker may be some moments behind the one that has shown a topic, and say that there
+// is none. So long, at most, it is asked again: topicShown where the topic is known to be
+// there, and topicMissing where that answer says that nothing is stored.
+const (
+	topicShown   = 15 * time.Second
+	topicMissing = 2 * time.Second
+)
+
+// offsetsPartitions is the number of partitions of the offsets topic, which may be more
+// than tasks.max. It is kerr.UnknownTopicOrPartition if no broker has shown the topic for
+// so long.
+func (i *instance) offsetsPartitions(ctx context.Context, within time.Duration) (int32, error) {
+	deadline := time.Now().Add(within)
+	for {
+		n, err := i.shownPartitions(ctx)
+		if !errors.Is(err, kerr.UnknownTopicOrPartition) || time.Now().After(deadline) || pause(ctx, 50*time.Millisecond) != nil {
+			return n, err
+		}
+	}
+}
+
+// shownPartitions asks any one broker, with a client of its own, that has no answer left
+// from before.
+func (i *instance) shownPartitions(ctx context.Context) (int32, error) {
 	client, err := kgo.NewClient(i.kafka.Within(ctx)...)
 	if err != nil {
 		return 0, fmt.Errorf("connecting to Kafka: %w", err)
@@ -267,7 +288,16 @@ func (i *instance) fence(ctx context.Context, opts producerOptions) error {
 // the plan has it, and those of tablets that have yet to begin. Before is the plan
 // by which they lie.
 func (i *instance) moves(ctx context.Context, partitions int32, before *offsets.Plan) ([]*kgo.Record, error) {
-	state, err := i.catalog.get(ctx)
+	topic := i.cfg.OffsetsTopic(i.worker.GroupID)
+	stored := make([][]*kgo.Record, partitions)
+	err := eachPartition(ctx, partitions, func(ctx context.Context, n int32) (err error) {
+		stored[n], err = offsets.LoadRecords(ctx, i.kafka.Within(ctx), topic, n, i.cfg.Name)
+		return err
+	})
+	if err != nil {
+		return nil, kafka.Classify(i.kafka.As(err))
+	}
+	state, err := i.catalog.since(ctx, time.Now())
 	if err != nil {
 		return nil, err
 	}
@@ -276,15 +306,6 @@ func (i *instance) moves(ctx context.Context, partitions int32, before *offsets.
 		for _, t := range state.tabletsOf(task, i.cfg) {
 			owner[t.ID] = task
 		}
-	}
-	topic := i.cfg.OffsetsTopic(i.worker.GroupID)
-	stored := make([][]*kgo.Record, partitions)
-	err = eachPartition(ctx, partitions, func(ctx context.Context, n int32) (err error) {
-		stored[n], err = offsets.LoadRecords(ctx, i.kafka.Within(ctx), topic, n, i.cfg.Name)
-		return err
-	})
-	if err != nil {
-		return nil, kafka.Classify(i.kafka.As(err))
 	}
 	found := storedStarts{markers: make(map[int32]offsets.Position), tablets: make(map[string]bool)}
 	var records []*kgo.Record

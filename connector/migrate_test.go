@@ -2,12 +2,15 @@ package connector
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -297,5 +300,104 @@ func TestConnectorWhoseNamesAreAnothersIsRefusedBeforeItTakesItsTasks(t *testing
 	other.cfg.OffsetsStorageTopic = i.cfg.OffsetsTopic("g") // by hand
 	if err := other.checkNames([]string{"a-b"}); err != nil {
 		t.Error(err)
+	}
+}
+
+// A plan that a later release has stored must not be overwritten by the one before it.
+func TestPlanThatCannotBeReadIsNotReplaced(t *testing.T) {
+	s := newStack(t)
+	s.insert(40)
+	i := s.instance(2)
+	s.published(i, 40)
+	topic := i.cfg.OffsetsTopic("g")
+	client, err := kgo.NewClient(append(i.kafka.Within(t.Context()), kgo.RecordPartitioner(kgo.ManualPartitioner()))...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	later := []byte(`{"version":2,"tasks":3,"spread":"other"}`)
+	for n := range int32(2) {
+		r, err := offsets.PlanRecord(topic, n, i.cfg.Name, offsets.Plan{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Value = later
+		if err := client.ProduceSync(t.Context(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	err = s.instance(3).prepare(t.Context())
+	if !fatal(err) || !errors.As(err, new(*offsets.UnreadableError)) {
+		t.Errorf("another tasks.max gives %v", err)
+	}
+	records, err := offsets.LoadRecords(t.Context(), i.kafka.Within(t.Context()), topic, 0, i.cfg.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(records, func(r *kgo.Record) bool { return bytes.Equal(r.Value, later) }) {
+		t.Error("the plan was replaced")
+	}
+}
+
+// A worker has looked at the table just before a range partition was added, of which
+// another worker has stored a position since: it isn't that of a tablet that is gone.
+func TestTabletThatIsNewerThanTheLastLookIsNotGone(t *testing.T) {
+	for how, tasks := range map[string]int{"handed over": 1, "migrated": 2} {
+		t.Run(how, func(t *testing.T) {
+			s := newStack(t)
+			var err error
+			if s.table, err = s.kudu.CreateTable(kudufake.TableSpec{
+				Name: "ranged", Replicas: 3, Range: []string{"id"}, Ranges: []kudufake.RangeSpec{{Lower: []any{int64(0)}, Upper: []any{int64(1000)}}},
+				Columns: []kudu.Column{{Name: "id", Type: kudu.Int64, Key: true}, {Name: "text", Type: kudu.String, Nullable: true}},
+			}); err != nil {
+				t.Fatal(err)
+			}
+			add := func(from int) {
+				for n := range 50 {
+					if _, err := s.table.Insert(kudufake.Row{"id": int64(from + n), "text": "x"}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			worker := func(tasks int) *instance {
+				i := s.instance(tasks)
+				i.cfg.KuduTable = "ranged"
+				i.catalog = newCatalog(i.kudu, "ranged")
+				ctx, cancel := context.WithCancel(t.Context())
+				t.Cleanup(cancel)
+				go i.catalog.watch(ctx, 20*time.Millisecond)
+				return i
+			}
+			add(0)
+			first, second := worker(1), worker(tasks)
+			stop := s.run(first)
+			s.awaitRows(first, 50)
+			before := mustGet(t, second.catalog)
+			table, err := first.kudu.OpenTable(t.Context(), "ranged")
+			if err == nil {
+				_, err = table.Alter(t.Context(), kudu.AddRange(kudu.RangePartition{Lower: []any{int64(1000)}, Upper: []any{int64(2000)}}))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			add(1000)
+			s.awaitRows(first, 100)
+			stop()
+			// It is as if all of that had taken no time.
+			second.catalog.mu.Lock()
+			second.catalog.current = &tableState{table: before.table, tablets: before.tablets, taken: time.Now(), changed: make(chan struct{})}
+			second.catalog.mu.Unlock()
+			add(50)
+			stop = s.run(second)
+			s.awaitRows(second, 150)
+			add(1050)
+			s.awaitRows(second, 200)
+			stop()
+			for id, n := range s.seen(false) {
+				if n != 1 {
+					t.Errorf("row %d is there %d times", id, n)
+				}
+			}
+		})
 	}
 }

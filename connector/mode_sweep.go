@@ -166,12 +166,15 @@ func newSweepTask(t *task, o sweepOptions) (*sweepTask, error) {
 // restore takes up the journals that are stored.
 func (s *sweepTask) restore(o sweepOptions) error {
 	for key, j := range o.journals {
-		if key.Table != o.table.Name() {
+		// Not by the name: the master may have another one for the table than the
+		// configuration, and a table may be renamed.
+		if j.TableID != o.table.ID() {
+			if key.Table == s.table {
+				return anotherTable(o.table, j.TableID)
+			}
 			continue
 		}
 		switch {
-		case j.TableID != o.table.ID():
-			return anotherTable(o.table, j.TableID)
 		case !slices.ContainsFunc(o.tablets, func(t *kudu.Tablet) bool { return t.ID == key.Tablet }):
 			if !o.gone(key.Tablet) {
 				return &FatalError{fmt.Errorf("a journal of tablet %s is stored with a task that doesn't read it", key.Tablet)}

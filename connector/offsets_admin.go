@@ -85,7 +85,7 @@ func (a *OffsetsAdmin) Close() { a.instance.close() }
 // List gives the positions that are committed now, by table and tablet. It doesn't
 // wait for open transactions. A connector that has never run has none.
 func (a *OffsetsAdmin) List(ctx context.Context) ([]StoredOffset, error) {
-	s, err := a.load(ctx, offsets.PeekRecords)
+	s, err := a.look(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -183,18 +183,21 @@ func (s *storedOffsets) find(table, tablet string) (positions []*kgo.Record, jou
 
 type readRecords func(ctx context.Context, opts []kgo.Opt, topic string, partition int32, connector string) ([]*kgo.Record, error)
 
-// load reads all partitions; a topic that isn't there has none.
-func (a *OffsetsAdmin) load(ctx context.Context, read readRecords) (*storedOffsets, error) {
-	i := a.instance
-	s := &storedOffsets{topic: i.cfg.OffsetsTopic(i.worker.GroupID)}
-	var err error
-	if s.partitions, err = i.offsetsPartitions(ctx); errors.Is(err, kerr.UnknownTopicOrPartition) {
-		return s, nil
-	} else if err != nil {
+// look reads what is there; a topic that isn't has no partitions.
+func (a *OffsetsAdmin) look(ctx context.Context) (*storedOffsets, error) {
+	partitions, err := a.instance.offsetsPartitions(ctx, 0)
+	if err != nil && !errors.Is(err, kerr.UnknownTopicOrPartition) {
 		return nil, err
 	}
+	return a.load(ctx, partitions, offsets.PeekRecords)
+}
+
+// load reads so many partitions. That fails if the stored plan says that there are more.
+func (a *OffsetsAdmin) load(ctx context.Context, partitions int32, read readRecords) (*storedOffsets, error) {
+	i := a.instance
+	s := &storedOffsets{topic: i.cfg.OffsetsTopic(i.worker.GroupID), partitions: partitions}
 	parts := make([][]*kgo.Record, s.partitions)
-	err = eachPartition(ctx, s.partitions, func(ctx context.Context, n int32) (err error) {
+	err := eachPartition(ctx, s.partitions, func(ctx context.Context, n int32) (err error) {
 		parts[n], err = read(ctx, i.kafka.Within(ctx), s.topic, n, i.cfg.Name)
 		return err
 	})
@@ -202,6 +205,11 @@ func (a *OffsetsAdmin) load(ctx context.Context, read readRecords) (*storedOffse
 		return nil, kafka.Classify(i.kafka.As(err))
 	}
 	s.records = slices.Concat(parts...)
+	for _, r := range s.records {
+		if plan, is := offsets.PlanOf(r); is && plan.Tasks > int(s.partitions) {
+			return nil, fmt.Errorf("offsets topic %q shows %d partitions, though %d tasks have stored positions there: try again", s.topic, s.partitions, plan.Tasks)
+		}
+	}
 	return s, nil
 }
 
@@ -211,20 +219,22 @@ func (a *OffsetsAdmin) change(ctx context.Context, dry, create bool, judge func(
 		return nil, err
 	}
 	if dry {
-		s, err := a.load(ctx, offsets.PeekRecords)
+		s, err := a.look(ctx)
 		if err != nil {
 			return nil, err
 		}
 		return judge(s)
 	}
 	i := a.instance
+	within := topicMissing
 	if create {
 		if err := i.ensureTopics(ctx); err != nil {
 			return nil, err
 		}
+		within = topicShown
 	}
-	partitions, err := i.offsetsPartitions(ctx)
-	if errors.Is(err, kerr.UnknownTopicOrPartition) {
+	partitions, err := i.offsetsPartitions(ctx, within)
+	if errors.Is(err, kerr.UnknownTopicOrPartition) && !create {
 		return nil, nil // nothing was ever stored
 	}
 	if err != nil {
@@ -241,7 +251,7 @@ func (a *OffsetsAdmin) change(ctx context.Context, dry, create bool, judge func(
 	if err != nil {
 		return nil, err
 	}
-	s, err := a.load(ctx, offsets.LoadRecords)
+	s, err := a.load(ctx, partitions, offsets.LoadRecords)
 	if err != nil {
 		return nil, err
 	}

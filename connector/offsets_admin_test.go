@@ -3,10 +3,13 @@ package connector
 import (
 	"encoding/json"
 	"errors"
+	"net"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -245,5 +248,44 @@ func TestJournalIsNeverOrphanedByAReset(t *testing.T) {
 	}
 	if _, err := a.Alter(t.Context(), []StoredOffset{{Table: tablet.Table, Tablet: tablet.Tablet}}, false); !errors.As(err, &busy) {
 		t.Errorf("alter gives %v", err)
+	}
+}
+
+// A broker that hears of a topic some moments after the one that was asked first says
+// that there is no such topic.
+func TestOffsetsOfANewConnectorAreStoredThoughABrokerLags(t *testing.T) {
+	s := newStack(t)
+	s.insert(40)
+	i := s.instance(2)
+	s.published(i, 40)
+	list := listed(t, &OffsetsAdmin{i})
+
+	other := s.instance(2)
+	other.cfg.Name = "other"
+	a := &OffsetsAdmin{other}
+	topic := other.cfg.OffsetsTopic("g")
+	lags := 0
+	s.kafka.ControlKey(int16(kmsg.Metadata), func(r kmsg.Request) (kmsg.Response, error, bool) {
+		s.kafka.KeepControl()
+		req := r.(*kmsg.MetadataRequest)
+		// What makes the topic asks with authorized operations.
+		if lags == 3 || req.IncludeTopicAuthorizedOperations || len(req.Topics) != 1 || req.Topics[0].Topic == nil || *req.Topics[0].Topic != topic {
+			return nil, nil, false
+		}
+		lags++
+		resp := req.ResponseKind().(*kmsg.MetadataResponse)
+		host, port, _ := net.SplitHostPort(s.kafka.ListenAddrs()[0])
+		n, _ := strconv.Atoi(port)
+		resp.Brokers = []kmsg.MetadataResponseBroker{{Host: host, Port: int32(n)}}
+		one := kmsg.NewMetadataResponseTopic()
+		one.Topic, one.ErrorCode = &topic, kerr.UnknownTopicOrPartition.Code
+		resp.Topics = append(resp.Topics, one)
+		return resp, nil, true
+	})
+	if _, err := a.Alter(t.Context(), list, false); err != nil {
+		t.Fatal(err)
+	}
+	if got := listed(t, a); lags != 3 || len(got) != len(list) {
+		t.Errorf("after %d answers that lag there are %d of %d offsets", lags, len(got), len(list))
 	}
 }

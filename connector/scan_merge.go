@@ -195,7 +195,8 @@ func (p *mergePoller) open(ctx context.Context, upper []byte, views []view, prob
 			opts = views[i].in(opts)
 		}
 		if probe {
-			opts.Limit = 1
+			// Whatever where says of it: that row may be left out, and others be behind.
+			opts.Limit, where = 1, nil
 		}
 		sc, err := p.table.Scan(r.id, opts)
 		if err != nil {

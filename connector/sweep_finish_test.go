@@ -10,6 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+
 	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/kudu/kudufake"
@@ -468,5 +471,25 @@ func TestReadThatBreaksIsNoWordOnTheRows(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// With Kudu's Hive Metastore integration names of tables are looked up whatever their
+// case, and the master answers with the name as the table was made; and a table may be
+// renamed while its rows are journalled.
+func TestJournalsAreOfATableWhateverItIsCalled(t *testing.T) {
+	b := newSweepBench(t, 1)
+	b.add(10, past())
+	b.crashBeforeSweep()
+	b.kudu.Control("GetTableSchema", func(*kudufake.Call) kudufake.Decision {
+		return kudufake.Decision{Edit: func(answer proto.Message) {
+			m := answer.ProtoReflect()
+			m.Set(m.Descriptor().Fields().ByName("table_name"), protoreflect.ValueOfString("Shop.Queue"))
+		}}
+	})
+	b.drain()
+	b.verify()
+	if got := len(b.published()); got != 10 {
+		t.Errorf("%d records, want 10", got)
 	}
 }

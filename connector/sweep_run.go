@@ -13,7 +13,7 @@ import (
 // predecessor and loaded what is stored (I3).
 func (i *instance) runSweep(ctx context.Context, id int32, p *producer, stored *offsets.Loaded, alive func(), logger hclog.Logger, w *waits, seen observed) error {
 	waiting := w.begin("the table's tablets")
-	state, err := i.catalog.get(ctx)
+	state, err := i.catalog.since(ctx, stored.ReadAt)
 	waiting.end()
 	if err != nil {
 		return err

@@ -58,6 +58,9 @@ func (t *Table) WriteBatch(ctx context.Context, tablet string, id RequestID, ops
 	if err != nil {
 		return Written{}, err
 	}
+	if resp.GetTimestamp() == 0 {
+		return Written{}, t.located(&Error{Op: op, Addr: server, Sent: true, Err: fmt.Errorf("%w: the answer has no timestamp", ErrMalformed)}, op, tablet)
+	}
 	m := resp.GetResourceMetrics()
 	out := Written{
 		Timestamp: Timestamp(resp.GetTimestamp()), Server: server,

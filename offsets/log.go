@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -74,7 +75,7 @@ func load(ctx context.Context, opts []kgo.Opt, topic string, partition int32, co
 	if err := l.unreadable(); err != nil {
 		return nil, err
 	}
-	return &Loaded{Positions: l.positions, Journals: l.journals, Plan: l.plan, Others: l.owners()}, nil
+	return &Loaded{Positions: l.positions, Journals: l.journals, Plan: l.plan, Others: l.owners(), ReadAt: time.Now()}, nil
 }
 
 // Peek is Load for those who only look: it fences nobody, needn't be called by the
@@ -201,6 +202,7 @@ func (l *log) takePlan(r *kgo.Record) error {
 		delete(l.broken, string(r.Key))
 		return nil
 	}
+	l.plan = nil // also of an earlier record, if this one can't be read
 	p, err := ParsePlan(r.Value)
 	if err != nil {
 		return err
@@ -242,11 +244,26 @@ func (l *log) read(r *kgo.Record) (key Key, pos Position, mine bool, err error) 
 
 // unreadable returns one error for all records that could not be read, or nil.
 func (l *log) unreadable() error {
+	return l.unreadableOf(func(string) bool { return true })
+}
+
+// unreadablePlan is unreadable for the plan alone.
+func (l *log) unreadablePlan() error {
+	return l.unreadableOf(func(key string) bool {
+		_, rest, err := keyOwner([]byte(key))
+		return err == nil && isPlanKey(rest)
+	})
+}
+
+func (l *log) unreadableOf(concerns func(key string) bool) error {
 	keys := slices.SortedFunc(maps.Keys(l.broken), func(a, b string) int {
 		return cmp.Compare(l.broken[a].offset, l.broken[b].offset)
 	})
 	var errs []error
 	for _, key := range keys {
+		if !concerns(key) {
+			continue
+		}
 		b := l.broken[key]
 		errs = append(errs, &UnreadableError{
 			Topic: l.topic, Partition: l.partition, Offset: b.offset, Key: bytes.Clone([]byte(key)), Err: b.err,

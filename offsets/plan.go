@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -62,7 +65,10 @@ func ParsePlan(value []byte) (Plan, error) {
 	d := json.NewDecoder(bytes.NewReader(value))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&p); err != nil {
-		return Plan{}, fmt.Errorf("the plan: %w", err)
+		return Plan{}, fmt.Errorf("the plan: %w", noEOF(err))
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return Plan{}, errors.New("the plan is not a single JSON object")
 	}
 	switch {
 	case p.Version != planVersion:
@@ -82,6 +88,8 @@ type Loaded struct {
 	Plan *Plan
 	// Others are the names of other connectors that have records there, sorted.
 	Others []string
+	// ReadAt is when all of that had been read.
+	ReadAt time.Time
 }
 
 // LoadPlan returns the plan that a partition has, nil without one, as PeekPlan
@@ -95,7 +103,8 @@ func LoadPlan(ctx context.Context, opts []kgo.Opt, topic string, partition int32
 // of other connectors that have records there. Unlike Load it doesn't wait for open
 // transactions, so that what it returns may be out of date: it tells a worker that
 // starts whether there is something to do, and a task that has loaded its positions
-// knows for certain.
+// knows for certain. A plan that can't be read is an *UnreadableError, positions that
+// can't are not.
 func PeekPlan(ctx context.Context, opts []kgo.Opt, topic string, partition int32, connector string) (*Plan, []string, error) {
 	client, err := kgo.NewClient(opts...)
 	if err != nil {
@@ -106,6 +115,9 @@ func PeekPlan(ctx context.Context, opts []kgo.Opt, topic string, partition int32
 	r.noWait = true
 	if err := r.readToEnd(ctx, l.apply); err != nil {
 		return nil, nil, fmt.Errorf("reading the plan from %s-%d: %w", topic, partition, err)
+	}
+	if err := l.unreadablePlan(); err != nil {
+		return nil, nil, err
 	}
 	return l.plan, l.owners(), nil
 }

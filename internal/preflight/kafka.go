@@ -175,6 +175,15 @@ func (l *look) withCoordinator(ctx context.Context, ask func() error) error {
 	}
 }
 
+// unreadable is what there is to say of a stored record that can't be read; other
+// failures stay what they are.
+func unreadable(err error) ([]Finding, error) {
+	if errors.As(err, new(*offsets.UnreadableError)) {
+		return found(Error, "offsets.storage.topic", err.Error(), "write the right value, or reset that tablet's position"), nil
+	}
+	return nil, err
+}
+
 // checkPositions compares what is stored with what the configuration asks for.
 func checkPositions(ctx context.Context, s *subject) ([]Finding, error) {
 	if !s.positions.exists {
@@ -186,7 +195,7 @@ func checkPositions(ctx context.Context, s *subject) ([]Finding, error) {
 		return nil, nil // kafka.rights tells
 	}
 	if err != nil {
-		return nil, err
+		return unreadable(err)
 	}
 	var out []Finding
 	same, err := s.outlook.ComparePlan(plan)
@@ -202,11 +211,8 @@ func checkPositions(ctx context.Context, s *subject) ([]Finding, error) {
 		})
 	}
 	if err := s.loadStored(ctx); err != nil {
-		var unreadable *offsets.UnreadableError
-		if errors.As(err, &unreadable) {
-			return append(out, found(Error, "offsets.storage.topic", err.Error(), "write the right value, or reset that tablet's position")...), nil
-		}
-		return out, err
+		more, err := unreadable(err)
+		return append(out, more...), err
 	}
 	faults := map[string][]string{}
 	for tablet, pos := range s.stored {
