@@ -172,8 +172,13 @@ func (s *sweeper) refresh(ctx context.Context, e *sweepEntry) error {
 	if !e.restored || slices.Equal(columns, e.journal.Columns) {
 		return nil
 	}
+	// A replica that doesn't know that it was deposed may lack some of the rows.
+	now, err := s.keys.look(ctx, e)
+	if err != nil {
+		return err
+	}
 	e.journal.Columns = columns
-	then, _, err := s.keys.read(ctx, e, e.all(), view{at: kudu.Timestamp(e.journal.Snapshot)}, nil)
+	then, _, err := s.keys.read(ctx, e, e.all(), now.as(kudu.Timestamp(e.journal.Snapshot)), nil)
 	if err != nil {
 		err = fmt.Errorf("reading %d journalled rows of tablet %s as they were published, since the table's columns have changed: %w", e.rows.len(), e.key.Tablet, err)
 		if errors.Is(err, kudu.ErrSnapshotTooOld) {
@@ -181,8 +186,15 @@ func (s *sweeper) refresh(ctx context.Context, e *sweepEntry) error {
 		}
 		return err
 	}
+	lacks := 0
 	for i := range e.rows.digests {
+		if !then[i].there {
+			lacks++
+		}
 		e.rows.digests[i] = then[i].digest
+	}
+	if lacks > 0 { // another replica may have them
+		return fmt.Errorf("reading %d journalled rows of tablet %s as they were published, since the table's columns have changed: the replica that was read lacks %d of them", e.rows.len(), e.key.Tablet, lacks)
 	}
 	return nil
 }
