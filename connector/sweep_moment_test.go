@@ -73,9 +73,117 @@ func TestRowChangedBeforeTheWorkerDiedBetweenSweepAndAuditIsPublishedAnew(t *tes
 			if err != nil {
 				t.Fatal(err)
 			}
+			if trust != 0 {
+				b.kudu.ForgetWrites()
+			}
 			b.drain()
 			b.verify()
 		})
+	}
+}
+
+// dieAtLateSweep runs the task until its sweep of the tablet that has l, which comes
+// that much late. The sweep is carried out, with before just before it, and
+// forgotten.
+func (b *sweepBench) dieAtLateSweep(l *rowLife, late time.Duration, before func()) {
+	b.t.Helper()
+	tablet := b.tabletOf(l)
+	var once sync.Once
+	err := b.crash(func(kill func()) func() {
+		return b.kudu.Control("Write", func(c *kudufake.Call) (d kudufake.Decision) {
+			if !c.Barrier() && c.Tablet() == tablet {
+				once.Do(func() {
+					b.kudu.Advance(late)
+					before()
+					kill()
+					d.Drop = true
+				})
+			}
+			return d
+		})
+	}, time.Minute)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.kudu.ForgetWrites()
+}
+
+// finish runs the task until there is no journal, and tells what became of the rows.
+func (b *sweepBench) finish() SweepCounts {
+	b.t.Helper()
+	ctx, cancel := context.WithCancelCause(b.t.Context())
+	defer cancel(nil)
+	late := time.AfterFunc(time.Minute, func() { cancel(errRevoked) })
+	defer late.Stop()
+	var counts SweepCounts
+	if err := b.run(ctx, func(c SweepCounts) {
+		counts.add(c)
+		if b.journals() == 0 {
+			cancel(errRevoked)
+		}
+	}); err != nil {
+		b.t.Error(err)
+	}
+	return counts
+}
+
+func oneTablet() kudufake.TableSpec {
+	spec := queueSpec()
+	spec.Hash = nil
+	return spec
+}
+
+// Most of the time since the rows were read is before the history that Kudu keeps,
+// but not their sweep.
+func TestSweepWithinTheHistoryIsAuditedThoughItsRowsWereReadBefore(t *testing.T) {
+	for _, away := range []time.Duration{time.Minute, 12 * time.Minute} {
+		t.Run(away.String(), func(t *testing.T) {
+			b := newSweepBenchOn(t, 1, kudufake.Options{HistoryMaxAge: 15 * time.Minute}, oneTablet())
+			l := b.insert(past(), 2)
+			b.dieAtLateSweep(l, 20*time.Minute, func() { b.update(l) })
+			b.kudu.Advance(away)
+			b.drain()
+			b.verify()
+		})
+	}
+}
+
+func TestOnlyRowsThatWentBeforeTheHistoryAreNotAudited(t *testing.T) {
+	b := newSweepBenchOn(t, 1, kudufake.Options{HistoryMaxAge: 15 * time.Minute}, oneTablet())
+	var early []*rowLife
+	for id := range int64(5) { // the first of the journal
+		early = append(early, b.insert(past().Add(-time.Minute), id))
+	}
+	l := b.insert(past(), 1000)
+	b.ids = 1000
+	b.add(9, past())
+	b.dieAtLateSweep(l, 0, func() {
+		for _, e := range early {
+			b.remove(e)
+		}
+		b.kudu.Advance(20 * time.Minute)
+		b.update(l)
+	})
+	b.kudu.Advance(time.Minute)
+	if got, want := b.finish(), (SweepCounts{Gone: 5, Again: 1, Swept: 9}); got != want {
+		t.Errorf("counted %+v, want %+v", got, want)
+	}
+	b.verify()
+}
+
+func TestRowsThatWentBeforeTheHistoryAreNotLookedForOneByOne(t *testing.T) {
+	b := newSweepBenchOn(t, 1, kudufake.Options{HistoryMaxAge: 15 * time.Minute}, oneTablet())
+	b.cfg.SweepBatchRows = 1000
+	l := b.insert(past(), 1000)
+	b.add(500, past())
+	b.dieAtLateSweep(l, 0, func() {})
+	b.kudu.Advance(20 * time.Minute)
+	before := b.kudu.Calls("Scan")
+	if got, want := b.finish(), (SweepCounts{Gone: 501}); got != want {
+		t.Errorf("counted %+v, want %+v", got, want)
+	}
+	if n := b.kudu.Calls("Scan") - before; n > 250 {
+		t.Errorf("%d scans for 501 rows", n)
 	}
 }
 

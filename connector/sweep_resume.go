@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 )
@@ -94,34 +95,49 @@ func (s *sweeper) explain(ctx context.Context, out *sweptEntry, p *presence, w k
 	return s.reconstruct(ctx, out, p, w.Timestamp)
 }
 
+// historyEdge is how near the end of the history that Kudu keeps is looked for. It
+// moves on meanwhile.
+const historyEdge = time.Second
+
 // reconstruct finds out when rows went since then that a write may have swept
 // which nobody remembers, and what they were just before. Rows that go at one
 // timestamp were in one write. Whose write it was can't be told: the last values
 // of a row that somebody else changed and deleted meanwhile are published too.
 func (s *sweeper) reconstruct(ctx context.Context, out *sweptEntry, p *presence, since kudu.Timestamp) error {
-	at := func(ts kudu.Timestamp) view { return view{at: ts, server: p.view.server} }
+	forgotten := false // whether since is before the history
+	lost := 0
 	for len(p.gone) > 0 {
 		row := p.gone[0]
 		lo, hi := since, p.view.at
-		for hi-lo > 1 {
+		// The row was there at lo, unless that can't be read.
+		unreadable := func() bool { return forgotten && lo == since }
+		for hi-lo > 1 && (!unreadable() || hi > lo.Add(historyEdge)) {
 			mid := lo + (hi-lo)/2
-			states, _, err := s.keys.read(ctx, out.sweepEntry, p.gone[:1], at(mid), nil)
-			if errors.Is(err, kudu.ErrSnapshotTooOld) {
-				s.keys.logger.Warn("published rows went before the history that Kudu keeps: they can't be audited", "tablet", out.key.Tablet, "rows", len(p.gone))
-				out.counts.Gone += int64(len(p.gone))
-				p.gone = nil
-				return nil
-			}
-			if err != nil {
+			states, _, err := s.keys.read(ctx, out.sweepEntry, p.gone[:1], p.view.as(mid), nil)
+			switch {
+			case errors.Is(err, kudu.ErrSnapshotTooOld):
+				lo, since, forgotten = mid, mid, true // for the other rows too
+			case err != nil:
 				return err
-			}
-			if states[row].gone(s.action) {
+			case states[row].gone(s.action):
 				hi = mid
-			} else {
+			default:
 				lo = mid
 			}
 		}
-		if _, err := s.auditAt(ctx, out, p, at(lo)); err != nil {
+		if unreadable() {
+			there, err := s.stillThere(ctx, out, p, hi)
+			forgotten = errors.Is(err, kudu.ErrSnapshotTooOld) // it has moved on
+			if err != nil && !forgotten {
+				return err
+			}
+			if since = hi; !forgotten {
+				lost += len(p.gone) - len(there)
+				p.gone = there
+			}
+			continue
+		}
+		if _, err := s.auditAt(ctx, out, p, p.view.as(lo)); err != nil {
 			return err
 		}
 		if len(p.gone) > 0 && p.gone[0] == row { // it has been gone all the time
@@ -129,7 +145,23 @@ func (s *sweeper) reconstruct(ctx context.Context, out *sweptEntry, p *presence,
 			p.gone = p.gone[1:]
 		}
 	}
+	if lost > 0 {
+		s.keys.logger.Warn("published rows went before the history that Kudu keeps: they can't be audited", "tablet", out.key.Tablet, "rows", lost)
+		out.counts.Gone += int64(lost)
+	}
 	return nil
+}
+
+// stillThere gives those of the rows that are gone by now which were there then.
+func (s *sweeper) stillThere(ctx context.Context, out *sweptEntry, p *presence, then kudu.Timestamp) ([]int, error) {
+	if then == p.view.at {
+		return nil, nil
+	}
+	states, _, err := s.keys.read(ctx, out.sweepEntry, p.gone, p.view.as(then), nil)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(p.gone), func(i int) bool { return states[i].gone(s.action) }), nil
 }
 
 // refresh makes the digests anew, from the rows as they were published, when the
@@ -140,8 +172,13 @@ func (s *sweeper) refresh(ctx context.Context, e *sweepEntry) error {
 	if !e.restored || slices.Equal(columns, e.journal.Columns) {
 		return nil
 	}
+	// A replica that doesn't know that it was deposed may lack some of the rows.
+	now, err := s.keys.look(ctx, e)
+	if err != nil {
+		return err
+	}
 	e.journal.Columns = columns
-	then, _, err := s.keys.read(ctx, e, e.all(), view{at: kudu.Timestamp(e.journal.Snapshot)}, nil)
+	then, _, err := s.keys.read(ctx, e, e.all(), now.as(kudu.Timestamp(e.journal.Snapshot)), nil)
 	if err != nil {
 		err = fmt.Errorf("reading %d journalled rows of tablet %s as they were published, since the table's columns have changed: %w", e.rows.len(), e.key.Tablet, err)
 		if errors.Is(err, kudu.ErrSnapshotTooOld) {
@@ -149,8 +186,15 @@ func (s *sweeper) refresh(ctx context.Context, e *sweepEntry) error {
 		}
 		return err
 	}
+	lacks := 0
 	for i := range e.rows.digests {
+		if !then[i].there {
+			lacks++
+		}
 		e.rows.digests[i] = then[i].digest
+	}
+	if lacks > 0 { // another replica may have them
+		return fmt.Errorf("reading %d journalled rows of tablet %s as they were published, since the table's columns have changed: the replica that was read lacks %d of them", e.rows.len(), e.key.Tablet, lacks)
 	}
 	return nil
 }

@@ -18,6 +18,16 @@ type clientWrites struct {
 	done        map[int64]*pb.WriteResponsePB
 }
 
+// ForgetWrites has all servers forget the answers of writes, as real ones do after
+// ten minutes: a write that is sent again is done again.
+func (c *Cluster) ForgetWrites() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, client := range c.writes {
+		clear(client.done)
+	}
+}
+
 // replayed gives the answer of a write that was done before. The caller holds
 // mu.
 func (c *Cluster) replayed(id *pb.RequestIdPB) (*pb.WriteResponsePB, *failure) {
