@@ -10,9 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
-
 	"github.com/kudu2kafka/kudu2kafka/internal/testenv"
 	"github.com/kudu2kafka/kudu2kafka/kudu"
 	"github.com/kudu2kafka/kudu2kafka/kudu/kudufake"
@@ -548,10 +545,7 @@ func TestJournalsAreOfATableWhateverItIsCalled(t *testing.T) {
 	b.add(10, past())
 	b.crashBeforeSweep()
 	b.kudu.Control("GetTableSchema", func(*kudufake.Call) kudufake.Decision {
-		return kudufake.Decision{Edit: func(answer proto.Message) {
-			m := answer.ProtoReflect()
-			m.Set(m.Descriptor().Fields().ByName("table_name"), protoreflect.ValueOfString("Shop.Queue"))
-		}}
+		return kudufake.Decision{Edit: kudufake.NameTable("Shop.Queue")}
 	})
 	b.drain()
 	b.verify()

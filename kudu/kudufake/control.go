@@ -99,6 +99,15 @@ type Decision struct {
 	Truncate int
 }
 
+// NameTable is an Edit of GetTableSchema: the master calls the table so.
+func NameTable(name string) func(answer proto.Message) {
+	return func(answer proto.Message) {
+		if r, ok := answer.(*pb.GetTableSchemaResponsePB); ok && r.Error == nil {
+			r.TableName = &name
+		}
+	}
+}
+
 func (d Decision) zero() bool { return reflect.ValueOf(d).IsZero() }
 
 // Codes for Decision.RPCError: ErrorStatusPB.RpcErrorCodePB in kudu-1.18.1
