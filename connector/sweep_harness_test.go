@@ -511,6 +511,11 @@ func (b *sweepBench) verify() {
 	}
 }
 
+// runFor runs the task, which may fail, for so long at most.
+func (b *sweepBench) runFor(within time.Duration) error {
+	return b.crash(func(func()) func() { return func() {} }, within)
+}
+
 // crash runs the task until the hook has been told to kill it, with the Kudu
 // and Kafka requests that are under way cut.
 func (b *sweepBench) crash(arm func(kill func()) (disarm func()), within time.Duration) error {
